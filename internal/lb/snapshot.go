@@ -1,0 +1,106 @@
+package lb
+
+import (
+	"net/netip"
+	"time"
+)
+
+// ZoneSnapshot is all that the edge of one zone needs to know, at one revision
+// of the engine's state. The engine cuts it; an edge acts on it, keeps the last
+// one on disk and lives on it while the engine is away.
+//
+// Everything that depends on more than one zone or resource (which targets an
+// edge may use, whether cross-zone is on) is decided by the engine, so that an
+// edge never has to guess. The JSON form is the wire and the disk form.
+type ZoneSnapshot struct {
+	Revision      uint64          `json:"revision"`
+	Zone          string          `json:"zone"` // such as us-west-2a
+	LoadBalancers []ZonalBalancer `json:"loadBalancers"`
+	TargetGroups  []ZonalGroup    `json:"targetGroups"`
+}
+
+// ZonalBalancer is a load balancer as one zone sees it.
+type ZonalBalancer struct {
+	ARN       string          `json:"arn"`
+	Name      string          `json:"name"`
+	IPv4      netip.Addr      `json:"ipv4"` // the zonal address; the zero Addr when it has none
+	IPv6      netip.Addr      `json:"ipv6"`
+	Listeners []ZonalListener `json:"listeners"`
+}
+
+// ZonalListener is a listener and where it forwards to.
+type ZonalListener struct {
+	ARN         string          `json:"arn"`
+	Protocol    Protocol        `json:"protocol"`
+	Port        uint16          `json:"port"`
+	IdleTimeout time.Duration   `json:"idleTimeout"` // TCP: 60 s to 6000 s, default 350 s; UDP: 120 s
+	Forward     []WeightedGroup `json:"forward"`     // one or more; new flows are spread by weight
+}
+
+// WeightedGroup is one target group of a forward action. Weight is 0 to 999;
+// with a single group the weight has no meaning.
+type WeightedGroup struct {
+	TargetGroupARN string `json:"targetGroupArn"`
+	Weight         int    `json:"weight"`
+}
+
+// ZonalGroup is a target group with the targets that this zone's edge may use:
+// those of its own zone, or of all enabled zones when cross-zone is on.
+type ZonalGroup struct {
+	ARN         string      `json:"arn"`
+	Name        string      `json:"name"`
+	Protocol    Protocol    `json:"protocol"`
+	HealthCheck HealthCheck `json:"healthCheck"`
+	CrossZone   bool        `json:"crossZone"` // effective: the group's setting, else the load balancer's
+
+	PreserveClientIP              bool          `json:"preserveClientIp"`
+	ProxyProtocolV2               bool          `json:"proxyProtocolV2"`
+	Stickiness                    bool          `json:"stickiness"` // by source address
+	DeregistrationTermination     bool          `json:"deregistrationTermination"`
+	UnhealthyTermination          bool          `json:"unhealthyTermination"`
+	UnhealthyDrainingInterval     time.Duration `json:"unhealthyDrainingInterval"`
+	UnhealthyRoutingMinCount      int           `json:"unhealthyRoutingMinCount"`      // fail open below this many healthy targets
+	UnhealthyRoutingMinPercentage int           `json:"unhealthyRoutingMinPercentage"` // 0 means off
+
+	Targets []ZonalTarget `json:"targets"`
+}
+
+// ZonalTarget is one registered target, resolved to an address.
+type ZonalTarget struct {
+	ID   string     `json:"id"`   // as registered: an instance ID or an address
+	Port uint16     `json:"port"` // as registered, or the group's port
+	Zone string     `json:"zone"`
+	Addr netip.Addr `json:"addr"` // where packets go; the zero Addr when it cannot be resolved
+
+	// Siblings are all addresses of the instance behind the target: interface
+	// addresses and pod ranges. A client inside them gets source NAT when this
+	// target is chosen, because its replies would never leave the machine.
+	Siblings []netip.Prefix `json:"siblings,omitempty"`
+
+	// DrainUntil is set while the target is being deregistered: no new flows,
+	// old ones live on until then and, with DeregistrationTermination, no longer.
+	DrainUntil time.Time `json:"drainUntil,omitzero"`
+}
+
+// TargetKey names a registered target: the same target may be in several groups
+// and several times in one group with different ports.
+type TargetKey struct {
+	TargetGroupARN string `json:"targetGroupArn"`
+	ID             string `json:"id"`
+	Port           uint16 `json:"port"`
+}
+
+// HealthReport is what an edge tells the engine about its targets.
+type HealthReport struct {
+	Zone     string               `json:"zone"`
+	Revision uint64               `json:"revision"` // of the snapshot that the edge has applied
+	Full     bool                 `json:"full"`     // replaces all that this zone reported before
+	Targets  []TargetHealthReport `json:"targets"`  // changed ones, or all when Full
+	Removed  []TargetKey          `json:"removed,omitempty"`
+}
+
+// TargetHealthReport is one target's health as seen from one zone.
+type TargetHealthReport struct {
+	Target TargetKey    `json:"target"`
+	Health TargetHealth `json:"health"`
+}
