@@ -2,11 +2,7 @@ module github.com/fairlead-lb/fairlead
 
 go 1.26.0
 
-tool (
-	github.com/cilium/ebpf/cmd/bpf2go
-	google.golang.org/grpc/cmd/protoc-gen-go-grpc
-	google.golang.org/protobuf/cmd/protoc-gen-go
-)
+tool github.com/cilium/ebpf/cmd/bpf2go
 
 require (
 	github.com/aws/aws-sdk-go-v2 v1.47.7 // indirect
@@ -85,7 +81,6 @@ require (
 	gomodules.xyz/jsonpatch/v2 v2.4.0 // indirect
 	google.golang.org/genproto/googleapis/rpc v0.0.0-20260817212433-ac3dfec99bb1 // indirect
 	google.golang.org/grpc v1.85.0 // indirect
-	google.golang.org/grpc/cmd/protoc-gen-go-grpc v1.6.2 // indirect
 	google.golang.org/protobuf v1.36.12 // indirect
 	gopkg.in/evanphx/json-patch.v4 v4.13.0 // indirect
 	gopkg.in/inf.v0 v0.9.1 // indirect
