@@ -64,7 +64,7 @@ func runEtcd() int {
 // built, because building it already logs, and errors are printed kubectl's way.
 func runKubectl() int {
 	forgetGlobalFlags()
-	_ = logs.GlogSetter(kubectl.GetLogVerbosity(os.Args)) // a bad value is reported when flags are parsed
+	_, _ = logs.GlogSetter(kubectl.GetLogVerbosity(os.Args)) // a bad value is reported when flags are parsed
 	if err := cli.RunNoErrOutput(kubectl.NewDefaultKubectlCommand()); err != nil {
 		kubectlutil.CheckErr(err) // exits
 	}
