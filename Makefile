@@ -1,0 +1,45 @@
+# Targets are one line into a script or a Go tool; `make help` lists them.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+LDFLAGS := -s -w -X github.com/fairlead-lb/fairlead/internal/cli.Version=$(VERSION)
+export CGO_ENABLED := 0
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+deps: ## install the Debian packages that the lab and the tests need
+	@scripts/install-packages.sh runtime
+
+build: ## build bin/fairlead and bin/fairlead-lab
+	@scripts/step.sh "build bin/fairlead and bin/fairlead-lab" go build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/...
+
+kube: ## build the Kubernetes binary of the lab (minutes when cold, cached by content)
+	@kube/build.sh >/dev/null
+
+demo: deps build kube ## walk the blog post on a real small cluster (add ARGS=--keep to leave it up)
+	@bin/fairlead-lab demo $(ARGS)
+
+test: deps build kube ## run all tests, the walk included
+	@scripts/test.sh
+
+lint: ## run the linters
+	@scripts/step.sh "build the linter (cached)" go build -C tools -o ../bin/golangci-lint github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+	@bin/golangci-lint run ./...
+
+generate: ## regenerate the BPF objects and everything else that is generated
+	@scripts/install-packages.sh generate
+	@go generate ./...
+
+verify: generate ## fail when regenerating or formatting changes a committed file
+	@scripts/verify.sh
+
+bench: build ## run the benchmarks and write bench/results.json
+	@scripts/bench.sh
+
+clean: ## remove build results (caches stay)
+	@rm -rf bin
+
+.PHONY: help deps build kube demo test lint generate verify bench clean
