@@ -1,0 +1,102 @@
+// Package wire speaks the AWS protocols: Query (ELBv2, ELB, STS), EC2 and
+// JSON 1.1, with SigV4 verification and AWS's errors.
+//
+// A service is an [API]: a list of [Action]s, each a plain function from an
+// input struct to an output struct. Query actions use the input and output
+// structs of aws-sdk-go-v2, whose field names are the wire names; EC2 actions
+// use structs whose fields carry an `ec2:"Name"` tag; JSON actions use
+// encoding/json. [NewHandler] serves any number of APIs on one address and
+// tells them apart as AWS endpoints would be: by the service in the signature's
+// credential scope, then Version, then Action or X-Amz-Target.
+//
+// Invariants: no request is decoded before its signature was verified; memory
+// per request is bounded by a small multiple of [MaxBodyBytes], whatever the
+// parameters look like; an error that is not an [*Error] never reaches a
+// client, it is logged and answered as InternalFailure. Apart from net/http the
+// package is pure: time and credentials are passed in.
+package wire
+
+import (
+	"context"
+	"log/slog"
+	"time"
+)
+
+// MaxBodyBytes is the largest request body that is read, 1 MiB. The largest
+// legitimate request, RegisterTargets with 1,000 targets, is a tenth of it.
+const MaxBodyBytes = 1 << 20
+
+// API is one version of one AWS service.
+type API struct {
+	Service      string // signing name and credential scope, such as elasticloadbalancing
+	Version      string // such as 2015-12-01; empty for JSON services
+	Namespace    string // XML namespace of responses; empty for JSON services
+	TargetPrefix string // X-Amz-Target without the action, JSON services only
+	Region       string // where a global service is signed for; empty means Config.Region
+	Actions      []Action
+}
+
+// Action is one operation of an API.
+type Action struct {
+	name  string
+	codec codec
+	call  func(ctx context.Context, in any) (any, error)
+}
+
+// Name is the action's name, such as CreateLoadBalancer.
+func (a Action) Name() string { return a.name }
+
+// Query returns an action of the Query protocol. I and O are input and output
+// structs of aws-sdk-go-v2. Required members and enum values of I are checked
+// before f is called; f may return a nil output when the action has no result.
+func Query[I, O any](name string, f func(context.Context, *I) (*O, error)) Action {
+	return Action{name, newQueryCodec[I, O](name), typed(f)}
+}
+
+// EC2 returns an action of the EC2 protocol. The fields of I and O carry
+// `ec2:"Name"` tags: Name is the name in requests, with its first letter in
+// lower case the name in responses. Options after a comma are "required"
+// (requests) and "omitempty" (responses); fields without a tag are left alone.
+// A nil output is answered with <return>true</return>.
+func EC2[I, O any](name string, f func(context.Context, *I) (*O, error)) Action {
+	return Action{name, newEC2Codec[I, O](name), typed(f)}
+}
+
+// JSON returns an action of the JSON 1.1 protocol.
+func JSON[I, O any](name string, f func(context.Context, *I) (*O, error)) Action {
+	return Action{name, jsonCodec[I]{}, typed(f)}
+}
+
+// typed hides the types of f. A nil *O becomes a nil any.
+func typed[I, O any](f func(context.Context, *I) (*O, error)) func(context.Context, any) (any, error) {
+	return func(ctx context.Context, in any) (any, error) {
+		out, err := f(ctx, in.(*I))
+		if err != nil || out == nil {
+			return nil, err
+		}
+		return out, nil
+	}
+}
+
+// Credential is what is known about an access key.
+type Credential struct {
+	Caller          Caller
+	SecretAccessKey string
+	SessionToken    string // temporary keys only: the token that must come with each request
+}
+
+// Credentials finds access keys. It is asked once for every request and must
+// not block.
+type Credentials interface {
+	Credential(accessKeyID string) (Credential, bool)
+}
+
+// Config is what a handler needs. All fields but Audit are required.
+type Config struct {
+	APIs        []API
+	Credentials Credentials
+	Region      string
+	Now         func() time.Time
+	Logger      *slog.Logger
+	Audit       func(context.Context, Record) // called once per request, after the answer was made; may be nil
+}
