@@ -1,0 +1,168 @@
+package store
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"os"
+	"runtime/debug"
+	"strconv"
+	"time"
+
+	"go.etcd.io/bbolt"
+)
+
+// FormatVersion is the version of what File writes. A program reads its own
+// version and older ones that it can migrate; there are no older ones yet.
+const FormatVersion = 1
+
+// Errors of OpenFile that a caller may want to tell apart.
+var (
+	ErrNewer   = errors.New("the file was written by a newer version")
+	ErrCorrupt = errors.New("the file is damaged")
+	ErrLocked  = errors.New("the file is in use by another process")
+)
+
+const lockTimeout = time.Second
+
+var (
+	metaBucket   = []byte("meta")
+	tablesBucket = []byte("tables")
+	formatKey    = []byte("format")
+	revisionKey  = []byte("revision")
+)
+
+// File is a Disk in one bbolt file: a bucket per table, values as JSON.
+type File struct {
+	db   *bbolt.DB
+	path string
+}
+
+// OpenFile opens or creates a file, readable by its owner alone. It locks the
+// file, and fails with ErrLocked, ErrNewer or ErrCorrupt when it cannot serve.
+func OpenFile(path string) (*File, error) {
+	f := &File{path: path}
+	err := f.guard(func() error {
+		// The free list stays on disk: to rebuild it, bbolt walks all pages in a
+		// goroutine of its own, where a damaged page would end the process.
+		options := &bbolt.Options{Timeout: lockTimeout, FreelistType: bbolt.FreelistMapType}
+		db, err := bbolt.Open(path, 0o600, options)
+		if err != nil {
+			return openError(err)
+		}
+		f.db = db
+		return f.checkFormat()
+	})
+	if err != nil {
+		if f.db != nil {
+			err = errors.Join(err, f.db.Close())
+		}
+		return nil, fmt.Errorf("open %s: %w", path, err)
+	}
+	return f, nil
+}
+
+// openError names the errors of bbolt.Open after their cause.
+func openError(err error) error {
+	var pathError *os.PathError
+	switch {
+	case errors.Is(err, bbolt.ErrTimeout):
+		return ErrLocked
+	case errors.As(err, &pathError):
+		return err
+	default:
+		return fmt.Errorf("%w: %w", ErrCorrupt, err)
+	}
+}
+
+// guard turns what bbolt does on a damaged file, a panic or a fault on a page
+// that is not there, into ErrCorrupt.
+func (f *File) guard(fn func() error) (err error) {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("%w: %v", ErrCorrupt, p)
+		}
+	}()
+	return fn()
+}
+
+// checkFormat refuses a file of another version and marks a new one as ours.
+func (f *File) checkFormat() error {
+	return f.db.Update(func(tx *bbolt.Tx) error {
+		meta, err := tx.CreateBucketIfNotExists(metaBucket)
+		if err != nil {
+			return err
+		}
+		if _, err := tx.CreateBucketIfNotExists(tablesBucket); err != nil {
+			return err
+		}
+		found := meta.Get(formatKey)
+		if found == nil {
+			return meta.Put(formatKey, []byte(strconv.Itoa(FormatVersion)))
+		}
+		version, err := strconv.Atoi(string(found))
+		switch {
+		case err != nil:
+			return fmt.Errorf("%w: format version %q", ErrCorrupt, found)
+		case version > FormatVersion:
+			return fmt.Errorf("%w: format %d, this one reads up to %d", ErrNewer, version, FormatVersion)
+		}
+		return nil
+	})
+}
+
+// Load reads every table.
+func (f *File) Load(visit func(table, key string, value []byte) error) (revision uint64, err error) {
+	err = f.guard(func() error {
+		return f.db.View(func(tx *bbolt.Tx) error {
+			revision = decodeRevision(tx.Bucket(metaBucket).Get(revisionKey))
+			return tx.Bucket(tablesBucket).ForEachBucket(func(table []byte) error {
+				return tx.Bucket(tablesBucket).Bucket(table).ForEach(func(k, v []byte) error {
+					if err := visit(string(table), string(k), v); err != nil {
+						return fmt.Errorf("%w: %w", ErrCorrupt, err)
+					}
+					return nil
+				})
+			})
+		})
+	})
+	if err != nil {
+		return 0, fmt.Errorf("read %s: %w", f.path, err)
+	}
+	return revision, nil
+}
+
+// Commit writes a batch in one transaction of the file, with fdatasync.
+func (f *File) Commit(revision uint64, changes []Change) error {
+	return f.db.Update(func(tx *bbolt.Tx) error {
+		for _, c := range changes {
+			if err := apply(tx, c); err != nil {
+				return fmt.Errorf("write %s %q: %w", c.Table, c.Key, err)
+			}
+		}
+		return tx.Bucket(metaBucket).Put(revisionKey, binary.BigEndian.AppendUint64(nil, revision))
+	})
+}
+
+func apply(tx *bbolt.Tx, c Change) error {
+	b, err := tx.Bucket(tablesBucket).CreateBucketIfNotExists([]byte(c.Table))
+	if err != nil {
+		return err
+	}
+	if c.Value == nil {
+		return b.Delete([]byte(c.Key))
+	}
+	return b.Put([]byte(c.Key), c.Value)
+}
+
+// decodeRevision reads what Commit wrote; a new file is at revision 0.
+func decodeRevision(b []byte) uint64 {
+	if len(b) != 8 {
+		return 0
+	}
+	return binary.BigEndian.Uint64(b)
+}
+
+// Close releases the file.
+func (f *File) Close() error { return f.db.Close() }
