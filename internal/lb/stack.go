@@ -1,0 +1,140 @@
+package lb
+
+import (
+	"net/netip"
+)
+
+// Stack is everything that one Service wants: one load balancer and what hangs
+// on it. The zero Stack wants nothing, which is how deletion is said.
+//
+// It is a value without identifiers of AWS: resources are told apart by name,
+// listeners by port. Slices are sorted, so that equal stacks encode equally.
+type Stack struct {
+	LoadBalancer LoadBalancer `json:"loadBalancer"`
+	// Frontend is the security group that says who may connect; nil when the
+	// user names groups of their own.
+	Frontend *SecurityGroup `json:"frontend,omitempty"`
+	// Backend attaches the cluster's shared backend group, the one that the
+	// nodes' own groups let in.
+	Backend      bool          `json:"backend,omitempty"`
+	TargetGroups []TargetGroup `json:"targetGroups,omitempty"` // by name
+	Listeners    []Listener    `json:"listeners,omitempty"`    // by port
+}
+
+// Empty says that the stack wants nothing.
+func (s Stack) Empty() bool { return s.LoadBalancer.Name == "" }
+
+// LoadBalancer is the load balancer itself.
+type LoadBalancer struct {
+	Name           string            `json:"name"`
+	Type           LoadBalancerType  `json:"type"`
+	Scheme         Scheme            `json:"scheme"`
+	IPAddressType  IPAddressType     `json:"ipAddressType"`
+	Subnets        []string          `json:"subnets"`
+	SecurityGroups []string          `json:"securityGroups,omitempty"` // those that the user names
+	Attributes     map[string]string `json:"attributes,omitempty"`     // explicit ones only
+	Tags           map[string]string `json:"tags,omitempty"`
+}
+
+// SecurityGroup is a security group with its inbound rules.
+type SecurityGroup struct {
+	Name        string            `json:"name"`
+	Description string            `json:"description"`
+	Ingress     []Rule            `json:"ingress,omitempty"`
+	Tags        map[string]string `json:"tags,omitempty"`
+}
+
+// Rule lets one source in. It is comparable: sets of rules are compared by it.
+type Rule struct {
+	Protocol    string       `json:"protocol"` // tcp, udp, icmp, icmpv6, or -1 for all
+	FromPort    int32        `json:"fromPort"` // first port, or the ICMP type
+	ToPort      int32        `json:"toPort"`   // last port, or the ICMP code
+	Source      netip.Prefix `json:"source,omitzero"`
+	SourceGroup string       `json:"sourceGroup,omitempty"` // a group's ID, instead of Source
+}
+
+// TargetGroup is a target group with its targets.
+type TargetGroup struct {
+	Key           string            `json:"key"` // what the Service calls it: its port's name, or protocol and number
+	Name          string            `json:"name"`
+	Protocol      Protocol          `json:"protocol"`
+	Port          uint16            `json:"port"` // the default port; every target is registered with its own
+	TargetType    TargetType        `json:"targetType"`
+	IPAddressType IPAddressType     `json:"ipAddressType"`
+	HealthCheck   HealthCheck       `json:"healthCheck"`
+	Attributes    map[string]string `json:"attributes,omitempty"` // explicit ones only
+	Tags          map[string]string `json:"tags,omitempty"`
+	Targets       []Target          `json:"targets,omitempty"` // by ID, then port
+}
+
+// Target is what a target group is registered with. It is comparable.
+type Target struct {
+	ID   string `json:"id"` // an instance ID or an address
+	Port uint16 `json:"port"`
+}
+
+// Listener takes connections on a port and forwards them to one target group.
+type Listener struct {
+	Port        uint16            `json:"port"`
+	Protocol    Protocol          `json:"protocol"`
+	TargetGroup string            `json:"targetGroup"` // its name
+	Attributes  map[string]string `json:"attributes,omitempty"`
+	Tags        map[string]string `json:"tags,omitempty"`
+}
+
+// DefaultLoadBalancerAttributes are the attributes of a new Network Load
+// Balancer as the ELBv2 API reference gives them.
+func DefaultLoadBalancerAttributes(scheme Scheme) map[string]string {
+	deny := "false"
+	if scheme == Internal {
+		deny = "true"
+	}
+	return map[string]string{
+		AttrDeletionProtection:  "false",
+		AttrCrossZone:           "false",
+		AttrAccessLogsEnabled:   "false",
+		AttrAccessLogsBucket:    "",
+		AttrAccessLogsPrefix:    "",
+		AttrDenyAllIGWTraffic:   deny,
+		AttrZonalShift:          "false",
+		AttrClientRoutingPolicy: "any_availability_zone",
+		AttrSecondaryIPs:        "0",
+	}
+}
+
+// DefaultTargetGroupAttributes are the attributes of a new target group of a
+// Network Load Balancer; some depend on its protocol and target type.
+func DefaultTargetGroupAttributes(p Protocol, t TargetType) map[string]string {
+	udp := p == UDP || p == TCPUDP
+	attrs := map[string]string{
+		AttrDeregistrationDelay:        "300",
+		AttrDeregistrationTermination:  "false",
+		AttrPreserveClientIP:           "true",
+		AttrProxyProtocolV2:            "false",
+		AttrStickinessEnabled:          "false",
+		AttrStickinessType:             "source_ip",
+		AttrCrossZone:                  CrossZoneFromLoadBalancer,
+		AttrDNSFailoverCount:           "1",
+		AttrDNSFailoverPercentage:      "off",
+		AttrUnhealthyRoutingCount:      "1",
+		AttrUnhealthyRoutingPercentage: "off",
+		AttrUnhealthyTermination:       "true",
+		AttrUnhealthyDrainingInterval:  "0",
+	}
+	if udp {
+		attrs[AttrDeregistrationTermination] = "true"
+		attrs[AttrUnhealthyTermination] = "false"
+	}
+	if t == IPTarget && !udp {
+		attrs[AttrPreserveClientIP] = "false"
+	}
+	return attrs
+}
+
+// DefaultListenerAttributes are the attributes of a new listener.
+func DefaultListenerAttributes(p Protocol) map[string]string {
+	if p == TCP || p == TCPUDP {
+		return map[string]string{AttrTCPIdleTimeout: "350"}
+	}
+	return nil
+}
