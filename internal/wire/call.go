@@ -3,6 +3,7 @@ package wire
 import (
 	"context"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 )
@@ -88,4 +89,10 @@ func NoteResource(ctx context.Context, arn string) {
 	if len(n.arns) < maxNotedResources {
 		n.arns = append(n.arns, arn)
 	}
+}
+
+func (n *notes) list() []string {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return slices.Clone(n.arns)
 }

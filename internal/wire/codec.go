@@ -84,7 +84,7 @@ func queryFrame(c *xmlCodec, e encoder, f frame, out any) {
 }
 
 func ec2Frame(c *xmlCodec, e encoder, f frame, out any) {
-	fmt.Fprintf(e.buf, `<%sResponse xmlns="%s">`, c.action, f.namespace)
+	fmt.Fprintf(e.buf, `%s<%sResponse xmlns="%s">`, xmlHeader, c.action, f.namespace)
 	e.buf.WriteString("<requestId>" + f.requestID + "</requestId>")
 	if out == nil {
 		e.buf.WriteString("<return>true</return>")

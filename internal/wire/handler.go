@@ -1,0 +1,264 @@
+package wire
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"maps"
+	"mime"
+	"net/http"
+	"net/netip"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// NewHandler returns the handler that serves the APIs.
+func NewHandler(cfg Config) http.Handler {
+	h := &handler{Config: cfg, services: map[string][]service{}}
+	for _, api := range cfg.APIs {
+		h.services[api.Service] = append(h.services[api.Service], newService(api, cfg.Region))
+	}
+	return h
+}
+
+type handler struct {
+	Config
+	services map[string][]service // by signing name; one entry per version
+}
+
+// service is an API with its actions by name.
+type service struct {
+	API
+	actions map[string]Action
+}
+
+func newService(api API, region string) service {
+	s := service{api, make(map[string]Action, len(api.Actions))}
+	if s.Region == "" {
+		s.Region = region
+	}
+	for _, a := range api.Actions {
+		s.actions[a.name] = a
+	}
+	return s
+}
+
+// exchange is one request on its way through the handler.
+type exchange struct {
+	request   *http.Request
+	call      Call
+	caller    Caller
+	notes     notes
+	protocol  protocol
+	namespace string
+	start     time.Time
+}
+
+// reply is what goes back.
+type reply struct {
+	status int
+	body   []byte
+	code   string // AWS's error code; empty on success
+}
+
+func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	x := &exchange{request: r, start: h.Now(), protocol: protocolOf("", r.Header)}
+	x.call = Call{RequestID: uuid.NewString(), SourceIP: sourceIP(r), UserAgent: quotable(r.UserAgent())}
+	out := h.safely(x, w)
+	header := w.Header()
+	header.Set("Content-Type", x.protocol.contentType)
+	header.Set("X-Amzn-Requestid", x.call.RequestID)
+	header.Set("Date", h.Now().UTC().Format(http.TimeFormat)) // clients measure their clock's skew by it
+	w.WriteHeader(out.status)
+	w.Write(out.body) // a client that went away is its own problem
+	h.audit(x, out)
+}
+
+func sourceIP(r *http.Request) netip.Addr {
+	ap, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil {
+		return netip.Addr{}
+	}
+	return ap.Addr().Unmap()
+}
+
+// safely turns errors, and panics of use cases, into replies.
+func (h *handler) safely(x *exchange, w http.ResponseWriter) (out reply) {
+	defer func() {
+		if p := recover(); p != nil {
+			h.Logger.Error("an API action panicked", "action", x.call.Action, "requestId", x.call.RequestID,
+				"panic", p, "stack", string(debug.Stack()))
+			out = x.fail(Errorf(codeInternal, internalText))
+		}
+	}()
+	body, err := h.serve(x, w)
+	if err == nil {
+		return reply{status: http.StatusOK, body: body}
+	}
+	e, ok := errors.AsType[*Error](err)
+	if !ok {
+		h.Logger.Error("an API action failed", "action", x.call.Action, "requestId", x.call.RequestID, "error", err)
+		e = Errorf(codeInternal, internalText)
+	}
+	return x.fail(e)
+}
+
+const internalText = "An internal error has occurred. The engine's log has it under this request ID."
+
+func (x *exchange) fail(e *Error) reply {
+	e = x.protocol.translate(e)
+	return reply{e.Status, x.protocol.encode(e, x.namespace, x.call.RequestID), e.Code}
+}
+
+// serve answers a request: read, authenticate, find the action, decode, call,
+// encode.
+func (h *handler) serve(x *exchange, w http.ResponseWriter) ([]byte, error) {
+	raw, err := readBody(w, x.request)
+	if err != nil {
+		return nil, err
+	}
+	versions, err := h.authenticate(x, raw)
+	if err != nil {
+		return nil, err
+	}
+	svc, action, b, err := resolve(x, versions, raw)
+	if err != nil {
+		return nil, err
+	}
+	in, err := action.codec.decode(b)
+	if err != nil {
+		return nil, err
+	}
+	ctx := WithCall(WithCaller(x.request.Context(), x.caller), x.call)
+	out, err := action.call(context.WithValue(ctx, notesKey, &x.notes), in)
+	if err != nil {
+		return nil, err
+	}
+	return action.codec.encode(out, svc.Namespace, x.call.RequestID)
+}
+
+func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
+	if r.Method != http.MethodPost {
+		return nil, &Error{"MethodNotAllowed", "Requests are made with POST, not " + quotable(r.Method) + ".", http.StatusMethodNotAllowed}
+	}
+	tooLarge := Errorf(codeTooLarge, "The request body is larger than %d bytes.", MaxBodyBytes)
+	if r.ContentLength > MaxBodyBytes {
+		w.Header().Set("Connection", "close")
+		return nil, tooLarge
+	}
+	raw, err := io.ReadAll(http.MaxBytesReader(w, r.Body, MaxBodyBytes))
+	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
+		return nil, tooLarge
+	}
+	if err != nil {
+		return nil, Errorf("RequestTimeout", "The request body did not arrive: it was cut short or took too long.")
+	}
+	return raw, nil
+}
+
+// authenticate finds the service by the credential scope and checks the
+// signature. It returns the service's versions.
+func (h *handler) authenticate(x *exchange, raw []byte) ([]service, error) {
+	header := x.request.Header.Get("Authorization")
+	if header == "" {
+		if strings.Contains(x.request.URL.RawQuery, "X-Amz-Signature=") {
+			return nil, Errorf(codeIncomplete, "Presigned URLs are not accepted here: sign the request in its Authorization header.")
+		}
+		return nil, Errorf(codeMissingToken, "Request is missing Authentication Token")
+	}
+	auth, err := parseAuthorization(header)
+	if err != nil {
+		return nil, err
+	}
+	x.call.Service, x.call.Region = quotable(auth.service), quotable(auth.region)
+	x.protocol = protocolOf(auth.service, x.request.Header)
+	versions, ok := h.services[auth.service]
+	if !ok {
+		return nil, Errorf(codeUnknownOperation, "This endpoint does not offer the service '%s'; it offers %s.",
+			quotable(auth.service), strings.Join(slices.Sorted(maps.Keys(h.services)), ", "))
+	}
+	x.namespace = versions[0].Namespace
+	credential, ok := h.Credentials.Credential(auth.accessKeyID)
+	if !ok {
+		return nil, Errorf(codeUnknownKey, unknownKey)
+	}
+	want := expectation{versions[0].Region, versions[0].Service, x.start}
+	if err := auth.verify(x.request, raw, credential, want); err != nil {
+		return nil, err
+	}
+	x.caller = credential.Caller
+	return versions, nil
+}
+
+// resolve finds the action that a verified request asks for.
+func resolve(x *exchange, versions []service, raw []byte) (service, Action, body, error) {
+	if versions[0].TargetPrefix != "" {
+		return resolveTarget(x, versions, raw)
+	}
+	b := body{raw: raw}
+	contentType, _, _ := mime.ParseMediaType(x.request.Header.Get("Content-Type"))
+	if contentType != "application/x-www-form-urlencoded" {
+		return service{}, Action{}, b, Errorf(codeMissingAction,
+			"The request has no Action: parameters are read from application/x-www-form-urlencoded, not from '%s'.", quotable(contentType))
+	}
+	var err error
+	if b.form, err = parseForm(string(raw)); err != nil {
+		return service{}, Action{}, b, err
+	}
+	name, ok := b.form.get("Action")
+	if !ok || name == "" {
+		return service{}, Action{}, b, Errorf(codeMissingAction, "The request is missing the parameter Action.")
+	}
+	version, _ := b.form.get("Version")
+	x.call.Action = quotable(name)
+	for _, s := range versions {
+		if s.Version == version {
+			x.namespace = s.Namespace
+			if a, ok := s.actions[name]; ok {
+				return s, a, b, nil
+			}
+		}
+	}
+	return service{}, Action{}, b, unknownAction(x, versions[0].Service, version)
+}
+
+// unknownAction words InvalidAction as the service would.
+func unknownAction(x *exchange, service, version string) error {
+	if service == "ec2" {
+		return Errorf(codeInvalidAction, "The action %s is not valid for this web service.", x.call.Action)
+	}
+	return Errorf(codeInvalidAction, "Could not find operation %s for version %s", x.call.Action, quotable(version))
+}
+
+func resolveTarget(x *exchange, versions []service, raw []byte) (service, Action, body, error) {
+	x.protocol = jsonProtocol
+	target := x.request.Header.Get("X-Amz-Target")
+	prefix, name, _ := strings.Cut(target, ".")
+	x.call.Action = quotable(name)
+	for _, s := range versions {
+		if a, ok := s.actions[name]; ok && s.TargetPrefix == prefix {
+			return s, a, body{raw: raw}, nil
+		}
+	}
+	return service{}, Action{}, body{}, Errorf(codeUnknownOperation, "Operation '%s' is not known.", quotable(target))
+}
+
+func (h *handler) audit(x *exchange, out reply) {
+	duration := h.Now().Sub(x.start)
+	h.Logger.LogAttrs(x.request.Context(), slog.LevelDebug, "API call",
+		slog.String("requestId", x.call.RequestID), slog.String("service", x.call.Service), slog.String("action", x.call.Action),
+		slog.String("caller", x.caller.ARN), slog.Int("status", out.status), slog.String("code", out.code),
+		slog.Duration("duration", duration))
+	if h.Audit == nil {
+		return
+	}
+	h.Audit(x.request.Context(), Record{
+		Call: x.call, Caller: x.caller, Resources: x.notes.list(), Status: out.status,
+		ErrorCode: out.code, Start: x.start, Duration: duration,
+	})
+}
