@@ -66,7 +66,7 @@ func (b builder) namespace(ns Namespace) error {
 		return err
 	}
 	b.handles[ns.Name] = h
-	if err := writeSysctls(ns.Name, ns.Sysctls); err != nil {
+	if err := writeSysctls(ns.Name, append(noDuplicateDetection(), ns.Sysctls...)); err != nil {
 		return err
 	}
 	for _, name := range ns.Bridges {
@@ -191,6 +191,16 @@ func setMAC(h *netlink.Handle, link netlink.Link, mac string) error {
 		return err
 	}
 	return h.LinkSetHardwareAddr(link, hw)
+}
+
+// noDuplicateDetection makes link-local addresses usable at once: a router
+// without one cannot ask for its neighbours, and a described network has no
+// duplicates to detect.
+func noDuplicateDetection() []Sysctl {
+	return []Sysctl{
+		{Key: "net/ipv6/conf/all/accept_dad", Value: "0"},
+		{Key: "net/ipv6/conf/default/accept_dad", Value: "0"},
+	}
 }
 
 // address skips duplicate address detection, which would keep an IPv6 address
