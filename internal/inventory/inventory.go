@@ -33,14 +33,20 @@ type VPC struct {
 // Subnet is the part of a VPC that lies in one zone. Load balancer addresses
 // are taken from it.
 type Subnet struct {
-	SubnetID           string            `json:"subnetId"`
-	VPCID              string            `json:"vpcId"`
-	AvailabilityZone   string            `json:"availabilityZone"`   // such as us-west-2a
-	AvailabilityZoneID string            `json:"availabilityZoneId"` // such as usw2-az1
-	CIDRBlock          netip.Prefix      `json:"cidrBlock"`
-	IPv6CIDRBlock      netip.Prefix      `json:"ipv6CidrBlock,omitzero"`
-	Public             bool              `json:"public,omitempty"` // its default route is an internet gateway
-	Tags               map[string]string `json:"tags,omitempty"`
+	SubnetID           string       `json:"subnetId"`
+	VPCID              string       `json:"vpcId"`
+	AvailabilityZone   string       `json:"availabilityZone"`   // such as us-west-2a
+	AvailabilityZoneID string       `json:"availabilityZoneId"` // such as usw2-az1
+	CIDRBlock          netip.Prefix `json:"cidrBlock"`
+	IPv6CIDRBlock      netip.Prefix `json:"ipv6CidrBlock,omitzero"`
+	Public             bool         `json:"public,omitempty"` // its default route is an internet gateway
+
+	// CIDRReservations are ranges of the subnet that no load balancer address
+	// is taken from, such as those of machines and pods that come later (EC2's
+	// subnet CIDR reservations).
+	CIDRReservations []netip.Prefix `json:"cidrReservations,omitempty"`
+
+	Tags map[string]string `json:"tags,omitempty"`
 }
 
 // SecurityGroup is a group that exists before any client creates one, such as
