@@ -60,13 +60,17 @@ var (
 	ec2Dialect   = dialect{listItem: "item", naming: taggedField}
 )
 
-// sdkField names a member of an SDK struct: as the field, which the ELB, ELBv2
-// and STS models never override.
+// sdkField names a member of an SDK struct: as the field. The ELB and ELBv2
+// models never override that; STS does once.
 func sdkField(t reflect.Type, f reflect.StructField) (field, bool) {
 	if !f.IsExported() || f.Name == "ResultMetadata" {
 		return field{}, false
 	}
-	return field{in: f.Name, out: f.Name, required: isRequired(t, f.Name), omitEmpty: true}, true
+	name := f.Name
+	if t.Name() == "PolicyDescriptorType" && name == "Arn" {
+		name = "arn"
+	}
+	return field{in: name, out: name, required: isRequired(t, f.Name), omitEmpty: true}, true
 }
 
 // taggedField names a member of one of our EC2 structs.

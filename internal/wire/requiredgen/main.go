@@ -1,6 +1,7 @@
 // Command requiredgen writes the table of required members that the Query
-// decoder checks. The SDK keeps this knowledge in unexported validators, so it
-// is read from their source, in the versions that go.mod names.
+// decoder checks. The SDK says so in the doc comments of the members (its
+// validators leave out numbers), so it is read from the source, in the versions
+// that go.mod names.
 package main
 
 import (
@@ -15,7 +16,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 )
 
@@ -37,8 +37,11 @@ func run(file string) error {
 		if err != nil {
 			return fmt.Errorf("locate %s: %w", service, err)
 		}
-		if err := collect(table, service, filepath.Join(strings.TrimSpace(string(dir)), "validators.go")); err != nil {
-			return err
+		for _, pkg := range []string{service, service + "/types"} {
+			below := strings.TrimPrefix(pkg, service)
+			if err := collect(table, pkg, filepath.Join(strings.TrimSpace(string(dir)), below)); err != nil {
+				return err
+			}
 		}
 	}
 	source, err := format.Source(render(table))
@@ -48,53 +51,44 @@ func run(file string) error {
 	return os.WriteFile(file, source, 0o644)
 }
 
-// collect adds the members that the validators in a source file require.
-func collect(table map[string][]string, service, file string) error {
-	parsed, err := parser.ParseFile(token.NewFileSet(), file, nil, 0)
+// collect adds the required members of the structs of one package.
+func collect(table map[string][]string, pkg, dir string) error {
+	files, err := filepath.Glob(filepath.Join(dir, "*.go"))
 	if err != nil {
 		return err
 	}
-	for _, decl := range parsed.Decls {
-		f, ok := decl.(*ast.FuncDecl)
-		if !ok || f.Recv != nil || !strings.HasPrefix(f.Name.Name, "validate") {
+	for _, file := range files {
+		if strings.HasSuffix(file, "_test.go") {
 			continue
 		}
-		if key := typeKey(service, f); key != "" {
-			table[key] = append(table[key], required(f.Body)...)
+		parsed, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.ParseComments)
+		if err != nil {
+			return err
 		}
+		ast.Inspect(parsed, func(n ast.Node) bool {
+			if spec, ok := n.(*ast.TypeSpec); ok {
+				if names := required(spec); names != nil {
+					table[pkg+"."+spec.Name.Name] = names
+				}
+			}
+			return true
+		})
 	}
 	return nil
 }
 
-// typeKey names the type that a validator checks; "" for lists.
-func typeKey(service string, f *ast.FuncDecl) string {
-	pointer, ok := f.Type.Params.List[0].Type.(*ast.StarExpr)
+// required lists the members of a struct whose comments say that they are.
+func required(spec *ast.TypeSpec) []string {
+	t, ok := spec.Type.(*ast.StructType)
 	if !ok {
-		return ""
+		return nil
 	}
-	switch t := pointer.X.(type) {
-	case *ast.Ident:
-		return service + "." + t.Name
-	case *ast.SelectorExpr:
-		return service + "/types." + t.Sel.Name
-	}
-	return ""
-}
-
-// required lists the arguments of NewErrParamRequired in a validator.
-func required(body *ast.BlockStmt) []string {
 	var names []string
-	ast.Inspect(body, func(n ast.Node) bool {
-		call, ok := n.(*ast.CallExpr)
-		if !ok {
-			return true
+	for _, field := range t.Fields.List {
+		if strings.Contains(field.Doc.Text(), "This member is required.") {
+			names = append(names, field.Names[0].Name)
 		}
-		if fun, ok := call.Fun.(*ast.SelectorExpr); ok && fun.Sel.Name == "NewErrParamRequired" {
-			name, _ := strconv.Unquote(call.Args[0].(*ast.BasicLit).Value)
-			names = append(names, name)
-		}
-		return true
-	})
+	}
 	return names
 }
 
@@ -105,9 +99,7 @@ func render(table map[string][]string) []byte {
 	b.WriteString("// of its package below the SDK's service directory, and its name.\n")
 	b.WriteString("var requiredMembers = map[string][]string{\n")
 	for _, key := range slices.Sorted(maps.Keys(table)) {
-		if len(table[key]) > 0 {
-			fmt.Fprintf(&b, "%q: {\"%s\"},\n", key, strings.Join(table[key], `", "`))
-		}
+		fmt.Fprintf(&b, "%q: {\"%s\"},\n", key, strings.Join(table[key], `", "`))
 	}
 	b.WriteString("}\n")
 	return b.Bytes()
