@@ -1,0 +1,126 @@
+package intent_test
+
+import (
+	"strings"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/fairlead-lb/fairlead/internal/intent"
+	"github.com/fairlead-lb/fairlead/internal/lb"
+)
+
+func service(annotations map[string]string) *corev1.Service {
+	svc := &corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "web", UID: "1", Annotations: annotations}}
+	svc.Spec.Type = corev1.ServiceTypeLoadBalancer
+	svc.Spec.Ports = []corev1.ServicePort{{Name: "http", Port: 80, Protocol: corev1.ProtocolTCP, NodePort: 30080}}
+	return svc
+}
+
+func desired(svc *corev1.Service) (lb.Stack, []intent.Problem) {
+	return intent.Desired(intent.Input{
+		Cluster: "fairlead", Service: svc, Subnets: subnets(),
+		Nodes:    []*corev1.Node{node("node-1", "us-west-2a", "i-00000000000000001")},
+		Defaults: intent.Defaults{Scheme: lb.InternetFacing, TargetType: lb.InstanceTarget, HealthInterval: 10e9, HealthyThreshold: 3, UnhealthyThreshold: 3},
+	})
+}
+
+// usual are annotations that an example needs beside it to have an effect.
+var usual = map[string]map[string]string{
+	"healthcheck-path":          {"healthcheck-protocol": "http"},
+	"healthcheck-success-codes": {"healthcheck-protocol": "http"},
+	"subnets":                   {},
+}
+
+func TestEveryExampleOfTheTableIsTakenAsItStands(t *testing.T) {
+	const prefix = "service.beta.kubernetes.io/aws-load-balancer-"
+	for _, a := range intent.Annotations() {
+		if a.Example == "" {
+			continue
+		}
+		t.Run(a.Key, func(t *testing.T) {
+			key, value := a.Key, a.Example
+			switch {
+			case a.Ported && strings.HasSuffix(key, "listener-attributes"):
+				key += ".TCP-80"
+			case a.Ported:
+				key += ".80"
+			case strings.HasSuffix(key, "subnets"):
+				value = "subnet-a,subnet-b"
+			case strings.HasSuffix(key, "per-target-group"), strings.HasSuffix(key, "healthcheck-timeout"):
+				value = strings.TrimSuffix(value, ",443")
+			}
+			annotations := map[string]string{key: value}
+			for k, v := range usual[strings.TrimPrefix(a.Key, prefix)] {
+				annotations[prefix+k] = v
+			}
+			if _, problems := desired(service(annotations)); len(problems) > 0 {
+				t.Errorf("%s: %s is a problem: %v", key, value, problems)
+			}
+		})
+	}
+}
+
+func TestEveryReadRowRefusesWhatCannotBeMeant(t *testing.T) {
+	anything := map[string]bool{"name": true, "access-log-s3-bucket-name": true, "access-log-s3-bucket-prefix": true, "security-groups": true}
+	for _, a := range intent.Annotations() {
+		suffix := strings.TrimPrefix(a.Key, "service.beta.kubernetes.io/aws-load-balancer-")
+		if a.Example == "" || a.Ported || anything[suffix] {
+			continue
+		}
+		t.Run(a.Key, func(t *testing.T) {
+			_, problems := desired(service(map[string]string{a.Key: "no such thing"}))
+			errors := intent.Errors(problems)
+			if len(errors) != 1 || errors[0].Field != a.Key {
+				t.Errorf("got problems %v, want one error about %s", problems, a.Key)
+			}
+		})
+	}
+}
+
+func TestClaim(t *testing.T) {
+	class := func(name string) func(*corev1.Service) {
+		return func(s *corev1.Service) { s.Spec.LoadBalancerClass = &name }
+	}
+	nlb := func(s *corev1.Service) {
+		s.Annotations = map[string]string{"service.beta.kubernetes.io/aws-load-balancer-type": "nlb"}
+	}
+	tests := map[string]struct {
+		change        func(*corev1.Service)
+		takeUnclassed bool
+		want          intent.Claim
+	}{
+		"our class":                              {class("fairlead.io/nlb"), false, intent.NLB},
+		"our other class":                        {class("fairlead.io/classic"), false, intent.Classic},
+		"another controller's class":             {class("service.k8s.aws/nlb"), true, intent.NotOurs},
+		"no class, and those are not ours":       {nlb, false, intent.NotOurs},
+		"no class, ours, the post's annotation":  {nlb, true, intent.NLB},
+		"no class, ours, nothing annotated":      {func(*corev1.Service) {}, true, intent.Classic},
+		"no class, but it was ours before":       {func(s *corev1.Service) { nlb(s); s.Finalizers = []string{intent.Finalizer} }, false, intent.NLB},
+		"another type of Service with our class": {func(s *corev1.Service) { class("fairlead.io/nlb")(s); s.Spec.Type = corev1.ServiceTypeNodePort }, true, intent.NotOurs},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			svc := service(nil)
+			tt.change(svc)
+			if got := intent.ClaimOf(svc, tt.takeUnclassed); got != tt.want {
+				t.Errorf("got claim %d, want %d", got, tt.want)
+			}
+		})
+	}
+}
+
+func FuzzDesired(f *testing.F) {
+	f.Add("service.beta.kubernetes.io/aws-load-balancer-attributes", "a=b,c", "203.0.113.0/24")
+	f.Add("service.beta.kubernetes.io/aws-load-balancer-healthcheck-port", "http", "::/0")
+	f.Add("service.beta.kubernetes.io/aws-load-balancer-listener-attributes.tcp-80", "x", "")
+	f.Fuzz(func(t *testing.T, key, value, source string) {
+		svc := service(map[string]string{key: value})
+		svc.Spec.LoadBalancerSourceRanges = []string{source}
+		stack, problems := desired(svc)
+		if stack.LoadBalancer.Name == "" {
+			t.Errorf("no name for %q=%q (%v)", key, value, problems)
+		}
+	})
+}

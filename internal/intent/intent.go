@@ -1,0 +1,174 @@
+// Package intent turns a Service, the nodes, the endpoints and the network into
+// the lb.Stack that the Service wants.
+//
+// Invariants: the package is pure and total. Desired returns every problem at
+// once, never the first only, and a Stack for whatever it is given; a Stack
+// that comes with an Error must not be built, because parts of it are guesses.
+package intent
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+
+	"github.com/fairlead-lb/fairlead/internal/lb"
+	"github.com/fairlead-lb/fairlead/internal/owner"
+)
+
+// Input is all that the wishes of a Service depend on.
+type Input struct {
+	Cluster string
+	Service *corev1.Service
+	Nodes   []*corev1.Node
+	Slices  []*discoveryv1.EndpointSlice // the Service's own
+	// Subnets are those of the VPC. They are not looked at when Pinned holds.
+	Subnets []Subnet
+	Pinned  Pinned
+	// Defaults are the controller's, for what the Service does not say.
+	Defaults Defaults
+	// NameTakenBy is another Service, as namespace/name, that asked first for
+	// the load balancer name that this one asks for.
+	NameTakenBy string
+}
+
+// Defaults are the controller's values for what a Service leaves open.
+type Defaults struct {
+	Scheme             lb.Scheme
+	TargetType         lb.TargetType
+	HealthInterval     time.Duration // 5 s to 300 s
+	HealthyThreshold   int           // 2 to 10
+	UnhealthyThreshold int           // 2 to 10
+}
+
+// builder collects a stack and its problems.
+type builder struct {
+	in       Input
+	svc      *corev1.Service
+	owner    owner.Service
+	set      settings
+	problems []Problem
+	lbName   string
+}
+
+// Desired is what the Service wants, and everything that is wrong with it.
+func Desired(in Input) (lb.Stack, []Problem) {
+	b := newBuilder(in)
+	b.checkSpec()
+	b.checkName()
+	stack := lb.Stack{LoadBalancer: b.loadBalancer()}
+	ports := b.ports()
+	stack.TargetGroups = b.targetGroups(ports)
+	stack.Listeners = b.listeners(ports, stack.TargetGroups)
+	b.securityGroups(&stack)
+	return stack, sortProblems(b.problems)
+}
+
+func newBuilder(in Input) *builder {
+	b := &builder{in: in, svc: in.Service}
+	b.owner = OwnerOf(in.Cluster, in.Service)
+	b.set, b.problems = parse(in.Service.Annotations, in.Defaults)
+	b.lbName = b.set.name
+	if b.lbName == "" {
+		b.lbName = b.owner.LoadBalancerName(string(b.set.scheme))
+	}
+	return b
+}
+
+// OwnerOf is the Service as an owner of resources in AWS.
+func OwnerOf(cluster string, svc *corev1.Service) owner.Service {
+	return owner.Service{Cluster: cluster, Namespace: svc.Namespace, Name: svc.Name, UID: string(svc.UID)}
+}
+
+// WantedName is the load balancer name that the Service asks for by annotation,
+// or "" when it leaves the name to us.
+func WantedName(svc *corev1.Service) string {
+	return strings.TrimSpace(svc.Annotations[prefixAWS+"name"])
+}
+
+// AllowReplacement says whether the Service agrees to changes that give the
+// load balancer another DNS name or take addresses from it.
+func AllowReplacement(svc *corev1.Service) bool {
+	s, _ := parse(svc.Annotations, Defaults{})
+	return s.allowReplacement
+}
+
+func (b *builder) fail(field, value, why, hint string) {
+	b.problems = append(b.problems, Problem{Error, field, value, why, hint})
+}
+
+func (b *builder) warn(field, value, why, hint string) {
+	b.problems = append(b.problems, Problem{Warning, field, value, why, hint})
+}
+
+func (b *builder) tags(resource string) map[string]string {
+	tags := map[string]string{}
+	for k, v := range b.set.tags {
+		tags[k] = v
+	}
+	for k, v := range b.owner.Tags(resource) {
+		tags[k] = v
+	}
+	return tags
+}
+
+func (b *builder) loadBalancer() lb.LoadBalancer {
+	attrs := map[string]string{}
+	for k, v := range b.set.lbAttributes {
+		attrs[k] = v
+	}
+	return lb.LoadBalancer{
+		Name:           b.lbName,
+		Type:           lb.Network,
+		Scheme:         b.set.scheme,
+		IPAddressType:  b.set.ipAddressType,
+		Subnets:        b.subnets(),
+		SecurityGroups: b.set.groups,
+		Attributes:     attrs,
+		Tags:           b.tags("load-balancer"),
+	}
+}
+
+// checkSpec looks at fields that have no meaning for a Network Load Balancer.
+func (b *builder) checkSpec() {
+	if ip := b.svc.Spec.LoadBalancerIP; ip != "" {
+		b.fail("spec.loadBalancerIP", ip, "a Network Load Balancer takes its addresses from its subnets", "remove the field")
+	}
+	if len(b.svc.Spec.Ports) == 0 {
+		b.fail("spec.ports", "", "a load balancer needs at least one port", "add a port")
+	}
+	if b.svc.Spec.SessionAffinity == corev1.ServiceAffinityClientIP {
+		b.warn("spec.sessionAffinity", "ClientIP", "clients are kept to a target by source address, without the time limit of sessionAffinityConfig", "")
+	}
+}
+
+func (b *builder) checkName() {
+	const key = prefixAWS + "name"
+	name := b.set.name
+	if name == "" {
+		return
+	}
+	switch {
+	case len(name) > 32:
+		b.fail(key, name, "a load balancer's name has at most 32 characters", "")
+	case !nameForm.MatchString(name):
+		b.fail(key, name, "a load balancer's name has letters, digits and hyphens, no hyphen at its ends", "")
+	case strings.HasPrefix(name, "internal-"):
+		b.fail(key, name, "a load balancer's name must not begin with internal-", "")
+	}
+	if other := b.in.NameTakenBy; other != "" {
+		b.fail(key, name, "Service "+other+" asked for this name before", "choose another name or remove the annotation")
+	}
+}
+
+// sortProblems puts errors first and drops repeats: a setting for all ports is
+// looked at once per port.
+func sortProblems(problems []Problem) []Problem {
+	slices.SortFunc(problems, func(a, b Problem) int {
+		return cmp.Or(cmp.Compare(a.Severity, b.Severity), cmp.Compare(a.String(), b.String()))
+	})
+	return slices.Compact(problems)
+}

@@ -1,0 +1,113 @@
+package intent
+
+import (
+	"cmp"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/fairlead-lb/fairlead/internal/lb"
+)
+
+// maxRules is EC2's default quota of inbound rules per security group.
+const maxRules = 60
+
+// securityGroups decides who may connect: a group of the Service's own, or the
+// groups that the user names.
+func (b *builder) securityGroups(stack *lb.Stack) {
+	stack.Backend = b.set.manageBackend
+	sources := b.sources()
+	if len(b.set.groups) > 0 {
+		if !b.set.backendGiven {
+			stack.Backend = false
+		}
+		if len(b.svc.Spec.LoadBalancerSourceRanges) > 0 || len(b.set.sourceRanges) > 0 {
+			b.warn(prefixAWS+"security-groups", strings.Join(b.set.groups, ","), "source ranges have no effect beside it", "put them into the groups, or remove the annotation")
+		}
+		return
+	}
+	rules := b.rules(stack.Listeners, sources)
+	if len(rules) > maxRules {
+		b.fail("spec.loadBalancerSourceRanges", "", fmt.Sprintf("ports and source ranges make %d rules, a security group holds %d", len(rules), maxRules), "use fewer or wider ranges")
+	}
+	stack.Frontend = &lb.SecurityGroup{
+		Name:        b.owner.FrontendName(),
+		Description: fmt.Sprintf("Load balancer of Service %s/%s", b.svc.Namespace, b.svc.Name),
+		Ingress:     rules,
+		Tags:        b.tags("frontend"),
+	}
+}
+
+// sources are the ranges that may connect; spec goes before the annotation.
+func (b *builder) sources() []netip.Prefix {
+	out, field := slices.Clone(b.set.sourceRanges), keyRanges
+	if specified := b.svc.Spec.LoadBalancerSourceRanges; len(specified) > 0 {
+		if len(out) > 0 {
+			b.warn(keyRanges, b.svc.Annotations[keyRanges], "has no effect beside spec.loadBalancerSourceRanges", "")
+		}
+		out, field = nil, "spec.loadBalancerSourceRanges"
+		for _, s := range specified {
+			prefix, hint := parsePrefix(strings.TrimSpace(s))
+			if hint != "" {
+				b.fail(field, s, "is not a CIDR block", hint)
+				continue
+			}
+			out = append(out, prefix)
+		}
+	}
+	dual := b.set.ipAddressType == lb.DualStack
+	if len(out) == 0 {
+		out = append(out, netip.MustParsePrefix("0.0.0.0/0"))
+		if dual {
+			out = append(out, netip.MustParsePrefix("::/0"))
+		}
+	}
+	for _, p := range out {
+		if p.Addr().Is6() && !dual {
+			b.fail(field, p.String(), "the load balancer has no IPv6 addresses", "set "+prefixAWS+"ip-address-type to dualstack")
+		}
+	}
+	return out
+}
+
+// rules are ports times sources, and what path MTU discovery needs: ICMP
+// "fragmentation needed" (RFC 1191), ICMPv6 "packet too big" (RFC 8201).
+func (b *builder) rules(listeners []lb.Listener, sources []netip.Prefix) []lb.Rule {
+	set := map[lb.Rule]bool{}
+	for _, source := range sources {
+		for _, l := range listeners {
+			for _, proto := range transports(l.Protocol) {
+				set[lb.Rule{Protocol: proto, FromPort: int32(l.Port), ToPort: int32(l.Port), Source: source}] = true
+			}
+		}
+		switch {
+		case !b.set.icmp:
+		case source.Addr().Is4():
+			set[lb.Rule{Protocol: "icmp", FromPort: 3, ToPort: 4, Source: source}] = true
+		default:
+			set[lb.Rule{Protocol: "icmpv6", FromPort: 2, ToPort: 0, Source: source}] = true
+		}
+	}
+	out := make([]lb.Rule, 0, len(set))
+	for r := range set {
+		out = append(out, r)
+	}
+	slices.SortFunc(out, compareRules)
+	return out
+}
+
+func compareRules(a, b lb.Rule) int {
+	return cmp.Or(cmp.Compare(a.Protocol, b.Protocol), cmp.Compare(a.FromPort, b.FromPort), a.Source.Compare(b.Source))
+}
+
+func transports(p lb.Protocol) []string {
+	switch p {
+	case lb.UDP:
+		return []string{"udp"}
+	case lb.TCPUDP:
+		return []string{"tcp", "udp"}
+	default:
+		return []string{"tcp"}
+	}
+}
