@@ -11,7 +11,7 @@ import (
 type LoadBalancer struct {
 	ARN            string            `json:"arn"`
 	Name           string            `json:"name"`
-	DNSName        string            `json:"dnsName"` // in lower case
+	DNSName        string            `json:"dnsName"`
 	Scheme         lb.Scheme         `json:"scheme"`
 	IPAddressType  lb.IPAddressType  `json:"ipAddressType"`
 	VPCID          string            `json:"vpcId"`
@@ -50,13 +50,13 @@ func (b LoadBalancer) Zone(zone string) (ZoneMapping, bool) {
 
 // ZoneMapping is a zone that a load balancer is enabled in.
 type ZoneMapping struct {
-	Zone         string       `json:"zone"`
-	SubnetID     string       `json:"subnetId"`
-	IPv4         netip.Addr   `json:"ipv4,omitzero"`
-	IPv6         netip.Addr   `json:"ipv6,omitzero"` // of dualstack load balancers
-	AllocationID string       `json:"allocationId,omitempty"`
-	PrivateIPv4  bool         `json:"privateIpv4,omitempty"` // the client chose IPv4
-	SourceNAT    netip.Prefix `json:"sourceNat,omitzero"`
+	Zone         string     `json:"zone"`
+	SubnetID     string     `json:"subnetId"`
+	IPv4         netip.Addr `json:"ipv4,omitzero"`
+	IPv6         netip.Addr `json:"ipv6,omitzero"` // of dualstack load balancers
+	AllocationID string     `json:"allocationId,omitempty"`
+	ChosenIPv4   bool       `json:"chosenIpv4,omitempty"` // by the client, not by the engine
+	ChosenIPv6   bool       `json:"chosenIpv6,omitempty"`
 }
 
 // Listener is a listener of a load balancer.

@@ -28,6 +28,7 @@ import (
 	"maps"
 	"net/netip"
 	"slices"
+	"strings"
 
 	"github.com/fairlead-lb/fairlead/internal/store"
 )
@@ -51,7 +52,7 @@ var (
 // Indexes. What they are looked up by stands in their names.
 var (
 	LoadBalancersByName          = store.NewIndex(schema, LoadBalancers, func(b LoadBalancer) []string { return []string{b.Name} })
-	LoadBalancersByDNSName       = store.NewIndex(schema, LoadBalancers, func(b LoadBalancer) []string { return []string{b.DNSName} })
+	LoadBalancersByDNSName       = store.NewIndex(schema, LoadBalancers, func(b LoadBalancer) []string { return []string{strings.ToLower(b.DNSName)} }) // lower case
 	LoadBalancersBySecurityGroup = store.NewIndex(schema, LoadBalancers, func(b LoadBalancer) []string { return b.SecurityGroups })
 	ListenersByLoadBalancer      = store.NewIndex(schema, Listeners, func(l Listener) []string { return []string{l.LoadBalancerARN} })
 	ListenersByTargetGroup       = store.NewIndex(schema, Listeners, Listener.TargetGroupARNs)
