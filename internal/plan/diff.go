@@ -1,0 +1,225 @@
+package plan
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/fairlead-lb/fairlead/internal/lb"
+)
+
+// differ collects the steps from have to want.
+type differ struct {
+	want    lb.Stack
+	have    Observed
+	blocked []Step
+	steps   []Step
+}
+
+// Diff is the plan that leads from have to want. Steps that cost the load
+// balancer its DNS name or addresses are in it when the policy allows them;
+// else they stand under Blocked, and the plan leads to the nearest thing to
+// want that leaves both alone.
+func Diff(want lb.Stack, have Observed, policy Policy) Plan {
+	d := &differ{want: want, have: have}
+	if !want.Empty() && !policy.AllowReplacement {
+		d.keepAddresses()
+	}
+	d.frontend()
+	d.balancer()
+	d.groups()
+	d.listeners()
+	d.surplus()
+	slices.SortStableFunc(d.steps, func(a, b Step) int { return int(a.stage) - int(b.stage) })
+	return Plan{Steps: d.steps, Blocked: d.blocked}
+}
+
+func (d *differ) add(at stage, s Step) {
+	s.stage = at
+	if s.Disruption == "" {
+		s.Disruption = None
+	}
+	d.steps = append(d.steps, s)
+}
+
+// wantedGroups are the security groups of the load balancer, ours by reference.
+func wantedGroups(want lb.Stack) []string {
+	out := slices.Clone(want.LoadBalancer.SecurityGroups)
+	if want.Frontend != nil {
+		out = append(out, RefFrontend)
+	}
+	if want.Backend {
+		out = append(out, RefBackend)
+	}
+	slices.Sort(out)
+	return out
+}
+
+func (d *differ) frontend() {
+	want, have := d.want.Frontend, d.have.Frontend
+	if want == nil {
+		if have != nil {
+			d.add(stageDropAdmission, Step{Action: DeleteSecurityGroup, Resource: Resource{Kind: KindSecurityGroup, Name: have.Name}, Why: "no longer wanted"})
+		}
+		return
+	}
+	r := Resource{Kind: KindSecurityGroup, Name: want.Name}
+	var rules []lb.Rule
+	tags := want.Tags
+	if have == nil {
+		d.add(stageAdmit, Step{Action: CreateSecurityGroup, Resource: r, After: Value{SecurityGroup: want}, Why: "says who may connect"})
+	} else {
+		rules, tags = have.Ingress, have.Tags
+	}
+	if missing := minus(want.Ingress, rules); len(missing) > 0 {
+		d.add(stageAdmit, Step{Action: AuthorizeIngress, Resource: r, After: Value{Rules: missing}, Why: count(len(missing), "rule") + " to add"})
+	}
+	if surplus := minus(rules, want.Ingress); len(surplus) > 0 {
+		d.add(stageRevoke, Step{Action: RevokeIngress, Resource: r, Before: Value{Rules: surplus}, Why: count(len(surplus), "rule") + " no longer wanted", Disruption: Connections})
+	}
+	d.tags(stageAdmit, r, want.Tags, tags)
+}
+
+func (d *differ) tags(at stage, r Resource, want, have map[string]string) {
+	add, remove := AddTags, RemoveTags
+	if r.Kind == KindSecurityGroup {
+		add, remove = CreateTags, DeleteTags
+	}
+	missing := map[string]string{}
+	for k, v := range want {
+		if old, ok := have[k]; !ok || old != v {
+			missing[k] = v
+		}
+	}
+	if len(missing) > 0 {
+		d.add(at, Step{Action: add, Resource: r, After: Value{Map: missing}, Why: count(len(missing), "tag") + " differ"})
+	}
+	if surplus := minus(slices.Sorted(maps.Keys(have)), slices.Sorted(maps.Keys(want))); len(surplus) > 0 {
+		d.add(at, Step{Action: remove, Resource: r, Before: Value{List: surplus}, Why: count(len(surplus), "tag") + " no longer wanted"})
+	}
+}
+
+func (d *differ) balancer() {
+	if d.want.Empty() {
+		return
+	}
+	want := d.want.LoadBalancer
+	want.SecurityGroups = wantedGroups(d.want)
+	r := Resource{Kind: KindLoadBalancer, Name: want.Name}
+	have := d.current()
+	if have == nil {
+		d.add(stageBalancer, Step{Action: CreateLoadBalancer, Resource: r, After: Value{LoadBalancer: &lb.LoadBalancer{
+			Name: want.Name, Type: want.Type, Scheme: want.Scheme, IPAddressType: want.IPAddressType,
+			Subnets: want.Subnets, SecurityGroups: want.SecurityGroups, Tags: want.Tags,
+		}}, Why: "the Service has none"})
+		d.attributes(stageBalancer, ModifyLoadBalancerAttributes, r, want.Attributes, nil, lb.DefaultLoadBalancerAttributes(want.Scheme))
+		return
+	}
+	if have.IPAddressType != want.IPAddressType {
+		d.add(stageBalancer, Step{
+			Action: SetIPAddressType, Resource: r, Before: Value{Text: string(have.IPAddressType)}, After: Value{Text: string(want.IPAddressType)},
+			Why: fmt.Sprintf("%s becomes %s", have.IPAddressType, want.IPAddressType), Disruption: addressTypeDisruption(want.IPAddressType),
+		})
+	}
+	if !sameSet(have.Subnets, want.Subnets) {
+		d.add(stageBalancer, Step{
+			Action: SetSubnets, Resource: r, Before: Value{List: have.Subnets}, After: Value{List: want.Subnets},
+			Why: "the subnets differ", Disruption: subnetDisruption(want.Subnets, have.Subnets),
+		})
+	}
+	if !sameSet(have.SecurityGroups, want.SecurityGroups) {
+		d.add(stageBalancer, Step{Action: SetSecurityGroups, Resource: r, Before: Value{List: have.SecurityGroups}, After: Value{List: want.SecurityGroups}, Why: "the security groups differ"})
+	}
+	d.attributes(stageBalancer, ModifyLoadBalancerAttributes, r, want.Attributes, have.Attributes, lb.DefaultLoadBalancerAttributes(want.Scheme))
+	d.tags(stageBalancer, r, want.Tags, have.Tags)
+}
+
+// current is the load balancer that want means, or nil when there is none: one
+// of another scheme or type under the same name has to go first.
+func (d *differ) current() *LoadBalancer {
+	b := d.have.Balancer(d.want.LoadBalancer.Name)
+	if b != nil && (b.Scheme != d.want.LoadBalancer.Scheme || b.Type != d.want.LoadBalancer.Type) {
+		return nil
+	}
+	return b
+}
+
+// attributes sets what differs. What is no longer asked for goes back to AWS's
+// default.
+func (d *differ) attributes(at stage, a Action, r Resource, want, have, defaults map[string]string) {
+	change, before := map[string]string{}, map[string]string{}
+	value := func(k string) string {
+		if v, ok := have[k]; ok {
+			return v
+		}
+		return defaults[k]
+	}
+	for k, v := range want {
+		if value(k) != v {
+			change[k], before[k] = v, value(k)
+		}
+	}
+	for k, v := range have {
+		if _, asked := want[k]; !asked {
+			if def, ok := defaults[k]; ok && def != v {
+				change[k], before[k] = def, v
+			}
+		}
+	}
+	if len(change) > 0 {
+		d.add(at, Step{Action: a, Resource: r, Before: Value{Map: before}, After: Value{Map: change}, Why: count(len(change), "attribute") + " differ"})
+	}
+}
+
+func (d *differ) groups() {
+	for _, want := range d.want.TargetGroups {
+		r := Resource{Kind: KindTargetGroup, Name: want.Name}
+		defaults := lb.DefaultTargetGroupAttributes(want.Protocol, want.TargetType)
+		have := d.have.Group(want.Name)
+		if have == nil {
+			bare := want
+			bare.Targets, bare.Attributes = nil, nil
+			d.add(stageGroup, Step{Action: CreateTargetGroup, Resource: r, After: Value{TargetGroup: &bare}, Why: "port " + want.Key + " has none"})
+			d.attributes(stageGroup, ModifyTargetGroupAttributes, r, want.Attributes, nil, defaults)
+			d.register(r, want.Targets)
+			continue
+		}
+		if have.HealthCheck != want.HealthCheck {
+			d.add(stageGroup, Step{Action: ModifyTargetGroup, Resource: r, Before: Value{HealthCheck: &have.HealthCheck}, After: Value{HealthCheck: &want.HealthCheck}, Why: "the health check differs"})
+		}
+		d.attributes(stageGroup, ModifyTargetGroupAttributes, r, want.Attributes, have.Attributes, defaults)
+		d.tags(stageGroup, r, want.Tags, have.Tags)
+		d.targets(r, want.Targets, have.Targets)
+	}
+}
+
+func (d *differ) register(r Resource, targets []lb.Target) {
+	if len(targets) > 0 {
+		d.add(stageRegister, Step{Action: RegisterTargets, Resource: r, After: Value{Targets: targets}, Why: count(len(targets), "target") + " to add"})
+	}
+}
+
+// targets registers before it deregisters. When none of the old targets stays,
+// they leave after a new one is healthy.
+func (d *differ) targets(r Resource, want, have []lb.Target) {
+	joining, leaving := minus(want, have), minus(have, want)
+	d.register(r, joining)
+	if len(leaving) == 0 {
+		return
+	}
+	at := stageDeregister
+	if len(leaving) == len(have) && len(want) > 0 {
+		at = stageDrain
+		d.add(stageAwait, Step{Action: AwaitHealthy, Resource: r, Before: Value{Targets: leaving}, After: Value{Targets: want}, Why: "all targets are replaced"})
+	}
+	d.add(at, Step{Action: DeregisterTargets, Resource: r, Before: Value{Targets: leaving}, Why: count(len(leaving), "target") + " no longer wanted"})
+}
+
+func sameSet(a, b []string) bool { return len(minus(a, b)) == 0 && len(minus(b, a)) == 0 }
+
+func count(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}

@@ -1,0 +1,95 @@
+package plan
+
+import (
+	"slices"
+
+	"github.com/fairlead-lb/fairlead/internal/lb"
+)
+
+// keepAddresses turns want into the nearest stack that has the DNS name and
+// all the addresses of the load balancer that exists. What it leaves out goes
+// to blocked.
+func (d *differ) keepAddresses() {
+	if len(d.have.LoadBalancers) == 0 {
+		return
+	}
+	want := &d.want.LoadBalancer
+	have := d.current()
+	if have == nil {
+		have = &d.have.LoadBalancers[0]
+		d.block(Step{
+			Action: CreateLoadBalancer, Resource: Resource{Kind: KindLoadBalancer, Name: want.Name},
+			Before: Value{Text: have.Name + " " + string(have.Scheme)}, After: Value{Text: want.Name + " " + string(want.Scheme)},
+			Why: replacementReason(*want, have), Disruption: DNSName,
+		})
+		d.stayOn(have)
+	}
+	r := Resource{Kind: KindLoadBalancer, Name: have.Name}
+	if have.IPAddressType != want.IPAddressType && addressTypeDisruption(want.IPAddressType) == Address {
+		d.block(Step{Action: SetIPAddressType, Resource: r, Before: Value{Text: string(have.IPAddressType)}, After: Value{Text: string(want.IPAddressType)}, Why: "IPv6 addresses would go", Disruption: Address})
+		want.IPAddressType = have.IPAddressType
+	}
+	if subnetDisruption(want.Subnets, have.Subnets) == Address {
+		d.block(Step{Action: SetSubnets, Resource: r, Before: Value{List: have.Subnets}, After: Value{List: want.Subnets}, Why: "the addresses in " + minus(have.Subnets, want.Subnets)[0] + " would go", Disruption: Address})
+		want.Subnets = have.Subnets
+	}
+}
+
+func (d *differ) block(s Step) { d.blocked = append(d.blocked, s) }
+
+// stayOn keeps the load balancer that exists and, because names of target
+// groups follow from its name, the target groups that fit.
+func (d *differ) stayOn(have *LoadBalancer) {
+	want := &d.want.LoadBalancer
+	want.Name, want.Scheme, want.Type = have.Name, have.Scheme, have.Type
+	renamed := map[string]string{}
+	d.want.TargetGroups = slices.Clone(d.want.TargetGroups)
+	for i := range d.want.TargetGroups {
+		g := &d.want.TargetGroups[i]
+		if name := d.fitting(have, *g); name != "" {
+			renamed[g.Name] = name
+			g.Name = name
+		}
+	}
+	d.want.Listeners = slices.Clone(d.want.Listeners)
+	for i, l := range d.want.Listeners {
+		if name, ok := renamed[l.TargetGroup]; ok {
+			d.want.Listeners[i].TargetGroup = name
+		}
+	}
+}
+
+// fitting is the group on the load balancer that can become want in place.
+func (d *differ) fitting(b *LoadBalancer, want lb.TargetGroup) string {
+	for _, g := range d.have.TargetGroups {
+		if g.Key == want.Key && g.Protocol == want.Protocol && g.TargetType == want.TargetType && g.IPAddressType == want.IPAddressType && b.uses(g.Name) {
+			return g.Name
+		}
+	}
+	return ""
+}
+
+func replacementReason(want lb.LoadBalancer, have *LoadBalancer) string {
+	switch {
+	case want.Scheme != have.Scheme:
+		return "the scheme cannot change from " + string(have.Scheme) + " to " + string(want.Scheme) + " in place"
+	case want.Type != have.Type:
+		return "the type cannot change from " + string(have.Type) + " to " + string(want.Type) + " in place"
+	default:
+		return "the name cannot change from " + have.Name + " to " + want.Name + " in place"
+	}
+}
+
+func addressTypeDisruption(want lb.IPAddressType) Disruption {
+	if want == lb.IPv4 {
+		return Address
+	}
+	return None
+}
+
+func subnetDisruption(want, have []string) Disruption {
+	if len(minus(have, want)) > 0 {
+		return Address
+	}
+	return None
+}

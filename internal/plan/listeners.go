@@ -1,0 +1,142 @@
+package plan
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/fairlead-lb/fairlead/internal/lb"
+)
+
+func (d *differ) listeners() {
+	current := d.current()
+	for _, want := range d.want.Listeners {
+		r := Resource{Kind: KindListener, Name: d.want.LoadBalancer.Name, Port: want.Port}
+		defaults := lb.DefaultListenerAttributes(want.Protocol)
+		var have *Listener
+		if current != nil {
+			have = current.Listener(want.Port)
+		}
+		if have == nil {
+			l := Listener{Port: want.Port, Protocol: want.Protocol, Forward: []Forward{{want.TargetGroup, 1}}, Tags: want.Tags}
+			d.add(stageListen, Step{Action: CreateListener, Resource: r, After: Value{Listener: &l}, Why: fmt.Sprintf("nothing listens on %s %d", want.Protocol, want.Port)})
+			d.attributes(stageListen, ModifyListenerAttributes, r, want.Attributes, nil, defaults)
+			continue
+		}
+		d.move(r, want, have, current)
+		d.attributes(stageListen, ModifyListenerAttributes, r, want.Attributes, have.Attributes, defaults)
+		d.tags(stageListen, r, want.Tags, have.Tags)
+	}
+}
+
+// move leads a listener to another target group. The new group is attached
+// with weight 0 first: a group that no listener uses is not probed, and a
+// listener must not move to targets that nobody has probed.
+//
+// All groups of a listener have one protocol, so a change of protocol cannot be
+// made before the break.
+func (d *differ) move(r Resource, want lb.Listener, have *Listener, current *LoadBalancer) {
+	final := Listener{Port: want.Port, Protocol: want.Protocol, Forward: []Forward{{want.TargetGroup, 1}}}
+	if have.Protocol != want.Protocol {
+		d.modify(stageListen, r, have, final, fmt.Sprintf("%s becomes %s", have.Protocol, want.Protocol), Connections)
+		return
+	}
+	old := have.main()
+	if old == want.TargetGroup {
+		if len(have.Forward) > 1 {
+			d.modify(stageListen, r, have, final, "the other target group is no longer wanted", None)
+		}
+		return
+	}
+	group := d.wantedGroup(want.TargetGroup)
+	if oldGroup := d.have.Group(old); oldGroup != nil && len(group.Targets) > 0 {
+		if !current.uses(want.TargetGroup) {
+			attached := final
+			attached.Forward = []Forward{{old, 1}, {want.TargetGroup, 0}}
+			d.modify(stageListen, r, have, attached, "the new target group is probed before it serves", None)
+		}
+		d.add(stageAwait, Step{
+			Action: AwaitHealthy, Resource: Resource{Kind: KindTargetGroup, Name: want.TargetGroup},
+			Before: Value{Text: old}, After: Value{Targets: group.Targets}, Why: "replaces target group " + old,
+		})
+	}
+	d.modify(stageSwitch, r, have, final, "target group "+want.TargetGroup+" replaces "+old, Connections)
+}
+
+func (d *differ) modify(at stage, r Resource, have *Listener, l Listener, why string, dis Disruption) {
+	before := *have
+	d.add(at, Step{Action: ModifyListener, Resource: r, Before: Value{Listener: &before}, After: Value{Listener: &l}, Why: why, Disruption: dis})
+}
+
+func (d *differ) wantedGroup(name string) lb.TargetGroup {
+	i := slices.IndexFunc(d.want.TargetGroups, func(g lb.TargetGroup) bool { return g.Name == name })
+	if i < 0 {
+		return lb.TargetGroup{}
+	}
+	return d.want.TargetGroups[i]
+}
+
+func (b *LoadBalancer) uses(group string) bool {
+	return slices.ContainsFunc(b.Listeners, func(l Listener) bool {
+		return slices.ContainsFunc(l.Forward, func(f Forward) bool { return f.TargetGroup == group })
+	})
+}
+
+// surplus removes what is there and not wanted, users before the used.
+func (d *differ) surplus() {
+	current := d.current()
+	if current != nil {
+		for _, l := range current.Listeners {
+			if !slices.ContainsFunc(d.want.Listeners, func(w lb.Listener) bool { return w.Port == l.Port }) {
+				d.add(stageUnlisten, Step{
+					Action: DeleteListener, Resource: Resource{Kind: KindListener, Name: current.Name, Port: l.Port},
+					Why: fmt.Sprintf("the Service has no port %d", l.Port), Disruption: Connections,
+				})
+			}
+		}
+	}
+	for i := range d.have.LoadBalancers {
+		if b := &d.have.LoadBalancers[i]; current == nil || b.Name != current.Name {
+			d.drop(b)
+		}
+	}
+	for _, g := range d.have.TargetGroups {
+		if d.wantedGroup(g.Name).Name == "" {
+			d.add(stageDropGroup, Step{Action: DeleteTargetGroup, Resource: Resource{Kind: KindTargetGroup, Name: g.Name}, Why: "no longer wanted"})
+		}
+	}
+}
+
+// drop removes a load balancer: when its replacement serves and its name is
+// published, or at once when the replacement needs its name or there is none.
+func (d *differ) drop(b *LoadBalancer) {
+	s := Step{Action: DeleteLoadBalancer, Resource: Resource{Kind: KindLoadBalancer, Name: b.Name}, Why: "no longer wanted", Disruption: DNSName}
+	if d.want.Empty() {
+		d.add(stageDropBalancer, s)
+		return
+	}
+	s.Why = "is replaced by one that is " + string(d.want.LoadBalancer.Scheme)
+	if b.Name == d.want.LoadBalancer.Name {
+		d.add(stageMakeWay, s)
+		return
+	}
+	for _, g := range d.want.TargetGroups {
+		if len(g.Targets) > 0 {
+			d.add(stageAwait, Step{
+				Action: AwaitHealthy, Resource: Resource{Kind: KindTargetGroup, Name: g.Name},
+				Before: Value{Text: d.predecessor(g)}, After: Value{Targets: g.Targets}, Why: "load balancer " + b.Name + " is replaced",
+			})
+		}
+	}
+	d.add(stagePublish, Step{Action: PublishHostname, Resource: Resource{Kind: KindLoadBalancer, Name: d.want.LoadBalancer.Name}, Why: "replaces " + b.Name, Disruption: DNSName})
+	d.add(stageDropBalancer, s)
+}
+
+// predecessor is the existing group that serves the same port of the Service.
+func (d *differ) predecessor(want lb.TargetGroup) string {
+	for _, g := range d.have.TargetGroups {
+		if g.Key == want.Key && g.Name != want.Name {
+			return g.Name
+		}
+	}
+	return ""
+}

@@ -1,0 +1,263 @@
+package plan_test
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/fairlead-lb/fairlead/internal/lb"
+	"github.com/fairlead-lb/fairlead/internal/plan"
+)
+
+// model is AWS as far as the order of calls matters: it refuses what AWS
+// refuses, and a listener on a group without healthy targets is an outage.
+type model struct {
+	balancers map[string]*balancer
+	groups    map[string]*group
+	frontend  *lb.SecurityGroup
+	probed    map[string]bool // groups that a listener uses or used
+}
+
+type balancer struct {
+	lb.LoadBalancer
+	listeners map[uint16]plan.Listener
+}
+
+type group struct{ lb.TargetGroup }
+
+func newModel() *model {
+	return &model{balancers: map[string]*balancer{}, groups: map[string]*group{}, probed: map[string]bool{}}
+}
+
+// do executes a step as AWS would; it keeps nothing of what it is given but values.
+func (m *model) do(s plan.Step) error {
+	switch s.Resource.Kind {
+	case plan.KindLoadBalancer:
+		return m.doBalancer(s)
+	case plan.KindTargetGroup:
+		return m.doGroup(s)
+	case plan.KindListener:
+		return m.doListener(s)
+	default:
+		return m.doSecurityGroup(s)
+	}
+}
+
+func (m *model) doBalancer(s plan.Step) error {
+	b := m.balancers[s.Resource.Name]
+	if s.Action == plan.CreateLoadBalancer {
+		if b != nil {
+			return fmt.Errorf("DuplicateLoadBalancerName %s", s.Resource.Name)
+		}
+		m.balancers[s.Resource.Name] = &balancer{LoadBalancer: *s.After.LoadBalancer, listeners: map[uint16]plan.Listener{}}
+		return m.known(s.After.LoadBalancer.SecurityGroups)
+	}
+	if b == nil {
+		return fmt.Errorf("LoadBalancerNotFound %s", s.Resource.Name)
+	}
+	switch s.Action {
+	case plan.DeleteLoadBalancer:
+		delete(m.balancers, s.Resource.Name)
+	case plan.ModifyLoadBalancerAttributes:
+		b.Attributes = overlay(b.Attributes, s.After.Map)
+	case plan.SetSubnets:
+		b.Subnets = s.After.List
+	case plan.SetSecurityGroups:
+		b.SecurityGroups = s.After.List
+		return m.known(s.After.List)
+	case plan.SetIPAddressType:
+		b.IPAddressType = lb.IPAddressType(s.After.Text)
+	case plan.AddTags:
+		b.Tags = overlay(b.Tags, s.After.Map)
+	case plan.RemoveTags:
+		b.Tags = without(b.Tags, s.Before.List)
+	}
+	return nil
+}
+
+func (m *model) known(groups []string) error {
+	if slices.Contains(groups, plan.RefFrontend) && m.frontend == nil {
+		return fmt.Errorf("InvalidSecurityGroup")
+	}
+	return nil
+}
+
+func (m *model) usedBy(name string) (users []string) {
+	for _, b := range m.balancers {
+		for _, l := range b.listeners {
+			for _, f := range l.Forward {
+				if f.TargetGroup == name && !slices.Contains(users, b.Name) {
+					users = append(users, b.Name)
+				}
+			}
+		}
+	}
+	return users
+}
+
+func (m *model) doGroup(s plan.Step) error {
+	g := m.groups[s.Resource.Name]
+	if s.Action == plan.CreateTargetGroup {
+		if g != nil {
+			return fmt.Errorf("DuplicateTargetGroupName %s", s.Resource.Name)
+		}
+		m.groups[s.Resource.Name] = &group{*s.After.TargetGroup}
+		return nil
+	}
+	if g == nil {
+		return fmt.Errorf("TargetGroupNotFound %s", s.Resource.Name)
+	}
+	switch s.Action {
+	case plan.DeleteTargetGroup:
+		if users := m.usedBy(g.Name); users != nil {
+			return fmt.Errorf("ResourceInUse %s by %v", g.Name, users)
+		}
+		delete(m.groups, g.Name)
+	case plan.ModifyTargetGroup:
+		g.HealthCheck = *s.After.HealthCheck
+	case plan.ModifyTargetGroupAttributes:
+		g.Attributes = overlay(g.Attributes, s.After.Map)
+	case plan.RegisterTargets:
+		g.Targets = append(slices.Clone(g.Targets), s.After.Targets...)
+	case plan.DeregisterTargets:
+		g.Targets = slices.DeleteFunc(slices.Clone(g.Targets), func(t lb.Target) bool { return slices.Contains(s.Before.Targets, t) })
+	case plan.AwaitHealthy:
+		if len(m.usedBy(g.Name)) == 0 || len(g.Targets) == 0 {
+			return fmt.Errorf("target group %s never becomes healthy: used by %v, %d targets", g.Name, m.usedBy(g.Name), len(g.Targets))
+		}
+		m.probed[g.Name] = true
+	case plan.AddTags:
+		g.Tags = overlay(g.Tags, s.After.Map)
+	case plan.RemoveTags:
+		g.Tags = without(g.Tags, s.Before.List)
+	}
+	return nil
+}
+
+func (m *model) doListener(s plan.Step) error {
+	b := m.balancers[s.Resource.Name]
+	if b == nil {
+		return fmt.Errorf("LoadBalancerNotFound %s", s.Resource.Name)
+	}
+	l, exists := b.listeners[s.Resource.Port]
+	if exists != (s.Action != plan.CreateListener) {
+		return fmt.Errorf("%s of listener %d, exists: %t", s.Action, s.Resource.Port, exists)
+	}
+	switch s.Action {
+	case plan.DeleteListener:
+		delete(b.listeners, s.Resource.Port)
+		return nil
+	case plan.CreateListener:
+		l = *s.After.Listener
+	case plan.ModifyListener:
+		if err := m.checkMove(l, *s.After.Listener); err != nil {
+			return err
+		}
+		l.Protocol, l.Forward = s.After.Listener.Protocol, s.After.Listener.Forward
+	case plan.ModifyListenerAttributes:
+		l.Attributes = overlay(l.Attributes, s.After.Map)
+	case plan.AddTags:
+		l.Tags = overlay(l.Tags, s.After.Map)
+	case plan.RemoveTags:
+		l.Tags = without(l.Tags, s.Before.List)
+	}
+	b.listeners[s.Resource.Port] = l
+	return m.checkForward(b.Name, l)
+}
+
+// checkMove is make before break: a listener that stays with its protocol goes
+// only to a group that was seen healthy, unless there is nothing to lose.
+func (m *model) checkMove(old, l plan.Listener) error {
+	from, to := heaviest(old.Forward), heaviest(l.Forward)
+	if old.Protocol != l.Protocol || from == to || m.groups[from] == nil || len(m.groups[to].Targets) == 0 || m.probed[to] {
+		return nil
+	}
+	return fmt.Errorf("listener %d moves to target group %s, which was not seen healthy", l.Port, to)
+}
+
+func (m *model) checkForward(name string, l plan.Listener) error {
+	for _, f := range l.Forward {
+		g := m.groups[f.TargetGroup]
+		if g == nil {
+			return fmt.Errorf("TargetGroupNotFound %s", f.TargetGroup)
+		}
+		if g.Protocol != l.Protocol {
+			return fmt.Errorf("InvalidConfigurationRequest: listener %s, target group %s", l.Protocol, g.Protocol)
+		}
+		if users := m.usedBy(g.Name); len(users) > 1 {
+			return fmt.Errorf("TargetGroupAssociationLimit: %s used by %v and %s", g.Name, users, name)
+		}
+	}
+	return nil
+}
+
+func heaviest(forward []plan.Forward) string {
+	return slices.MaxFunc(forward, func(a, b plan.Forward) int { return a.Weight - b.Weight }).TargetGroup
+}
+
+func (m *model) doSecurityGroup(s plan.Step) error {
+	if exists := m.frontend != nil; exists != (s.Action != plan.CreateSecurityGroup) {
+		return fmt.Errorf("%s, exists: %t", s.Action, exists)
+	}
+	switch s.Action {
+	case plan.CreateSecurityGroup:
+		g := *s.After.SecurityGroup
+		g.Ingress = nil
+		m.frontend = &g
+	case plan.DeleteSecurityGroup:
+		for _, b := range m.balancers {
+			if slices.Contains(b.SecurityGroups, plan.RefFrontend) {
+				return fmt.Errorf("DependencyViolation: %s", b.Name)
+			}
+		}
+		m.frontend = nil
+	case plan.AuthorizeIngress:
+		m.frontend.Ingress = append(slices.Clone(m.frontend.Ingress), s.After.Rules...)
+	case plan.RevokeIngress:
+		m.frontend.Ingress = slices.DeleteFunc(slices.Clone(m.frontend.Ingress), func(r lb.Rule) bool { return slices.Contains(s.Before.Rules, r) })
+	case plan.CreateTags:
+		m.frontend.Tags = overlay(m.frontend.Tags, s.After.Map)
+	case plan.DeleteTags:
+		m.frontend.Tags = without(m.frontend.Tags, s.Before.List)
+	}
+	return nil
+}
+
+// observe is what describing everything would tell.
+func (m *model) observe() plan.Observed {
+	var o plan.Observed
+	for _, name := range slices.Sorted(maps.Keys(m.balancers)) {
+		b := plan.LoadBalancer{LoadBalancer: m.balancers[name].LoadBalancer}
+		for _, port := range slices.Sorted(maps.Keys(m.balancers[name].listeners)) {
+			b.Listeners = append(b.Listeners, m.balancers[name].listeners[port])
+		}
+		o.LoadBalancers = append(o.LoadBalancers, b)
+	}
+	for _, name := range slices.Sorted(maps.Keys(m.groups)) {
+		g := m.groups[name].TargetGroup
+		g.Targets = slices.SortedFunc(slices.Values(g.Targets), func(a, b lb.Target) int { return strings.Compare(a.ID, b.ID) })
+		o.TargetGroups = append(o.TargetGroups, plan.TargetGroup{TargetGroup: g})
+	}
+	if m.frontend != nil {
+		o.Frontend = &plan.SecurityGroup{SecurityGroup: *m.frontend}
+	}
+	return o
+}
+
+func overlay(a, b map[string]string) map[string]string {
+	out := maps.Clone(a)
+	if out == nil {
+		out = map[string]string{}
+	}
+	maps.Copy(out, b)
+	return out
+}
+
+func without(a map[string]string, keys []string) map[string]string {
+	out := maps.Clone(a)
+	for _, k := range keys {
+		delete(out, k)
+	}
+	return out
+}

@@ -1,0 +1,195 @@
+package plan_test
+
+import (
+	"cmp"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+
+	gocmp "github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	"pgregory.net/rapid"
+
+	"github.com/fairlead-lb/fairlead/internal/lb"
+	"github.com/fairlead-lb/fairlead/internal/plan"
+)
+
+// stacks draws what a Service may want: every name follows from what cannot
+// change in place, as intent makes it.
+func stacks(t *rapid.T, label string) lb.Stack {
+	if rapid.IntRange(0, 9).Draw(t, label+"-empty") == 0 {
+		return lb.Stack{}
+	}
+	scheme := rapid.SampledFrom([]lb.Scheme{lb.Internal, lb.InternetFacing}).Draw(t, label+"-scheme")
+	name := rapid.SampledFrom([]string{"chosen", "made-" + string(scheme)}).Draw(t, label+"-name")
+	text := rapid.SampledFrom([]string{"a", "b"})
+	s := lb.Stack{
+		LoadBalancer: lb.LoadBalancer{
+			Name: name, Type: lb.Network, Scheme: scheme,
+			IPAddressType: rapid.SampledFrom([]lb.IPAddressType{lb.IPv4, lb.DualStack}).Draw(t, label+"-family"),
+			Subnets:       rapid.SampledFrom([][]string{{"subnet-a"}, {"subnet-a", "subnet-b"}, {"subnet-c"}}).Draw(t, label+"-subnets"),
+			Tags:          rapid.MapOfN(text, text, 0, 2).Draw(t, label+"-tags"),
+		},
+		Backend: rapid.Bool().Draw(t, label+"-backend"),
+	}
+	if rapid.Bool().Draw(t, label+"-crosszone") {
+		s.LoadBalancer.Attributes = map[string]string{lb.AttrCrossZone: "true"}
+	}
+	if rapid.Bool().Draw(t, label+"-own-groups") {
+		s.LoadBalancer.SecurityGroups = []string{"sg-user"}
+	} else {
+		s.Frontend = &lb.SecurityGroup{Name: "front", Tags: s.LoadBalancer.Tags}
+	}
+	for _, port := range rapid.SliceOfNDistinct(rapid.SampledFrom([]uint16{80, 81, 443}), 1, 3, rapid.ID).Draw(t, label+"-ports") {
+		addPort(t, label, &s, port)
+	}
+	slices.SortFunc(s.TargetGroups, func(a, b lb.TargetGroup) int { return strings.Compare(a.Name, b.Name) })
+	slices.SortFunc(s.Listeners, func(a, b lb.Listener) int { return cmp.Compare(a.Port, b.Port) })
+	return s
+}
+
+func addPort(t *rapid.T, label string, s *lb.Stack, port uint16) {
+	label = fmt.Sprintf("%s-%d", label, port)
+	protocol := rapid.SampledFrom([]lb.Protocol{lb.TCP, lb.TCP, lb.TCPUDP}).Draw(t, label+"-protocol")
+	kind := rapid.SampledFrom([]lb.TargetType{lb.InstanceTarget, lb.IPTarget}).Draw(t, label+"-kind")
+	key := rapid.SampledFrom([]string{fmt.Sprint(port), "named"}).Draw(t, label+"-key")
+	name := fmt.Sprintf("%s-%s-%s-%s", s.LoadBalancer.Name, key, protocol, kind)
+	if !slices.ContainsFunc(s.TargetGroups, func(g lb.TargetGroup) bool { return g.Name == name }) {
+		targets := rapid.SliceOfNDistinct(rapid.SampledFrom([]string{"1", "2", "3"}), 0, 3, rapid.ID).Draw(t, label+"-targets")
+		g := lb.TargetGroup{
+			Key: key, Name: name, Protocol: protocol, TargetType: kind, IPAddressType: lb.IPv4,
+			HealthCheck: lb.HealthCheck{HealthyThreshold: rapid.IntRange(2, 3).Draw(t, label+"-threshold")},
+		}
+		if rapid.Bool().Draw(t, label+"-sticky") {
+			g.Attributes = map[string]string{lb.AttrStickinessEnabled: "true"}
+		}
+		for _, id := range slices.Sorted(slices.Values(targets)) {
+			g.Targets = append(g.Targets, lb.Target{ID: id, Port: 30000})
+		}
+		s.TargetGroups = append(s.TargetGroups, g)
+	}
+	s.Listeners = append(s.Listeners, lb.Listener{Port: port, Protocol: protocol, TargetGroup: name})
+	if s.Frontend != nil {
+		s.Frontend.Ingress = append(s.Frontend.Ingress, lb.Rule{Protocol: "tcp", FromPort: int32(port), ToPort: int32(port), Source: netip.MustParsePrefix("0.0.0.0/0")})
+	}
+}
+
+var consent = plan.Policy{AllowReplacement: true}
+
+// converge executes plans until one is empty; a plan may break off at the
+// step that cut names.
+func converge(t *rapid.T, m *model, want lb.Stack, policy plan.Policy, cut int) {
+	steps := 0
+	for range 4 {
+		p := plan.Diff(want, m.observe(), policy)
+		if p.Empty() {
+			return
+		}
+		for _, s := range p.Steps {
+			if steps++; steps == cut {
+				break
+			}
+			if err := m.do(s); err != nil {
+				t.Fatalf("step %s: %v\nof plan\n%s", s, err, p.Text())
+			}
+		}
+	}
+	t.Fatalf("no end: %s", plan.Diff(want, m.observe(), policy).Text())
+}
+
+func TestAPlanLeadsToWhatIsWantedFromAnythingThatWas(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		m := newModel()
+		for i := range 3 {
+			want := stacks(t, fmt.Sprint(i))
+			before := m.observe()
+			p := plan.Diff(want, before, consent)
+			if len(p.Blocked) > 0 {
+				t.Fatalf("blocked in spite of consent: %v", p.Blocked)
+			}
+			applied := before
+			for _, s := range p.Steps {
+				if err := m.do(s); err != nil {
+					t.Fatalf("step %s: %v\nof plan\n%s", s, err, p.Text())
+				}
+				applied.Apply(s, plan.Result{})
+			}
+			if second := plan.Diff(want, m.observe(), consent); !second.Empty() {
+				t.Fatalf("a second plan is not empty:\n%s", second.Text())
+			}
+			if diff := gocmp.Diff(m.observe(), applied, cmpopts.EquateEmpty(), cmpopts.SortSlices(less), gocmp.Comparer(samePrefix)); diff != "" {
+				t.Fatalf("Apply tells another story than the model (-model +applied):\n%s", diff)
+			}
+			checkWanted(t, m, want)
+		}
+	})
+}
+
+func samePrefix(a, b netip.Prefix) bool { return a == b }
+
+func less(a, b any) bool { return fmt.Sprint(a) < fmt.Sprint(b) }
+
+// checkWanted looks at the model without Diff's help.
+func checkWanted(t *rapid.T, m *model, want lb.Stack) {
+	if want.Empty() {
+		if !m.observe().Empty() {
+			t.Fatalf("nothing is wanted, and this is left: %+v", m.observe())
+		}
+		return
+	}
+	b := m.balancers[want.LoadBalancer.Name]
+	if len(m.balancers) != 1 || b == nil || b.Scheme != want.LoadBalancer.Scheme || len(m.groups) != len(want.TargetGroups) || len(b.listeners) != len(want.Listeners) {
+		t.Fatalf("wanted %+v, there is %+v", want, m.observe())
+	}
+	for _, l := range want.Listeners {
+		if got := b.listeners[l.Port]; len(got.Forward) != 1 || got.Forward[0].TargetGroup != l.TargetGroup || got.Protocol != l.Protocol {
+			t.Fatalf("listener %d forwards to %+v, want %s", l.Port, got.Forward, l.TargetGroup)
+		}
+	}
+	for _, g := range want.TargetGroups {
+		if got := m.groups[g.Name]; got == nil || len(got.Targets) != len(g.Targets) {
+			t.Fatalf("target group %s has %+v, want %+v", g.Name, got, g.Targets)
+		}
+	}
+}
+
+func TestAPlanThatBreaksOffAnywhereConverges(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		m := newModel()
+		first, second := stacks(t, "first"), stacks(t, "second")
+		converge(t, m, first, consent, -1)
+		converge(t, m, second, consent, rapid.IntRange(1, 20).Draw(t, "cut"))
+		checkWanted(t, m, second)
+		converge(t, m, lb.Stack{}, consent, rapid.IntRange(1, 6).Draw(t, "cut-delete"))
+		checkWanted(t, m, lb.Stack{})
+	})
+}
+
+func TestWithoutConsentNothingLosesItsNameOrAddresses(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		m := newModel()
+		first, second := stacks(t, "first"), stacks(t, "second")
+		converge(t, m, first, consent, -1)
+		before := m.observe()
+		converge(t, m, second, plan.Policy{}, rapid.IntRange(1, 20).Draw(t, "cut"))
+		if first.Empty() || second.Empty() {
+			return
+		}
+		after := m.observe()
+		if len(after.LoadBalancers) != 1 || after.LoadBalancers[0].Name != before.LoadBalancers[0].Name || after.LoadBalancers[0].Scheme != before.LoadBalancers[0].Scheme {
+			t.Fatalf("the load balancer was replaced: %+v", after.LoadBalancers)
+		}
+		for _, s := range before.LoadBalancers[0].Subnets {
+			if !slices.Contains(after.LoadBalancers[0].Subnets, s) {
+				t.Fatalf("subnet %s was taken away", s)
+			}
+		}
+		for _, s := range plan.Diff(second, m.observe(), plan.Policy{}).Blocked {
+			if s.Disruption != plan.DNSName && s.Disruption != plan.Address {
+				t.Fatalf("%s is blocked and disrupts %s", s, s.Disruption)
+			}
+		}
+	})
+}

@@ -1,0 +1,112 @@
+package plan
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/fairlead-lb/fairlead/internal/lb"
+)
+
+// Text is the plan for people: a line a step and, below it, what changes.
+func (p Plan) Text() string {
+	var b strings.Builder
+	if p.Empty() {
+		b.WriteString("Nothing to do.\n")
+	}
+	for i, s := range p.Steps {
+		fmt.Fprintf(&b, "%3d. %s\n", i+1, s)
+		writeChange(&b, s)
+	}
+	for _, s := range p.Blocked {
+		fmt.Fprintf(&b, "waits for consent: %s\n", s)
+		writeChange(&b, s)
+	}
+	return b.String()
+}
+
+func (s Step) String() string {
+	name := s.Resource.Name
+	if s.Resource.Port != 0 {
+		name = fmt.Sprintf("%s:%d", name, s.Resource.Port)
+	}
+	line := fmt.Sprintf("%s %s: %s", s.Action, name, s.Why)
+	if s.Disruption != None {
+		line += fmt.Sprintf(" (disrupts: %s)", s.Disruption)
+	}
+	return line
+}
+
+func writeChange(b *strings.Builder, s Step) {
+	for _, line := range s.Before.lines() {
+		fmt.Fprintf(b, "       - %s\n", line)
+	}
+	for _, line := range s.After.lines() {
+		fmt.Fprintf(b, "       + %s\n", line)
+	}
+}
+
+func (v Value) lines() []string {
+	var out []string
+	add := func(format string, args ...any) { out = append(out, fmt.Sprintf(format, args...)) }
+	if x := v.LoadBalancer; x != nil {
+		add("%s %s %s, subnets %s, security groups %s", x.Scheme, x.Type, x.IPAddressType, strings.Join(x.Subnets, " "), strings.Join(x.SecurityGroups, " "))
+	}
+	if x := v.TargetGroup; x != nil {
+		add("%s %d, %s targets by %s", x.Protocol, x.Port, x.IPAddressType, x.TargetType)
+		add("%s", healthText(x.HealthCheck))
+	}
+	if x := v.HealthCheck; x != nil {
+		add("%s", healthText(*x))
+	}
+	if x := v.Listener; x != nil {
+		add("%s %d forwards to %s", x.Protocol, x.Port, forwardText(x.Forward))
+	}
+	for _, t := range v.Targets {
+		add("%s:%d", t.ID, t.Port)
+	}
+	for _, r := range v.Rules {
+		add("%s", ruleText(r))
+	}
+	for _, k := range slices.Sorted(maps.Keys(v.Map)) {
+		add("%s=%s", k, v.Map[k])
+	}
+	if len(v.List) > 0 {
+		add("%s", strings.Join(v.List, " "))
+	}
+	if v.Text != "" {
+		add("%s", v.Text)
+	}
+	return out
+}
+
+func healthText(h lb.HealthCheck) string {
+	return fmt.Sprintf("health check %s %s%s every %s, timeout %s, thresholds %d/%d", h.Protocol, h.Port, h.Path, h.Interval, h.Timeout, h.HealthyThreshold, h.UnhealthyThreshold)
+}
+
+func forwardText(forward []Forward) string {
+	parts := make([]string, len(forward))
+	for i, f := range forward {
+		parts[i] = f.TargetGroup
+		if len(forward) > 1 {
+			parts[i] += fmt.Sprintf(" (weight %d)", f.Weight)
+		}
+	}
+	return strings.Join(parts, ", ")
+}
+
+func ruleText(r lb.Rule) string {
+	from := r.Source.String()
+	if r.SourceGroup != "" {
+		from = r.SourceGroup
+	}
+	if strings.HasPrefix(r.Protocol, "icmp") {
+		return fmt.Sprintf("%s type %d code %d from %s", r.Protocol, r.FromPort, r.ToPort, from)
+	}
+	return fmt.Sprintf("%s %d from %s", r.Protocol, r.FromPort, from)
+}
+
+// JSON is the plan for programs.
+func (p Plan) JSON() ([]byte, error) { return json.MarshalIndent(p, "", "  ") }
