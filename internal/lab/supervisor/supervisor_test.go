@@ -148,9 +148,16 @@ func TestComponentThatKeepsFailingIsReportedWithItsReason(t *testing.T) {
 
 func TestRestartIsGracefulUnlessKillIsAskedFor(t *testing.T) {
 	b := newBench(t)
-	b.Add(b.shell("c", "trap 'echo told to stop; exit 0' TERM; while :; do sleep 0.05; done"))
+	fifo := filepath.Join(b.dir, "fifo")
+	if err := syscall.Mkfifo(fifo, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	b.Add(b.shell("c", "trap 'echo told to stop; exit 0' TERM; echo trapped >"+fifo+"; while :; do sleep 0.05; done"))
 	b.until(t, "c", Status.Serving)
 	for i, kill := range []bool{false, true} {
+		if _, err := os.ReadFile(fifo); err != nil { // waits for the trap
+			t.Fatal(err)
+		}
 		before := b.status("c")
 		if err := b.Restart(within(t), "c", kill); err != nil {
 			t.Fatal(err)
