@@ -23,6 +23,7 @@ type Call struct {
 	Action    string // such as DescribeVpcs
 	Region    string
 	SourceIP  netip.Addr
+	Secure    bool // came over TLS
 	UserAgent string
 }
 

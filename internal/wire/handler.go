@@ -68,7 +68,7 @@ type reply struct {
 
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	x := &exchange{request: r, start: h.Now(), protocol: protocolOf("", r.Header)}
-	x.call = Call{RequestID: uuid.NewString(), SourceIP: sourceIP(r), UserAgent: quotable(r.UserAgent())}
+	x.call = Call{RequestID: uuid.NewString(), SourceIP: sourceIP(r), Secure: r.TLS != nil, UserAgent: quotable(r.UserAgent())}
 	out := h.safely(x, w)
 	header := w.Header()
 	header.Set("Content-Type", x.protocol.contentType)
