@@ -79,7 +79,7 @@ type notes struct {
 }
 
 // NoteResource adds the ARN of a resource that the call is about to its audit
-// record. Outside a request it does nothing.
+// record, once. Outside a request it does nothing.
 func NoteResource(ctx context.Context, arn string) {
 	n, ok := ctx.Value(notesKey).(*notes)
 	if !ok {
@@ -87,7 +87,7 @@ func NoteResource(ctx context.Context, arn string) {
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if len(n.arns) < maxNotedResources {
+	if len(n.arns) < maxNotedResources && !slices.Contains(n.arns, arn) {
 		n.arns = append(n.arns, arn)
 	}
 }

@@ -81,7 +81,7 @@ func (d *decoder) structure(s *shape, path string, v reflect.Value) (bool, error
 		v = v.Elem()
 	}
 	for _, f := range s.fields {
-		present, err := d.value(f.shape, prefix+f.in, v.Field(f.index))
+		present, err := d.value(f.shape, prefix+f.in, v.FieldByIndex(f.index))
 		if err != nil {
 			return false, err
 		}

@@ -148,7 +148,7 @@ func TestErrorsStayShortWhateverTheInput(t *testing.T) {
 
 // ec2Request has every form that our EC2 structs use.
 type ec2Request struct {
-	DryRun bool         `ec2:"DryRun"`
+	Common
 	VpcIDs []string     `ec2:"VpcId"`
 	Prefix netip.Prefix `ec2:"CidrBlock,omitempty"`
 	Port   *int32       `ec2:"FromPort"`
@@ -156,6 +156,10 @@ type ec2Request struct {
 	Group  string       `ec2:"GroupId,required"`
 	When   time.Time    `ec2:"CreateTime,omitempty"`
 	Hidden int
+}
+
+type Common struct {
+	DryRun bool `ec2:"DryRun"`
 }
 
 type ec2Filter struct {
@@ -170,7 +174,7 @@ func TestEC2Form(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := &ec2Request{
-		DryRun: true, VpcIDs: []string{"a", "b"}, Prefix: netip.MustParsePrefix("198.18.0.0/16"), Port: aws.Int32(-1),
+		Common: Common{DryRun: true}, VpcIDs: []string{"a", "b"}, Prefix: netip.MustParsePrefix("198.18.0.0/16"), Port: aws.Int32(-1),
 		Filter: []ec2Filter{{"tag:Name", []string{"x*"}}}, Group: "sg", When: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC),
 	}
 	if diff := cmp.Diff(want, got, cmp.Comparer(func(a, b netip.Prefix) bool { return a == b })); diff != "" {

@@ -25,7 +25,7 @@ type encoder struct {
 // otherwise and its users' programs fail.
 func (e encoder) members(s *shape, v reflect.Value, top bool) {
 	for _, f := range s.fields {
-		e.member(f, v.Field(f.index), top && f.shape.kind == kindList)
+		e.member(f, v.FieldByIndex(f.index), top && f.shape.kind == kindList)
 	}
 }
 

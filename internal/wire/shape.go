@@ -40,7 +40,7 @@ const (
 
 // field is a member of a structure.
 type field struct {
-	index     int
+	index     []int  // path from the structure through embedded ones
 	in        string // name in requests
 	out       string // name in responses
 	required  bool
@@ -158,16 +158,20 @@ func (c compiler) byKind(s *shape) {
 	}
 }
 
+// structFields lists the members of a structure and of those embedded in it.
 func (c compiler) structFields(t reflect.Type) []field {
 	var fields []field
 	for i := range t.NumField() {
 		sf := t.Field(i)
-		f, ok := c.naming(t, sf)
-		if !ok {
-			continue
+		if f, ok := c.naming(t, sf); ok {
+			f.index, f.shape = []int{i}, c.shape(sf.Type)
+			fields = append(fields, f)
+		} else if sf.Anonymous && sf.IsExported() && sf.Type.Kind() == reflect.Struct {
+			for _, f := range c.structFields(sf.Type) {
+				f.index = append([]int{i}, f.index...)
+				fields = append(fields, f)
+			}
 		}
-		f.index, f.shape = i, c.shape(sf.Type)
-		fields = append(fields, f)
 	}
 	return fields
 }

@@ -56,7 +56,8 @@ func Query[I, O any](name string, f func(context.Context, *I) (*O, error)) Actio
 // EC2 returns an action of the EC2 protocol. The fields of I and O carry
 // `ec2:"Name"` tags: Name is the name in requests, with its first letter in
 // lower case the name in responses. Options after a comma are "required"
-// (requests) and "omitempty" (responses); fields without a tag are left alone.
+// (requests) and "omitempty" (responses). Embedded structs count as their fields;
+// other fields without a tag are left alone.
 // A nil output is answered with <return>true</return>.
 func EC2[I, O any](name string, f func(context.Context, *I) (*O, error)) Action {
 	return Action{name, newEC2Codec[I, O](name), typed(f)}
