@@ -1,0 +1,216 @@
+package node
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/link"
+	"github.com/cilium/ebpf/rlimit"
+	"golang.org/x/sys/unix"
+)
+
+// Names of the pinned links.
+const (
+	ingressPin = "node_ingress_link"
+	egressPin  = "node_egress_link"
+)
+
+// steering is the loaded programs, attached to one interface.
+type steering struct {
+	cfg     Config
+	objects bpfObjects
+	ifindex int
+}
+
+// attach loads the programs, with the pinned maps where there are any, and
+// attaches them, in place of a former process's where there was one.
+func attach(cfg Config) (*steering, error) {
+	if err := rlimit.RemoveMemlock(); err != nil {
+		return nil, fmt.Errorf("lift the limit of locked memory: %w", err)
+	}
+	spec, err := loadBpf()
+	if err != nil {
+		return nil, fmt.Errorf("read the embedded programs: %w", err)
+	}
+	if err := size(spec, cfg); err != nil {
+		return nil, err
+	}
+	s := &steering{cfg: cfg}
+	err = spec.LoadAndAssign(&s.objects, &ebpf.CollectionOptions{Maps: ebpf.MapOptions{PinPath: cfg.PinDir}})
+	switch {
+	case errors.Is(err, ebpf.ErrMapIncompatible):
+		return nil, fmt.Errorf("adopt the maps pinned in %s, which another version made: %w", cfg.PinDir, err)
+	case err != nil:
+		return nil, fmt.Errorf("load the programs: %w", err)
+	}
+	if err := s.attachLinks(); err != nil {
+		s.Close()
+		return nil, err
+	}
+	return s, nil
+}
+
+// size sets the size of the flow map: that of the pinned one, so that its flows
+// can be adopted, or the configured one.
+func size(spec *ebpf.CollectionSpec, cfg Config) error {
+	flows := spec.Maps[bpfMapNodeFlowsV1]
+	flows.MaxEntries = cfg.MaxFlows
+	if cfg.MaxFlows == 0 {
+		flows.MaxEntries = DefaultMaxFlows
+	}
+	pinned, err := ebpf.LoadPinnedMap(filepath.Join(cfg.PinDir, bpfMapNodeFlowsV1), &ebpf.LoadPinOptions{ReadOnly: true})
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("open the pinned flows: %w", err)
+	}
+	defer pinned.Close()
+	if have := pinned.MaxEntries(); have != flows.MaxEntries {
+		cfg.Log.Warn("the pinned flow table keeps its size; 'fairlead node detach' removes it with all flows",
+			"pinned", have, "wanted", flows.MaxEntries)
+		flows.MaxEntries = have
+	}
+	return nil
+}
+
+// attachLinks attaches egress first: a flow that is learned can be answered.
+// Ingress runs before other programs and egress after them, so that both see
+// what is on the wire.
+func (s *steering) attachLinks() error {
+	iface, err := uplink(s.cfg.Interface)
+	if err != nil {
+		return err
+	}
+	hooks := []struct {
+		pin string
+		opt link.TCXOptions
+	}{
+		{egressPin, link.TCXOptions{Program: s.objects.NodeEgress, Attach: ebpf.AttachTCXEgress, Anchor: link.Tail()}},
+		{ingressPin, link.TCXOptions{Program: s.objects.NodeIngress, Attach: ebpf.AttachTCXIngress, Anchor: link.Head()}},
+	}
+	for _, hook := range hooks {
+		hook.opt.Interface = iface.Index
+		if err := attachLink(filepath.Join(s.cfg.PinDir, hook.pin), hook.opt); err != nil {
+			return fmt.Errorf("attach to interface %s: %w", iface.Name, err)
+		}
+	}
+	s.ifindex = iface.Index
+	return nil
+}
+
+// attachLink puts the program into the pinned link, or makes and pins a link
+// where there is none on this interface.
+func attachLink(pin string, opt link.TCXOptions) error {
+	replaced, err := replace(pin, opt)
+	if replaced || err != nil {
+		return err
+	}
+	l, err := link.AttachTCX(opt)
+	if errors.Is(err, ebpf.ErrNotSupported) {
+		return ErrKernel
+	}
+	if err != nil {
+		return err
+	}
+	defer l.Close()
+	return l.Pin(pin)
+}
+
+// replace swaps the program of a pinned link. A link to an interface that is
+// gone, or to another one, is removed.
+func replace(pin string, opt link.TCXOptions) (bool, error) {
+	pinned, err := link.LoadPinnedLink(pin, nil)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("open the pinned link %s: %w", pin, err)
+	}
+	defer pinned.Close()
+	info, err := pinned.Info()
+	if err != nil {
+		return false, fmt.Errorf("ask the pinned link %s: %w", pin, err)
+	}
+	if tcx := info.TCX(); tcx != nil && int(tcx.Ifindex) == opt.Interface {
+		return true, pinned.Update(opt.Program)
+	}
+	return false, errors.Join(pinned.Detach(), pinned.Unpin())
+}
+
+// Close closes what the process holds; what is pinned stays.
+func (s *steering) Close() error { return s.objects.Close() }
+
+// Detach removes the programs and forgets all flows. Connections through edges
+// break unless another way leads their replies back.
+func Detach(pinDir string) error {
+	lock, err := lockDir(pinDir)
+	if err != nil {
+		return err
+	}
+	defer lock.Close()
+	errs := []error{detachLink(filepath.Join(pinDir, ingressPin)), detachLink(filepath.Join(pinDir, egressPin))}
+	for _, name := range []string{bpfMapNodeNewV1, bpfMapNodeFlowsV1, bpfMapNodeFragmentsV1, bpfMapNodeCountersV1} {
+		if err := os.Remove(filepath.Join(pinDir, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			errs = append(errs, fmt.Errorf("unpin %s: %w", name, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// detachLink takes a program off now; unpinning alone leaves that to whenever
+// the kernel frees the link.
+func detachLink(pin string) error {
+	pinned, err := link.LoadPinnedLink(pin, nil)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("open the pinned link %s: %w", pin, err)
+	}
+	defer pinned.Close()
+	if err := errors.Join(pinned.Detach(), pinned.Unpin()); err != nil {
+		return fmt.Errorf("detach the pinned link %s: %w", pin, err)
+	}
+	return nil
+}
+
+// lockDir makes the directory of pins and takes it for this process. It waits
+// for a process that is about to end.
+func lockDir(dir string) (*os.File, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("make the pin directory: %w", err)
+	}
+	var st unix.Statfs_t
+	if err := unix.Statfs(dir, &st); err != nil {
+		return nil, fmt.Errorf("look at the pin directory %s: %w", dir, err)
+	}
+	if st.Type != unix.BPF_FS_MAGIC {
+		return nil, &NotBPFFSError{Dir: dir}
+	}
+	f, err := os.Open(dir)
+	if err != nil {
+		return nil, fmt.Errorf("open the pin directory: %w", err)
+	}
+	for deadline := time.Now().Add(lockWait); ; time.Sleep(lockWait / 50) {
+		err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		if err == nil {
+			return f, nil
+		}
+		if !errors.Is(err, unix.EWOULDBLOCK) || time.Now().After(deadline) {
+			return nil, errors.Join(fmt.Errorf("take the pin directory %s, which another process holds: %w", dir, err), f.Close())
+		}
+	}
+}
+
+// NotBPFFSError says that a pin directory is not on a BPF file system.
+type NotBPFFSError struct{ Dir string }
+
+func (e *NotBPFFSError) Error() string {
+	return fmt.Sprintf("the pin directory %s is not on a BPF file system", e.Dir)
+}
