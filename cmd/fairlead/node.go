@@ -1,7 +1,87 @@
 package main
 
-import "github.com/spf13/cobra"
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"os"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/fairlead-lb/fairlead/internal/cli"
+	"github.com/fairlead-lb/fairlead/internal/node"
+	"github.com/fairlead-lb/fairlead/internal/ops"
+)
+
+const (
+	defaultNodePinDir  = "/sys/fs/bpf/fairlead/node"
+	defaultNodeMetrics = "127.0.0.1:7452"
+)
 
 func newNodeCommand() *cobra.Command {
-	return &cobra.Command{Use: "node"}
+	var cfg node.Config
+	var metricsListen string
+	cmd := &cobra.Command{
+		Use:   "node",
+		Short: "Send replies of this target back through the edge of their flow",
+		Long: `Send replies of this target back through the edge of their flow.
+
+Run it on every machine that is a target of load balancers which keep the
+client's address. It needs no configuration of edges. When it ends, its programs
+stay attached and traffic goes on; 'fairlead node detach' removes them.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cfg.Log = cli.Logger(os.Stderr, slog.LevelInfo)
+			return explainNode(runNode(cmd.Context(), cfg, metricsListen))
+		},
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&cfg.Interface, "interface", "eth0", "the interface that edges reach this machine by")
+	flags.Uint32Var(&cfg.MaxFlows, "max-flows", node.DefaultMaxFlows, "flows remembered at most, about 120 bytes each, allocated at the start")
+	flags.StringVar(&metricsListen, "metrics-listen", defaultNodeMetrics, "address of /metrics and /healthz; empty: none")
+	cmd.PersistentFlags().StringVar(&cfg.PinDir, "pin-dir", defaultNodePinDir, "directory on a BPF file system where flows and programs outlive the process")
+	cmd.AddCommand(&cobra.Command{
+		Use:   "detach",
+		Short: "Remove the programs and forget all flows",
+		Args:  cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			return explainNode(node.Detach(cfg.PinDir))
+		},
+	})
+	return cmd
+}
+
+func runNode(ctx context.Context, cfg node.Config, metricsListen string) error {
+	registry := prometheus.NewRegistry()
+	cfg.Metrics = registry
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return node.Run(ctx, cfg) })
+	if metricsListen != "" {
+		ln, err := net.Listen("tcp", metricsListen)
+		if err != nil {
+			return err
+		}
+		group.Go(func() error { return ops.Serve(ctx, ln, ops.Endpoints{Metrics: registry}.Handler()) })
+	}
+	return group.Wait()
+}
+
+// explainNode adds the next step to errors that have one. Being told to stop is
+// no error.
+func explainNode(err error) error {
+	var notBPFFS *node.NotBPFFSError
+	switch {
+	case err == nil, errors.Is(err, context.Canceled):
+		return nil
+	case errors.As(err, &notBPFFS):
+		return &cli.Error{What: "run the node helper", Err: err, Hint: "mount one with 'mount -t bpf bpf /sys/fs/bpf', or name a directory on one with --pin-dir"}
+	case errors.Is(err, node.ErrKernel):
+		return &cli.Error{What: "run the node helper", Err: err, Hint: "run Linux 6.6 or later on targets, or turn client IP preservation off for their target groups"}
+	case errors.Is(err, os.ErrPermission):
+		return &cli.Error{What: "run the node helper", Err: err, Hint: "run it as root, or with CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON"}
+	}
+	return &cli.Error{What: "run the node helper", Err: err}
 }

@@ -183,15 +183,11 @@ func detachLink(pin string) error {
 // lockDir makes the directory of pins and takes it for this process. It waits
 // for a process that is about to end.
 func lockDir(dir string) (*os.File, error) {
+	if err := checkBPFFS(dir); err != nil {
+		return nil, err
+	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make the pin directory: %w", err)
-	}
-	var st unix.Statfs_t
-	if err := unix.Statfs(dir, &st); err != nil {
-		return nil, fmt.Errorf("look at the pin directory %s: %w", dir, err)
-	}
-	if st.Type != unix.BPF_FS_MAGIC {
-		return nil, &NotBPFFSError{Dir: dir}
 	}
 	f, err := os.Open(dir)
 	if err != nil {
@@ -213,4 +209,20 @@ type NotBPFFSError struct{ Dir string }
 
 func (e *NotBPFFSError) Error() string {
 	return fmt.Sprintf("the pin directory %s is not on a BPF file system", e.Dir)
+}
+
+// checkBPFFS looks at the directory, or at the nearest one above that exists.
+func checkBPFFS(dir string) error {
+	var st unix.Statfs_t
+	err := unix.Statfs(dir, &st)
+	for above := dir; errors.Is(err, unix.ENOENT) && above != filepath.Dir(above); err = unix.Statfs(above, &st) {
+		above = filepath.Dir(above)
+	}
+	if err != nil {
+		return fmt.Errorf("look at the pin directory %s: %w", dir, err)
+	}
+	if st.Type != unix.BPF_FS_MAGIC {
+		return &NotBPFFSError{Dir: dir}
+	}
+	return nil
 }
