@@ -71,18 +71,26 @@ lock() {
 
 cleanup() {
 	trap - EXIT INT TERM
-	[[ -z $build_pid ]] || kill "$build_pid" 2>/dev/null || true
+	if [[ -n $build_pid ]]; then
+		kill -INT "$build_pid" 2>/dev/null || true # go removes its scratch files only on this signal
+		wait "$build_pid" 2>/dev/null || true
+	fi
 	[[ -z $work ]] || rm -rf -- "$work"
 }
 
-free_mib() { df -Pm -- "$1" 2>/dev/null | awk 'NR == 2 { print $4 }'; }
+# Asks about the nearest directory that exists, as the caches may not yet.
+free_mib() {
+	local dir=$1
+	while [[ ! -d $dir ]]; do dir=$(dirname -- "$dir"); done
+	df -Pm -- "$dir" | awk 'NR == 2 { print $4 }'
+}
 
 # A warning only: how much is needed depends on what Go has cached already.
 warn_if_disk_is_low() {
 	local dir free
 	for dir in "$cache" "$(go env GOCACHE)" "$(go env GOMODCACHE)" "${TMPDIR:-/tmp}"; do
-		free=$(free_mib "$dir")
-		[[ -z $free || $free -ge $need_mib ]] ||
+		free=$(free_mib "$dir") || continue
+		((free >= need_mib)) ||
 			say "warning: $dir has ${free} MiB free; a first build needs about ${need_mib} MiB"
 	done
 }
@@ -90,7 +98,7 @@ warn_if_disk_is_low() {
 # explain ATTEMPT: turns the log of a failed go command into an error and exits.
 explain() {
 	local log=$work/log last
-	grep -v '^go: downloading' "$log" | tail -n 20 >&2 || true
+	grep -v '^go: downloading' "$log" | tail -n 5 >&2 || true
 	last=$(grep -v '^go: downloading' "$log" | tail -n 1)
 	if grep -q 'no space left on device' "$log"; then
 		fail "$1" "a disk is full" "free about ${need_mib} MiB, or set GOCACHE, GOMODCACHE, TMPDIR and FAIRLEAD_CACHE to a larger disk (go clean -cache empties Go's build cache)"
@@ -105,15 +113,6 @@ explain() {
 	fail "$1" "${last:-it printed no error}" "see the output above; if go.mod changed, run 'go mod tidy' in kube"
 }
 
-# Resolving first downloads what is missing, so that a network failure shows in
-# seconds and says what it is.
-resolve() {
-	say "resolving modules"
-	(cd "$src" && go list -deps . 2>"$work/log" >"$work/packages") ||
-		explain "resolve the modules of Kubernetes $kubernetes_version"
-	total=$(wc -l <"$work/packages")
-}
-
 version_flags() {
 	local pkg minor=${kubernetes_version#v1.}
 	for pkg in k8s.io/component-base/version k8s.io/client-go/pkg/version; do
@@ -123,54 +122,79 @@ version_flags() {
 	done
 }
 
-compile() {
+# In a subshell, so that it can replace it: the process to kill is go itself. It
+# must not inherit the lock, which would outlive this script.
+go_build() (
 	cd "$src"
-	exec go build -v -trimpath -buildvcs=false \
-		-ldflags "-s -w $(version_flags)" -o "$work/kube" . 2>"$work/log" 9>&-
+	exec go build "$@" -trimpath -buildvcs=false \
+		-ldflags "-s -w $(version_flags)" -o "$work/kube" . 9>&-
+)
+
+elapsed() { printf '%dm%02ds' $((SECONDS / 60)) $((SECONDS % 60)); }
+
+downloading() {
+	local count
+	count=$(grep -c '^go: downloading' "$work/log") || true
+	printf 'kube: resolving modules: %d downloaded, %s' "$count" "$(elapsed)"
 }
 
-# go build -v names each package it compiles; those it finds in Go's own cache
-# it leaves out, so the count may end short of the total. The main package's
-# name comes last, and after it only linking remains.
-status() {
-	local done_n step=compiling
-	done_n=$(grep -vc '^go: ' "$work/log") || true
-	! grep -qx "$main_package" "$work/log" || step=linking
-	printf 'kube: %s: %d packages compiled, of at most %d (%dm%02ds)' \
-		"$step" "$done_n" "$total" $((SECONDS / 60)) $((SECONDS % 60))
+# go build -v names each package as it starts on it; when all are named, what
+# remains is linking.
+compiling() {
+	local count
+	count=$(grep -c -v '^go: ' "$work/log") || true
+	if ((count < total)); then
+		printf 'kube: compiling: package %d of %d, %s' "$count" "$total" "$(elapsed)"
+	else
+		printf 'kube: linking, %s' "$(elapsed)"
+	fi
 }
 
+# show_progress STATUS: a line that rewrites itself on a terminal, and a new line
+# every few seconds elsewhere, for as long as go runs.
 show_progress() {
 	local tick=0
 	while kill -0 "$build_pid" 2>/dev/null; do
 		if [[ -t 2 ]]; then
-			printf '\r%s\033[K' "$(status)" >&2
+			printf '\r%s\033[K' "$("$1")" >&2
 		elif ((tick++ % 5 == 0)); then
-			printf '%s\n' "$(status)" >&2
+			printf '%s\n' "$("$1")" >&2
 		fi
 		sleep 1
 	done
 	[[ ! -t 2 ]] || printf '\r\033[K' >&2
 }
 
-build() {
-	main_package=$(sed -n 's/^module //p' "$src/go.mod")
-	say "building Kubernetes $kubernetes_version from source; the first build takes minutes"
-	compile &
+# run_go STATUS ATTEMPT ARGUMENT...
+run_go() {
+	local status=$1 attempt=$2
+	shift 2
+	: >"$work/log"
+	go_build "$@" >>"$work/log" 2>&1 &
 	build_pid=$!
-	show_progress
-	wait "$build_pid" || { build_pid=; explain "compile Kubernetes $kubernetes_version"; }
+	show_progress "$status"
+	wait "$build_pid" || { build_pid=; explain "$attempt"; }
 	build_pid=
+}
+
+# A dry run comes first: it downloads what is missing, so that a network failure
+# says what it is, and it tells how many packages are to be compiled.
+build() {
+	run_go downloading "resolve the modules of Kubernetes $kubernetes_version" -n
+	total=$(grep -c '/compile -o ' "$work/log") || true
+	say "building Kubernetes $kubernetes_version: $total packages to compile (from nothing, about ten minutes on two processors)"
+	run_go compiling "compile Kubernetes $kubernetes_version" -v
 }
 
 # The rename makes the entry appear whole or not at all.
 install_binary() {
-	mkdir -p -- "$cache/$key" && mv -f -- "$work/kube" "$cache/$key/kube" ||
+	{ mkdir -p -- "$cache/$key" && mv -f -- "$work/kube" "$cache/$key/kube"; } ||
 		fail "put the binary into $cache/$key" "the directory cannot be written" "check its owner and mode"
-	say "built in $((SECONDS / 60))m$((SECONDS % 60))s"
+	say "built in $(elapsed)"
 }
 
-in_use() { find /proc/[0-9]*/exe -lname "$1/*" -print -quit 2>/dev/null | grep -q .; }
+# find fails on processes that end meanwhile; what counts is what it prints.
+in_use() { [[ -n $(find /proc/[0-9]*/exe -lname "$1/*" -print -quit 2>/dev/null || true) ]]; }
 
 # Entries that a running lab was started from stay, however old: it starts new
 # processes from the same file.
@@ -194,7 +218,6 @@ main() {
 	rm -rf -- "$cache"/.build.* # left by a build that was killed
 	work=$(mktemp -d "$cache/.build.XXXXXX") || fail "create a directory in $cache" "see above" "check its owner and mode"
 	warn_if_disk_is_low
-	resolve
 	build
 	install_binary
 	prune
