@@ -56,6 +56,7 @@ var (
 	LoadBalancersBySecurityGroup = store.NewIndex(schema, LoadBalancers, func(b LoadBalancer) []string { return b.SecurityGroups })
 	ListenersByLoadBalancer      = store.NewIndex(schema, Listeners, func(l Listener) []string { return []string{l.LoadBalancerARN} })
 	ListenersByTargetGroup       = store.NewIndex(schema, Listeners, Listener.TargetGroupARNs)
+	ListenersByRule              = store.NewIndex(schema, Listeners, func(l Listener) []string { return []string{l.RuleARN} })
 	TargetGroupsByName           = store.NewIndex(schema, TargetGroups, func(g TargetGroup) []string { return []string{g.Name} })
 	DrainingTargets              = store.NewIndex(schema, Targets, drainingKeys) // by AllDraining
 	SecurityGroupsByVPC          = store.NewIndex(schema, SecurityGroups, func(g SecurityGroup) []string { return []string{g.VPCID} })

@@ -1,0 +1,152 @@
+package elbv2
+
+import (
+	"net/netip"
+
+	"github.com/fairlead-lb/fairlead/internal/engine/state"
+	"github.com/fairlead-lb/fairlead/internal/inventory"
+	"github.com/fairlead-lb/fairlead/internal/lb"
+	"github.com/fairlead-lb/fairlead/internal/store"
+	"github.com/fairlead-lb/fairlead/internal/wire"
+)
+
+// AWS keeps the first four addresses and the last of every subnet to itself
+// (VPC user guide, subnet sizing).
+const reservedAtStart = 4
+
+// assignable reports whether an address of a subnet may be given out at all.
+func assignable(subnet netip.Prefix, a netip.Addr) bool {
+	if !subnet.Contains(a) {
+		return false
+	}
+	return firstAssignable(subnet).Compare(a) <= 0 && a != last(subnet)
+}
+
+func firstAssignable(subnet netip.Prefix) netip.Addr {
+	a := subnet.Masked().Addr()
+	for range reservedAtStart {
+		a = a.Next()
+	}
+	return a
+}
+
+// last is the highest address of a prefix.
+func last(p netip.Prefix) netip.Addr {
+	b := p.Masked().Addr().AsSlice()
+	for bit := p.Bits(); bit < len(b)*8; bit++ {
+		b[bit/8] |= 0x80 >> (bit % 8)
+	}
+	a, _ := netip.AddrFromSlice(b) // b is 4 or 16 bytes
+	return a
+}
+
+// nextFree returns the lowest free address of a subnet after the one given out
+// last, starting over at the end. taken returns the range that an address is
+// blocked by, which is skipped whole. ok is false when nothing is free.
+func nextFree(subnet netip.Prefix, after netip.Addr, taken func(netip.Addr) (netip.Prefix, bool)) (a netip.Addr, ok bool) {
+	first := firstAssignable(subnet)
+	start := first
+	if after.IsValid() && assignable(subnet, after.Next()) {
+		start = after.Next()
+	}
+	wrapped := start == first
+	for a = start; ; {
+		if !assignable(subnet, a) {
+			if wrapped {
+				return netip.Addr{}, false
+			}
+			wrapped, a = true, first
+			continue
+		}
+		blocked, busy := taken(a)
+		if !busy {
+			return a, true
+		}
+		a = last(blocked).Next()
+	}
+}
+
+// assign completes the zones of a load balancer with addresses and marks them
+// taken. Zones that have addresses keep them.
+func (s *Service) assign(tx *store.Tx, network *inventory.Index, b *state.LoadBalancer) error {
+	zones := make([]state.ZoneMapping, len(b.Zones))
+	for i, z := range b.Zones {
+		subnet, _ := network.Subnet(z.SubnetID)
+		cursor, _ := state.AddressCursors.Get(tx, z.SubnetID)
+		cursor.SubnetID = z.SubnetID
+		var err error
+		if z.AllocationID != "" {
+			z.IPv4, err = takeElastic(tx, b.ARN, z.AllocationID)
+		} else {
+			z.IPv4, err = take(tx, network, b.ARN, want{subnet.SubnetID, subnet.CIDRBlock, z.IPv4, &cursor.IPv4})
+		}
+		if err == nil && b.IPAddressType == lb.DualStack {
+			z.IPv6, err = take(tx, network, b.ARN, want{subnet.SubnetID, subnet.IPv6CIDRBlock, z.IPv6, &cursor.IPv6})
+		}
+		if err != nil {
+			return err
+		}
+		state.AddressCursors.Put(tx, cursor)
+		zones[i] = z
+	}
+	b.Zones = zones
+	return nil
+}
+
+// want is an address to take: a chosen one, or the next free one.
+type want struct {
+	subnetID string
+	block    netip.Prefix
+	chosen   netip.Addr
+	cursor   *netip.Addr
+}
+
+func take(tx *store.Tx, network *inventory.Index, balancerARN string, w want) (netip.Addr, error) {
+	blocked := func(a netip.Addr) (netip.Prefix, bool) {
+		if p, _, held := network.Holder(a); held {
+			return p, true
+		}
+		held, ok := state.ZonalAddresses.Get(tx, state.ZonalAddressKey(w.subnetID, a))
+		return netip.PrefixFrom(a, a.BitLen()), ok && held.LoadBalancerARN != balancerARN
+	}
+	addr := w.chosen
+	if addr.IsValid() {
+		if _, busy := blocked(addr); busy {
+			return addr, wire.Errorf("ResourceInUse", "The address '%s' is in use", addr)
+		}
+	} else {
+		free, ok := nextFree(w.block, *w.cursor, blocked)
+		if !ok {
+			return addr, wire.Errorf("InvalidSubnet", "Not enough IP space available in %s. ELB requires at least 1 free IP address in each subnet.", w.subnetID)
+		}
+		addr, *w.cursor = free, free
+	}
+	state.ZonalAddresses.Put(tx, state.ZonalAddress{SubnetID: w.subnetID, Address: addr, LoadBalancerARN: balancerARN})
+	return addr, nil
+}
+
+func takeElastic(tx *store.Tx, balancerARN, allocationID string) (netip.Addr, error) {
+	e, ok := state.ElasticAddresses.Get(tx, allocationID)
+	if !ok {
+		return netip.Addr{}, wire.Errorf("AllocationIdNotFound", "The allocation IDs '%s' are not available for use", allocationID)
+	}
+	if e.LoadBalancerARN != "" && e.LoadBalancerARN != balancerARN {
+		return netip.Addr{}, wire.Errorf("ResourceInUse", "The allocation ID '%s' is in use", allocationID)
+	}
+	e.LoadBalancerARN = balancerARN
+	state.ElasticAddresses.Put(tx, e)
+	return e.Address, nil
+}
+
+// release frees the addresses of a zone.
+func release(tx *store.Tx, z state.ZoneMapping) {
+	if e, ok := state.ElasticAddresses.Get(tx, z.AllocationID); ok {
+		e.LoadBalancerARN = ""
+		state.ElasticAddresses.Put(tx, e)
+	}
+	for _, a := range []netip.Addr{z.IPv4, z.IPv6} {
+		if a.IsValid() {
+			state.ZonalAddresses.Delete(tx, state.ZonalAddressKey(z.SubnetID, a))
+		}
+	}
+}

@@ -1,0 +1,100 @@
+// Package elbv2 is the use cases of the Elastic Load Balancing API, version
+// 2015-12-01, for Network Load Balancers: one file per noun.
+//
+// Every action has the same shape: authorise the caller, check the request,
+// change the state in one transaction, answer with AWS's structs. What is
+// checked against other records is checked inside the transaction. Codes,
+// messages, defaults and limits are those of the API reference and of AWS's
+// service; what this endpoint does not offer is refused in AWS's form and says
+// so.
+//
+// Invariants: no action answers success before its effect is durable; creates
+// are idempotent, deletes of absent things succeed where AWS's do; a describe
+// by names or ARNs fails whole when one is absent.
+package elbv2
+
+import (
+	"context"
+	"time"
+
+	"github.com/fairlead-lb/fairlead/internal/engine/targethealth"
+	"github.com/fairlead-lb/fairlead/internal/inventory"
+	"github.com/fairlead-lb/fairlead/internal/store"
+	"github.com/fairlead-lb/fairlead/internal/wire"
+)
+
+// Authorizer decides whether the caller in ctx may do something; the error is
+// what the client gets.
+type Authorizer interface {
+	Authorize(ctx context.Context, action, resourceARN string, keys map[string][]string) error
+}
+
+// Config is what a Service stands on. All fields but Provisioning are required.
+type Config struct {
+	Region    string
+	AccountID string
+	Quotas    Quotas
+	// Provisioning is how long a new load balancer is not active yet.
+	Provisioning time.Duration
+
+	DB         *store.Store
+	Network    func() *inventory.Index // the inventory in force
+	Health     targethealth.Reports
+	Authorizer Authorizer
+	Now        func() time.Time
+}
+
+// Service answers the actions.
+type Service struct{ Config }
+
+// New returns the use cases over what c names.
+func New(c Config) *Service { return &Service{Config: c} }
+
+// API is the whole service for wire.NewHandler.
+func (s *Service) API() wire.API {
+	return wire.API{
+		Service:   "elasticloadbalancing",
+		Version:   "2015-12-01",
+		Namespace: "http://elasticloadbalancing.amazonaws.com/doc/2015-12-01/",
+		Actions:   append(s.offered(), s.refused()...),
+	}
+}
+
+func (s *Service) offered() []wire.Action {
+	return []wire.Action{
+		wire.Query("CreateLoadBalancer", s.createLoadBalancer),
+		wire.Query("DescribeLoadBalancers", s.describeLoadBalancers),
+		wire.Query("DeleteLoadBalancer", s.deleteLoadBalancer),
+		wire.Query("DescribeLoadBalancerAttributes", s.describeLoadBalancerAttributes),
+		wire.Query("ModifyLoadBalancerAttributes", s.modifyLoadBalancerAttributes),
+		wire.Query("SetSubnets", s.setSubnets),
+		wire.Query("SetSecurityGroups", s.setSecurityGroups),
+		wire.Query("SetIpAddressType", s.setIPAddressType),
+		wire.Query("DescribeCapacityReservation", s.describeCapacityReservation),
+		wire.Query("ModifyCapacityReservation", s.modifyCapacityReservation),
+		wire.Query("CreateListener", s.createListener),
+		wire.Query("DescribeListeners", s.describeListeners),
+		wire.Query("ModifyListener", s.modifyListener),
+		wire.Query("DeleteListener", s.deleteListener),
+		wire.Query("DescribeListenerAttributes", s.describeListenerAttributes),
+		wire.Query("ModifyListenerAttributes", s.modifyListenerAttributes),
+		wire.Query("AddListenerCertificates", s.addListenerCertificates),
+		wire.Query("DescribeListenerCertificates", s.describeListenerCertificates),
+		wire.Query("RemoveListenerCertificates", s.removeListenerCertificates),
+		wire.Query("DescribeRules", s.describeRules),
+		wire.Query("CreateTargetGroup", s.createTargetGroup),
+		wire.Query("DescribeTargetGroups", s.describeTargetGroups),
+		wire.Query("ModifyTargetGroup", s.modifyTargetGroup),
+		wire.Query("DeleteTargetGroup", s.deleteTargetGroup),
+		wire.Query("DescribeTargetGroupAttributes", s.describeTargetGroupAttributes),
+		wire.Query("ModifyTargetGroupAttributes", s.modifyTargetGroupAttributes),
+		wire.Query("RegisterTargets", s.registerTargets),
+		wire.Query("DeregisterTargets", s.deregisterTargets),
+		wire.Query("DescribeTargetHealth", s.describeTargetHealth),
+		wire.Query("AddTags", s.addTags),
+		wire.Query("RemoveTags", s.removeTags),
+		wire.Query("DescribeTags", s.describeTags),
+		wire.Query("DescribeAccountLimits", s.describeAccountLimits),
+		wire.Query("DescribeSSLPolicies", s.describeSSLPolicies),
+	}
+}
