@@ -17,6 +17,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/fairlead-lb/fairlead/internal/lb"
+	"github.com/fairlead-lb/fairlead/internal/mailbox"
 )
 
 const (
@@ -104,7 +105,7 @@ func (s *Server) connect(stream grpc.ServerStream) error {
 
 // session moves snapshots out and reports in until either end has enough.
 func (s *Server) session(ctx context.Context, stream grpc.ServerStream, messages <-chan received, snapshots <-chan lb.ZoneSnapshot) error {
-	newest, failed := newMailbox[lb.ZoneSnapshot](), make(chan error, 1)
+	newest, failed := mailbox.New[lb.ZoneSnapshot](), make(chan error, 1)
 	done := make(chan struct{})
 	defer close(done)
 	go func() { failed <- send(stream, newest, done) }()
@@ -118,7 +119,7 @@ func (s *Server) session(ctx context.Context, stream grpc.ServerStream, messages
 			if !ok {
 				return status.Error(codes.Unavailable, "the engine ended the session")
 			}
-			newest.put(snapshot)
+			newest.Put(snapshot)
 		case m := <-messages:
 			if err := s.take(m); err != nil {
 				return err
@@ -128,12 +129,12 @@ func (s *Server) session(ctx context.Context, stream grpc.ServerStream, messages
 }
 
 // send writes snapshots to the stream; a slow edge misses all but the newest.
-func send(stream grpc.ServerStream, newest mailbox[lb.ZoneSnapshot], done <-chan struct{}) error {
+func send(stream grpc.ServerStream, newest mailbox.Newest[lb.ZoneSnapshot], done <-chan struct{}) error {
 	for {
 		select {
 		case <-done:
 			return nil
-		case snapshot := <-newest:
+		case snapshot := <-newest.C:
 			if err := stream.SendMsg(&engineMessage{Snapshot: &snapshot}); err != nil {
 				return err
 			}

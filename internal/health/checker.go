@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/fairlead-lb/fairlead/internal/lb"
+	"github.com/fairlead-lb/fairlead/internal/mailbox"
 )
 
 // maxRunning bounds the checks that run at once, and so goroutines and sockets.
@@ -36,7 +37,7 @@ type Config struct {
 // Checker keeps the health of a set of targets.
 type Checker struct {
 	cfg     Config
-	targets chan map[lb.TargetKey]Target // holds the newest set until taken
+	targets mailbox.Newest[map[lb.TargetKey]Target]
 	results chan answer
 	seed    maphash.Seed
 
@@ -72,22 +73,16 @@ type answer struct {
 func NewChecker(cfg Config) *Checker {
 	return &Checker{
 		cfg:     cfg,
-		targets: make(chan map[lb.TargetKey]Target, 1),
+		targets: mailbox.New[map[lb.TargetKey]Target](),
 		results: make(chan answer, maxRunning),
 		seed:    maphash.MakeSeed(),
 		checks:  map[lb.TargetKey]*check{},
 	}
 }
 
-// Set replaces the targets. It never blocks and may be called from one goroutine
-// at a time, before and while Run runs. The map must not be changed afterwards.
-func (c *Checker) Set(targets map[lb.TargetKey]Target) {
-	select {
-	case <-c.targets:
-	default:
-	}
-	c.targets <- targets
-}
+// Set replaces the targets. It never blocks and may be called before and while
+// Run runs. The map must not be changed afterwards.
+func (c *Checker) Set(targets map[lb.TargetKey]Target) { c.targets.Put(targets) }
 
 // Run checks until ctx ends and returns when no probe is left.
 func (c *Checker) Run(ctx context.Context) {
@@ -104,7 +99,7 @@ func (c *Checker) Run(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
-		case targets := <-c.targets:
+		case targets := <-c.targets.C:
 			c.register(targets, time.Now())
 		case a := <-c.results:
 			c.finish(a, time.Now())
