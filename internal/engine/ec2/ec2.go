@@ -1,0 +1,84 @@
+// Package ec2 is the use cases of the part of the EC2 API, version 2016-11-15,
+// that clients of load balancers need: the network as they see it, and security
+// groups.
+//
+// VPCs, subnets, instances and what follows from them (route tables, internet
+// gateways, interfaces) are read from the inventory; security groups, rules and
+// tags made through the API are state. Groups and tags of the inventory file
+// are served together with those of the state, which add to them.
+//
+// Every action has the same shape: resolve what the request names, authorise
+// the caller, honour DryRun, change the state in one transaction or read one
+// revision, answer. Codes, messages and filters are EC2's (API reference,
+// "Error codes" and the Filters of each Describe action). Tables of elements
+// (filters, tags) are in filter.go and list.go; nothing else pages or filters.
+//
+// Invariants: a look-up by ID costs what it returns; whatever is derived from
+// the inventory is worked out once per inventory; no action answers success
+// before its effect is durable.
+package ec2
+
+import (
+	"context"
+	"sync/atomic"
+
+	"github.com/fairlead-lb/fairlead/internal/inventory"
+	"github.com/fairlead-lb/fairlead/internal/store"
+	"github.com/fairlead-lb/fairlead/internal/wire"
+)
+
+// Authorizer decides whether the caller in ctx may do something; the error is
+// what the client gets.
+type Authorizer interface {
+	Authorize(ctx context.Context, action, resourceARN string, keys map[string][]string) error
+}
+
+// Config is what a Service stands on. All fields are required.
+type Config struct {
+	Region     string
+	AccountID  string
+	DB         *store.Store
+	Network    func() *inventory.Index // the inventory in force
+	Authorizer Authorizer
+}
+
+// Service answers the actions.
+type Service struct {
+	Config
+	derived atomic.Pointer[network]
+}
+
+// New returns the use cases over what c names.
+func New(c Config) *Service { return &Service{Config: c} }
+
+// API is the whole service for wire.NewHandler.
+func (s *Service) API() wire.API {
+	return wire.API{
+		Service:   "ec2",
+		Version:   "2016-11-15",
+		Namespace: "http://ec2.amazonaws.com/doc/2016-11-15/",
+		Actions: []wire.Action{
+			wire.EC2("DescribeVpcs", s.describeVpcs),
+			wire.EC2("DescribeSubnets", s.describeSubnets),
+			wire.EC2("DescribeAvailabilityZones", s.describeAvailabilityZones),
+			wire.EC2("DescribeRegions", s.describeRegions),
+			wire.EC2("DescribeRouteTables", s.describeRouteTables),
+			wire.EC2("DescribeInternetGateways", s.describeInternetGateways),
+			wire.EC2("DescribeInstances", s.describeInstances),
+			wire.EC2("DescribeNetworkInterfaces", s.describeNetworkInterfaces),
+			wire.EC2("DescribeAddresses", s.describeAddresses),
+			wire.EC2("DescribeAccountAttributes", s.describeAccountAttributes),
+			wire.EC2("DescribeSecurityGroups", s.describeSecurityGroups),
+			wire.EC2("DescribeSecurityGroupRules", s.describeSecurityGroupRules),
+			wire.EC2("CreateSecurityGroup", s.createSecurityGroup),
+			wire.EC2("DeleteSecurityGroup", s.deleteSecurityGroup),
+			wire.EC2("AuthorizeSecurityGroupIngress", s.authorizeSecurityGroupIngress),
+			wire.EC2("AuthorizeSecurityGroupEgress", s.authorizeSecurityGroupEgress),
+			wire.EC2("RevokeSecurityGroupIngress", s.revokeSecurityGroupIngress),
+			wire.EC2("RevokeSecurityGroupEgress", s.revokeSecurityGroupEgress),
+			wire.EC2("CreateTags", s.createTags),
+			wire.EC2("DeleteTags", s.deleteTags),
+			wire.EC2("DescribeTags", s.describeTags),
+		},
+	}
+}

@@ -1,0 +1,132 @@
+package ec2
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"maps"
+	"net/netip"
+	"slices"
+	"strconv"
+
+	"github.com/fairlead-lb/fairlead/internal/engine/state"
+	"github.com/fairlead-lb/fairlead/internal/inventory"
+	"github.com/fairlead-lb/fairlead/internal/store"
+)
+
+// network is what follows from one inventory. It does not change.
+type network struct {
+	*inventory.Index
+	interfaces map[string]nic // of instances, by ID
+	used       map[string]int // IPv4 addresses held in a subnet, by its ID
+	attached   map[string]int // interfaces that carry a security group, by its ID
+}
+
+// network returns what follows from the inventory in force, worked out once.
+func (s *Service) network() *network {
+	index := s.Network()
+	if n := s.derived.Load(); n != nil && n.Index == index {
+		return n
+	}
+	n := newNetwork(index)
+	s.derived.Store(n) // when two do this at once either result will do
+	return n
+}
+
+func newNetwork(index *inventory.Index) *network {
+	n := &network{Index: index, interfaces: map[string]nic{}, used: map[string]int{}, attached: map[string]int{}}
+	for _, instance := range index.Instances {
+		for i, nic := range nicsOf(index, instance) {
+			n.interfaces[nic.id] = nic
+			n.used[nic.subnet.SubnetID] += heldIPv4(instance.Interfaces[i])
+			for _, g := range nic.groups {
+				n.attached[g]++
+			}
+		}
+	}
+	for _, edge := range index.Edges {
+		for _, addr := range edge.Addresses {
+			for _, subnet := range index.Subnets {
+				if subnet.CIDRBlock.Contains(addr) {
+					n.used[subnet.SubnetID]++
+				}
+			}
+		}
+	}
+	return n
+}
+
+// heldIPv4 is the number of IPv4 addresses that an interface holds.
+func heldIPv4(i inventory.NetworkInterface) int {
+	held := 0
+	for _, a := range i.Addresses {
+		if a.Is4() {
+			held++
+		}
+	}
+	for _, p := range i.Prefixes {
+		if p.Addr().Is4() {
+			held += sizeIPv4(p)
+		}
+	}
+	return held
+}
+
+func sizeIPv4(p netip.Prefix) int { return 1 << (32 - p.Bits()) }
+
+// reservedPerSubnet is the number of addresses that AWS keeps in each subnet.
+const reservedPerSubnet = 5
+
+func (n *network) freeIPv4(r store.Reader, subnet inventory.Subnet) int {
+	free := sizeIPv4(subnet.CIDRBlock) - reservedPerSubnet - n.used[subnet.SubnetID]
+	for a := range state.ZonalAddresses.Prefix(r, subnet.SubnetID+"/") {
+		if a.Address.Is4() {
+			free--
+		}
+	}
+	return max(free, 0)
+}
+
+// defaultVPC is the VPC that requests without one mean.
+func (n *network) defaultVPC() (inventory.VPC, bool) {
+	for _, v := range n.VPCs {
+		if v.IsDefault {
+			return v, true
+		}
+	}
+	return inventory.VPC{}, false
+}
+
+// derivedID makes an ID of EC2's form, the same for the same parts, for things
+// that follow from others.
+func derivedID(prefix string, parts ...string) string {
+	h := sha256.New()
+	for _, p := range parts {
+		h.Write([]byte(strconv.Itoa(len(p)) + ":" + p))
+	}
+	return prefix + "-" + hex.EncodeToString(h.Sum(nil))[:17]
+}
+
+// tagsOf merges the tags of the inventory with those given through the API.
+func tagsOf(r store.Reader, id string, fromFile map[string]string) map[string]string {
+	all := state.Tags(r, id)
+	for k, v := range fromFile {
+		if _, set := all[k]; !set {
+			all[k] = v
+		}
+	}
+	return all
+}
+
+// Tag is a tag in requests and responses.
+type Tag struct {
+	Key   string `ec2:"Key"`
+	Value string `ec2:"Value"`
+}
+
+func tagSet(tags map[string]string) []Tag {
+	set := make([]Tag, 0, len(tags))
+	for _, k := range slices.Sorted(maps.Keys(tags)) {
+		set = append(set, Tag{k, tags[k]})
+	}
+	return set
+}

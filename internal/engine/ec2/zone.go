@@ -1,0 +1,127 @@
+package ec2
+
+import (
+	"context"
+	"slices"
+	"strings"
+)
+
+type describeAvailabilityZonesInput struct {
+	DryRun
+	Filters  []Filter `ec2:"Filter"`
+	Names    []string `ec2:"ZoneName"`
+	IDs      []string `ec2:"ZoneId"`
+	AllZones bool     `ec2:"AllAvailabilityZones"`
+}
+
+type describeAvailabilityZonesOutput struct {
+	Zones []AvailabilityZone `ec2:"AvailabilityZoneInfo"`
+}
+
+// AvailabilityZone is a zone in responses.
+type AvailabilityZone struct {
+	ZoneName           string   `ec2:"ZoneName"`
+	ZoneID             string   `ec2:"ZoneId"`
+	ZoneState          string   `ec2:"ZoneState"`
+	ZoneType           string   `ec2:"ZoneType"`
+	RegionName         string   `ec2:"RegionName"`
+	GroupName          string   `ec2:"GroupName"`
+	NetworkBorderGroup string   `ec2:"NetworkBorderGroup"`
+	OptInStatus        string   `ec2:"OptInStatus"`
+	Messages           []string `ec2:"MessageSet"`
+}
+
+// zones are those that have a subnet, in order of names.
+func (s *Service) zones(n *network) []AvailabilityZone {
+	var zones []AvailabilityZone
+	for _, v := range n.Subnets {
+		zones = append(zones, AvailabilityZone{
+			ZoneName: v.AvailabilityZone, ZoneID: v.AvailabilityZoneID, ZoneState: "available", ZoneType: "availability-zone",
+			RegionName: s.Region, GroupName: s.Region, NetworkBorderGroup: s.Region,
+			OptInStatus: "opt-in-not-required", Messages: []string{},
+		})
+	}
+	slices.SortFunc(zones, func(a, b AvailabilityZone) int { return strings.Compare(a.ZoneName, b.ZoneName) })
+	return slices.CompactFunc(zones, func(a, b AvailabilityZone) bool { return a.ZoneName == b.ZoneName })
+}
+
+var zoneKind = kind[AvailabilityZone]{
+	id: func(z AvailabilityZone) string { return z.ZoneName },
+	absent: func(names []string) error {
+		return invalidValue("Invalid availability zone: [%s]", strings.Join(names, ", "))
+	},
+	attributes: attributes[AvailabilityZone]{
+		"zone-name":     func(z AvailabilityZone) []string { return []string{z.ZoneName} },
+		"zone-id":       func(z AvailabilityZone) []string { return []string{z.ZoneID} },
+		"zone-type":     func(z AvailabilityZone) []string { return []string{z.ZoneType} },
+		"region-name":   func(z AvailabilityZone) []string { return []string{z.RegionName} },
+		"group-name":    func(z AvailabilityZone) []string { return []string{z.GroupName} },
+		"state":         func(z AvailabilityZone) []string { return []string{z.ZoneState} },
+		"opt-in-status": func(z AvailabilityZone) []string { return []string{z.OptInStatus} },
+	},
+}
+
+func (s *Service) describeAvailabilityZones(ctx context.Context, in *describeAvailabilityZonesInput) (*describeAvailabilityZonesOutput, error) {
+	if err := s.allowRead(ctx, "DescribeAvailabilityZones", in.DryRun); err != nil {
+		return nil, err
+	}
+	zones := s.zones(s.network())
+	byName := func(name string) (AvailabilityZone, bool) {
+		i := slices.IndexFunc(zones, func(z AvailabilityZone) bool { return z.ZoneName == name || z.ZoneID == name })
+		if i < 0 {
+			return AvailabilityZone{}, false
+		}
+		return zones[i], true
+	}
+	found, _, err := zoneKind.find(source[AvailabilityZone]{byName, slices.Values(zones)}, slices.Concat(in.Names, in.IDs), Query{Filters: in.Filters})
+	if err != nil {
+		return nil, err
+	}
+	return &describeAvailabilityZonesOutput{found}, nil
+}
+
+type describeRegionsInput struct {
+	DryRun
+	Filters    []Filter `ec2:"Filter"`
+	Names      []string `ec2:"RegionName"`
+	AllRegions bool     `ec2:"AllRegions"`
+}
+
+type describeRegionsOutput struct {
+	Regions []Region `ec2:"RegionInfo"`
+}
+
+// Region is a region in responses: there is one, the engine's.
+type Region struct {
+	RegionName  string `ec2:"RegionName"`
+	Endpoint    string `ec2:"RegionEndpoint"`
+	OptInStatus string `ec2:"OptInStatus"`
+}
+
+var regionKind = kind[Region]{
+	id: func(r Region) string { return r.RegionName },
+	absent: func(names []string) error {
+		return invalidValue("Invalid region(s) specified: [%s]", strings.Join(names, ", "))
+	},
+	attributes: attributes[Region]{
+		"region-name":   func(r Region) []string { return []string{r.RegionName} },
+		"endpoint":      func(r Region) []string { return []string{r.Endpoint} },
+		"opt-in-status": func(r Region) []string { return []string{r.OptInStatus} },
+	},
+}
+
+func (s *Service) describeRegions(ctx context.Context, in *describeRegionsInput) (*describeRegionsOutput, error) {
+	if err := s.allowRead(ctx, "DescribeRegions", in.DryRun); err != nil {
+		return nil, err
+	}
+	own := Region{s.Region, "ec2." + s.Region + ".amazonaws.com", "opt-in-not-required"}
+	regions := source[Region]{
+		func(name string) (Region, bool) { return own, name == own.RegionName },
+		slices.Values([]Region{own}),
+	}
+	found, _, err := regionKind.find(regions, in.Names, Query{Filters: in.Filters})
+	if err != nil {
+		return nil, err
+	}
+	return &describeRegionsOutput{found}, nil
+}
