@@ -10,7 +10,6 @@ import (
 
 	"github.com/fairlead-lb/fairlead/internal/engine/state"
 	"github.com/fairlead-lb/fairlead/internal/store"
-	"github.com/fairlead-lb/fairlead/internal/wire"
 )
 
 // conditions are the values of condition keys that a request is judged by.
@@ -24,9 +23,6 @@ const (
 
 // allow asks whether the caller may do action on a resource.
 func (s *Service) allow(ctx context.Context, action, resource string, keys conditions) error {
-	if resource != anyResource {
-		wire.NoteResource(ctx, resource)
-	}
 	return s.Authorizer.Authorize(ctx, servicePrefix+action, resource, keys)
 }
 
