@@ -1,7 +1,132 @@
 package main
 
-import "github.com/spf13/cobra"
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/spf13/cobra"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+
+	"github.com/fairlead-lb/fairlead/internal/cli"
+	"github.com/fairlead-lb/fairlead/internal/cloud/awssdk"
+	"github.com/fairlead-lb/fairlead/internal/controller"
+	"github.com/fairlead-lb/fairlead/internal/lb"
+	"github.com/fairlead-lb/fairlead/internal/owner"
+)
+
+// controllerFlags are the flags of the controller command.
+type controllerFlags struct {
+	kubeconfig, cluster, region, vpc string
+	scheme, targetType               string
+	logLevel                         string
+	config                           controller.Config
+}
 
 func newControllerCommand() *cobra.Command {
-	return &cobra.Command{Use: "controller"}
+	var f controllerFlags
+	cmd := &cobra.Command{
+		Use:   "controller",
+		Short: "Give Services of type LoadBalancer their load balancers",
+		Long: "controller watches Services, nodes and endpoint slices and keeps load balancers through the AWS API.\n" +
+			"Credentials and endpoints come from the SDK's own environment: AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID, roles and so on.",
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return f.run(cmd.Context()) },
+	}
+	f.register(cmd)
+	return cmd
+}
+
+func (f *controllerFlags) register(cmd *cobra.Command) {
+	fl, c := cmd.Flags(), &f.config
+	fl.StringVar(&f.kubeconfig, "kubeconfig", "", "kubeconfig file; empty: the pod's own service account")
+	fl.StringVar(&f.cluster, "cluster-name", "", "the cluster's name in tags and names of AWS resources (required)")
+	fl.StringVar(&f.region, "region", "", "AWS region; empty: from the environment")
+	fl.StringVar(&f.vpc, "vpc-id", "", "VPC of the load balancers (required)")
+	fl.BoolVar(&c.TakeUnclassed, "take-unclassed", false, "take Services without spec.loadBalancerClass too; only where no other service controller runs")
+	fl.StringVar(&f.scheme, "default-scheme", string(lb.InternetFacing), "scheme of load balancers that do not say: internet-facing or internal")
+	fl.StringVar(&f.targetType, "default-target-type", string(lb.InstanceTarget), "target type of Services that do not say: instance or ip")
+	fl.DurationVar(&c.Defaults.HealthInterval, "default-health-check-interval", 10*time.Second, "time between health checks, 5s to 300s")
+	fl.IntVar(&c.Defaults.HealthyThreshold, "default-healthy-threshold", 3, "passed checks in a row that make a target healthy, 2 to 10")
+	fl.IntVar(&c.Defaults.UnhealthyThreshold, "default-unhealthy-threshold", 3, "failed checks in a row that make a target unhealthy, 2 to 10")
+	fl.IntVar(&c.Workers, "workers", 5, "Services worked on at the same time")
+	fl.DurationVar(&c.Resync, "resync", 6*time.Hour, "how often a Service is compared with AWS though nothing changed, give or take a tenth")
+	fl.DurationVar(&c.RetryMax, "retry-max", time.Minute, "longest time between tries after errors that time may cure")
+	fl.BoolVar(&c.LeaderElection, "leader-elect", true, "work only while holding the lease fairlead-controller")
+	fl.StringVar(&c.LeaseNamespace, "leader-elect-namespace", "kube-system", "namespace of the lease")
+	fl.StringVar(&c.MetricsListen, "metrics-listen", "127.0.0.1:7470", "host:port of /metrics; 0: none")
+	fl.StringVar(&c.HealthListen, "health-listen", "127.0.0.1:7471", "host:port of /healthz and /readyz; 0: none")
+	fl.StringVar(&f.logLevel, "log-level", "info", "debug, info, warn or error")
+}
+
+// check reports everything that is wrong with the flags at once.
+func (f *controllerFlags) check() error {
+	var wrong flagProblems
+	d := &f.config.Defaults
+	wrong.unless(f.cluster != "", "--cluster-name is required")
+	wrong.unless(f.vpc != "", "--vpc-id is required")
+	wrong.unless(f.scheme == string(lb.InternetFacing) || f.scheme == string(lb.Internal), "--default-scheme %q must be internet-facing or internal", f.scheme)
+	wrong.unless(f.targetType == string(lb.InstanceTarget) || f.targetType == string(lb.IPTarget), "--default-target-type %q must be instance or ip", f.targetType)
+	wrong.unless(d.HealthInterval >= 5*time.Second && d.HealthInterval <= 300*time.Second && d.HealthInterval%time.Second == 0, "--default-health-check-interval %s must be whole seconds from 5s to 300s", d.HealthInterval)
+	wrong.unless(d.HealthyThreshold >= 2 && d.HealthyThreshold <= 10, "--default-healthy-threshold %d must be 2 to 10", d.HealthyThreshold)
+	wrong.unless(d.UnhealthyThreshold >= 2 && d.UnhealthyThreshold <= 10, "--default-unhealthy-threshold %d must be 2 to 10", d.UnhealthyThreshold)
+	wrong.unless(f.config.Workers >= 1, "--workers %d must be at least 1", f.config.Workers)
+	wrong.unless(f.config.Resync >= time.Minute, "--resync %s must be at least 1m", f.config.Resync)
+	wrong.unless(f.config.RetryMax >= time.Second, "--retry-max %s must be at least 1s", f.config.RetryMax)
+	return wrong.err()
+}
+
+func (f *controllerFlags) run(ctx context.Context) error {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(f.logLevel)); err != nil {
+		return cli.Usagef("--log-level %q must be debug, info, warn or error", f.logLevel)
+	}
+	if err := f.check(); err != nil {
+		return err
+	}
+	kube, err := kubeConfig(f.kubeconfig)
+	if err != nil {
+		return &cli.Error{What: "find the API server", Err: err, Hint: "give --kubeconfig, or run in a pod with a service account"}
+	}
+	c := f.config
+	c.Kube, c.Log, c.Registry = kube, cli.Logger(os.Stderr, level), prometheus.NewRegistry()
+	c.Cluster, c.RetryBase = f.cluster, 200*time.Millisecond
+	c.Defaults.Scheme, c.Defaults.TargetType = lb.Scheme(f.scheme), lb.TargetType(f.targetType)
+	c.API, err = awssdk.New(ctx, awssdk.Config{
+		Region: f.region, VPCID: f.vpc, Description: owner.Cluster(f.cluster).RuleDescription(), Registerer: c.Registry,
+	})
+	if err != nil {
+		return &cli.Error{What: "set up the AWS client", Err: err, Hint: "set AWS_REGION or --region; credentials come from the SDK's own chain"}
+	}
+	return controller.Run(ctx, c)
+}
+
+func kubeConfig(path string) (*rest.Config, error) {
+	cfg, err := clientcmd.BuildConfigFromFlags("", path)
+	if err != nil {
+		return nil, err
+	}
+	cfg.QPS, cfg.Burst = 100, 200 // the API server has its own fairness; the default of 5 would slow restarts
+	return cfg, nil
+}
+
+// flagProblems collects what is wrong with flags.
+type flagProblems []string
+
+func (p *flagProblems) unless(ok bool, format string, args ...any) {
+	if !ok {
+		*p = append(*p, fmt.Sprintf(format, args...))
+	}
+}
+
+func (p flagProblems) err() error {
+	if len(p) == 0 {
+		return nil
+	}
+	return cli.Usagef("%s", strings.Join(p, "; "))
 }

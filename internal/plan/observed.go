@@ -266,3 +266,12 @@ func minus[T comparable](a, b []T) []T {
 
 // KeyOf is the key that a target group's resource tag holds.
 func KeyOf(resourceTag string) string { return strings.TrimPrefix(resourceTag, "target-group/") }
+
+// Built is what there is once the stack has been made.
+func Built(want lb.Stack) Observed {
+	var o Observed
+	for _, s := range Diff(want, o, Policy{}).Steps {
+		o.Apply(s, Result{})
+	}
+	return o
+}

@@ -1,0 +1,283 @@
+// Package controller keeps the load balancers of Services as the Services want
+// them: observe → intent → plan → apply → status, once per change.
+//
+// Invariants: a Service whose inputs have not changed costs no AWS call, also
+// after a restart. Names are on record before what they name is created. Our
+// finalizer goes when nothing of the Service is left in AWS, and not before.
+// One worker at a time has a Service; what Services share has its own lock.
+package controller
+
+import (
+	"context"
+	"log/slog"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/tools/events"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/fairlead-lb/fairlead/internal/cloud"
+	"github.com/fairlead-lb/fairlead/internal/intent"
+	"github.com/fairlead-lb/fairlead/internal/lb"
+	"github.com/fairlead-lb/fairlead/internal/plan"
+)
+
+// Options are what a Reconciler is told.
+type Options struct {
+	Cluster       string
+	TakeUnclassed bool
+	Defaults      intent.Defaults
+	Resync        time.Duration // how often a Service is compared with AWS though nothing changed
+	RetryBase     time.Duration // first delay after an error; it doubles up to RetryMax
+	RetryMax      time.Duration
+}
+
+// Reconciler reconciles Services.
+type Reconciler struct {
+	client  client.Client
+	api     cloud.API
+	shared  *shared
+	events  events.EventRecorder
+	log     *slog.Logger
+	metrics *metrics
+	opts    Options
+	now     func() time.Time
+
+	mu       sync.Mutex // guards services
+	services map[types.NamespacedName]*service
+}
+
+// service is what a Reconciler knows about a Service beyond what the API
+// server tells. It is fresher than the cache: this process wrote it.
+type service struct {
+	uid      types.UID
+	wanted   string // the load balancer name that the user asks for; guarded by the Reconciler's mu
+	rec      record
+	have     *plan.Observed // nil: not known
+	lost     bool           // the finalizer says that there is a record, and there is none
+	removed  bool           // everything is gone, finalizers too
+	blocked  []plan.Step
+	failures int
+	settling settling
+	said     map[string]string // events by reason, to send each once
+	resyncAt time.Time
+	since    time.Time // when the change that is under way was first seen
+}
+
+// Reconcile brings one Service's load balancer to what the Service wants.
+func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reconcile.Result, error) {
+	svc := &corev1.Service{}
+	if err := r.client.Get(ctx, req.NamespacedName, svc); err != nil {
+		if apierrors.IsNotFound(err) {
+			r.forget(req.NamespacedName)
+		}
+		return reconcile.Result{}, client.IgnoreNotFound(err)
+	}
+	claim := intent.ClaimOf(svc, r.opts.TakeUnclassed)
+	switch {
+	case !svc.DeletionTimestamp.IsZero(), claim == intent.NotOurs:
+		if !intent.HasFinalizer(svc) {
+			r.forget(req.NamespacedName)
+			return reconcile.Result{}, nil
+		}
+		return r.remove(ctx, svc, r.service(svc))
+	case claim == intent.Classic:
+		return reconcile.Result{}, r.refuseClassic(ctx, svc, r.service(svc))
+	default:
+		return r.ensure(ctx, svc, r.service(svc))
+	}
+}
+
+// service is the memory of a Service, a new one when the Service is new to this
+// process or another one of the same name.
+func (r *Reconciler) service(svc *corev1.Service) *service {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	key := client.ObjectKeyFromObject(svc)
+	if st := r.services[key]; st != nil && st.uid == svc.UID {
+		st.wanted = intent.WantedName(svc)
+		return st
+	}
+	rec, ok := readRecord(svc)
+	st := &service{
+		uid: svc.UID, wanted: intent.WantedName(svc), rec: rec, lost: !ok && intent.HasFinalizer(svc), said: map[string]string{},
+		resyncAt: r.now().Add(time.Duration(rand.Int64N(int64(r.opts.Resync) + 1))),
+	}
+	st.settling.resume(svc)
+	r.services[key] = st
+	if intent.HasFinalizer(svc) {
+		r.shared.Hold(svc.UID)
+	}
+	return st
+}
+
+func (r *Reconciler) forget(key types.NamespacedName) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.services, key)
+}
+
+// owned are the Services that this process works for.
+func (r *Reconciler) owned() []types.NamespacedName {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	keys := make([]types.NamespacedName, 0, len(r.services))
+	for k := range r.services {
+		keys = append(keys, k)
+	}
+	return keys
+}
+
+func (r *Reconciler) ensure(ctx context.Context, svc *corev1.Service, st *service) (reconcile.Result, error) {
+	st.removed = false
+	in, err := r.input(ctx, svc, st)
+	if err != nil {
+		return r.failed(ctx, svc, st, err)
+	}
+	want, problems := intent.Desired(in)
+	if len(intent.Errors(problems)) > 0 {
+		return r.refuse(ctx, svc, st, want, problems)
+	}
+	pinned := intent.Pin(in, want)
+	waiting, err := r.converge(ctx, svc, st, want, pinned)
+	if err != nil {
+		return r.failed(ctx, svc, st, err)
+	}
+	st.failures = 0
+	return r.succeed(ctx, svc, st, outcome{want: want, problems: problems, waiting: waiting})
+}
+
+// converge makes what is wanted, and keeps the record on the way. It does
+// nothing when the record tells of exactly what is wanted.
+func (r *Reconciler) converge(ctx context.Context, svc *corev1.Service, st *service, want lb.Stack, pinned intent.Pinned) (waiting bool, err error) {
+	resync := r.now().After(st.resyncAt)
+	stack := stackFingerprint(want)
+	if !resync && !st.lost && st.rec.done(want, stack) {
+		return false, nil
+	}
+	if resync {
+		st.have = nil
+		st.rec.Stack = ""
+		r.shared.Forget()
+	}
+	if st.since.IsZero() {
+		st.since = r.now()
+	}
+	r.shared.Hold(svc.UID)
+	if want, err = r.resolveGroups(ctx, want); err != nil {
+		return false, err
+	}
+	have, err := r.have(ctx, svc, st, want, stack)
+	if err != nil {
+		return false, err
+	}
+	p := plan.Diff(want, *have, plan.Policy{AllowReplacement: intent.AllowReplacement(svc)})
+	st.blocked = p.Blocked
+	if waiting, err = r.apply(ctx, svc, st, p); err != nil {
+		return false, err
+	}
+	rec := st.rec.now(*st.have)
+	rec.Subnets = pinned
+	if !waiting && len(p.Blocked) == 0 {
+		rec = rec.end(want, *st.have)
+		rec.Stack = stack
+		r.metrics.converged.Observe(r.now().Sub(st.since).Seconds())
+		st.since = time.Time{}
+	}
+	if resync {
+		st.resyncAt = r.now().Add(jitter(r.opts.Resync))
+	}
+	return waiting, r.save(ctx, svc, st, rec)
+}
+
+// have is what there is: as remembered, as the record has it, or as AWS says.
+func (r *Reconciler) have(ctx context.Context, svc *corev1.Service, st *service, want lb.Stack, stack string) (*plan.Observed, error) {
+	if st.have != nil {
+		return st.have, nil
+	}
+	if st.lost {
+		r.recover(ctx, svc, st)
+	}
+	if !st.lost && !intent.HasFinalizer(svc) && len(st.rec.Balancers)+len(st.rec.Groups) == 0 && st.rec.Frontend == nil {
+		st.have = &plan.Observed{}
+		return st.have, nil
+	}
+	if st.rec.Stack == stack {
+		have, err := r.recall(ctx, st, want)
+		if err != nil || have != nil {
+			st.have = have
+			return have, err
+		}
+	}
+	o := observer{api: r.api, shared: r.shared, owner: intent.OwnerOf(r.opts.Cluster, svc), rec: st.rec, want: want}
+	have, err := o.observe(ctx)
+	if err != nil {
+		return nil, err
+	}
+	st.have, st.lost = &have, false
+	return st.have, nil
+}
+
+// recall takes the record's word for all but the targets of groups that have
+// no valid fingerprint; those it asks AWS about. It is nil when the record
+// cannot be believed.
+func (r *Reconciler) recall(ctx context.Context, st *service, want lb.Stack) (*plan.Observed, error) {
+	have, ok := st.rec.recall(want)
+	if !ok {
+		return nil, nil
+	}
+	for i := range have.TargetGroups {
+		g := &have.TargetGroups[i]
+		if e := find(st.rec.Groups, g.Name); e.Targets == fingerprint(g.Targets) {
+			continue
+		}
+		targets, err := registered(ctx, r.api, g.ARN)
+		if cloud.Is(err, cloud.NotFound) {
+			return nil, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		g.Targets = targets
+	}
+	return &have, nil
+}
+
+// apply executes a plan between two records.
+func (r *Reconciler) apply(ctx context.Context, svc *corev1.Service, st *service, p plan.Plan) (waiting bool, err error) {
+	if p.Empty() {
+		return false, nil
+	}
+	if p.Creates() {
+		r.say(svc, st, eventEnsuring, "Ensuring load balancer")
+	}
+	if err := r.save(ctx, svc, st, st.rec.begin(p)); err != nil {
+		return false, err
+	}
+	have := *st.have
+	e := executor{
+		api: r.api, shared: r.shared, have: &have, count: func(a plan.Action) { r.metrics.steps.WithLabelValues(string(a)).Inc() },
+		publish: func(ctx context.Context, dns string) error { return r.publish(ctx, svc, dns) },
+	}
+	waiting, err = e.run(ctx, p.Steps)
+	st.have = &have
+	st.settling.changed(p)
+	if err == nil {
+		return waiting, nil
+	}
+	if !keepsState(cloud.ClassOf(err)) {
+		st.have = nil
+	}
+	// Best effort: the record already holds all names.
+	if saveErr := r.save(ctx, svc, st, st.rec.now(have)); saveErr != nil {
+		r.log.Warn("record not written", "service", client.ObjectKeyFromObject(svc), "error", saveErr)
+	}
+	return false, err
+}
+
+func jitter(d time.Duration) time.Duration { return d - d/10 + rand.N(d/5+1) }

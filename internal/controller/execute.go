@@ -1,0 +1,270 @@
+package controller
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/fairlead-lb/fairlead/internal/cloud"
+	"github.com/fairlead-lb/fairlead/internal/lb"
+	"github.com/fairlead-lb/fairlead/internal/plan"
+)
+
+// executor does the steps of a plan and keeps account of what there is.
+type executor struct {
+	api    cloud.API
+	shared *shared
+	have   *plan.Observed
+	// publish writes a load balancer's DNS name into the Service's status.
+	publish func(ctx context.Context, dns string) error
+	count   func(plan.Action)
+}
+
+// run does the steps in order. It stops at the first error, and without one
+// where a replacement is not healthy yet: then waiting is true.
+func (e *executor) run(ctx context.Context, steps []plan.Step) (waiting bool, err error) {
+	for _, s := range steps {
+		if s.Action == plan.AwaitHealthy {
+			ready, err := e.ready(ctx, s)
+			if err != nil || !ready {
+				return err == nil, err
+			}
+			continue
+		}
+		result, err := e.do(ctx, s)
+		if err != nil {
+			return false, err
+		}
+		e.have.Apply(s, result)
+		e.count(s.Action)
+	}
+	return false, nil
+}
+
+// ready says whether a replacement may take over: one of the new targets is
+// healthy, or none of the old ones is and there is nothing to lose.
+func (e *executor) ready(ctx context.Context, s plan.Step) (bool, error) {
+	health, err := e.api.DescribeTargetHealth(ctx, e.group(s.Resource.Name))
+	if err != nil {
+		return false, err
+	}
+	if anyHealthy(health, s.After.Targets) {
+		return true, nil
+	}
+	old := s.Before.Targets
+	if s.Before.Text != "" {
+		g := e.have.Group(s.Before.Text)
+		if g == nil {
+			return true, nil
+		}
+		if health, err = e.api.DescribeTargetHealth(ctx, g.ARN); err != nil {
+			return false, err
+		}
+		old = nil
+		for _, h := range health {
+			old = append(old, h.Target)
+		}
+	}
+	return !anyHealthy(health, old), nil
+}
+
+func anyHealthy(health []cloud.TargetHealth, of []lb.Target) bool {
+	wanted := make(map[lb.Target]bool, len(of))
+	for _, t := range of {
+		wanted[t] = true
+	}
+	for _, h := range health {
+		if h.State == lb.Healthy && wanted[h.Target] {
+			return true
+		}
+	}
+	return false
+}
+
+func (e *executor) do(ctx context.Context, s plan.Step) (plan.Result, error) {
+	switch s.Resource.Kind {
+	case plan.KindLoadBalancer:
+		return e.doBalancer(ctx, s)
+	case plan.KindTargetGroup:
+		return e.doGroup(ctx, s)
+	case plan.KindListener:
+		return e.doListener(ctx, s)
+	case plan.KindSecurityGroup:
+		return e.doSecurityGroup(ctx, s)
+	}
+	return plan.Result{}, fmt.Errorf("step %s: no such kind of resource", s)
+}
+
+func (e *executor) doBalancer(ctx context.Context, s plan.Step) (plan.Result, error) {
+	if s.Action == plan.CreateLoadBalancer {
+		return e.createBalancer(ctx, *s.After.LoadBalancer)
+	}
+	b := e.have.Balancer(s.Resource.Name)
+	if b == nil {
+		return plan.Result{}, fmt.Errorf("step %s: no such load balancer", s)
+	}
+	switch s.Action {
+	case plan.DeleteLoadBalancer:
+		return plan.Result{}, e.api.DeleteLoadBalancer(ctx, b.ARN)
+	case plan.ModifyLoadBalancerAttributes:
+		return plan.Result{}, e.api.ModifyLoadBalancerAttributes(ctx, b.ARN, s.After.Map)
+	case plan.SetSubnets:
+		return plan.Result{}, e.api.SetSubnets(ctx, b.ARN, s.After.List)
+	case plan.SetSecurityGroups:
+		ids, err := e.groupIDs(ctx, s.After.List)
+		if err != nil {
+			return plan.Result{}, err
+		}
+		return plan.Result{}, e.api.SetSecurityGroups(ctx, b.ARN, ids)
+	case plan.SetIPAddressType:
+		return plan.Result{}, e.api.SetIPAddressType(ctx, b.ARN, lb.IPAddressType(s.After.Text))
+	case plan.PublishHostname:
+		return plan.Result{}, e.publish(ctx, b.DNSName)
+	}
+	return plan.Result{}, e.retag(ctx, s, b.ARN)
+}
+
+func (e *executor) createBalancer(ctx context.Context, want lb.LoadBalancer) (plan.Result, error) {
+	ids, err := e.groupIDs(ctx, want.SecurityGroups)
+	if err != nil {
+		return plan.Result{}, err
+	}
+	want.SecurityGroups = ids
+	b, err := e.api.CreateLoadBalancer(ctx, want)
+	return plan.Result{ARN: b.ARN, DNSName: b.DNSName}, err
+}
+
+// groupIDs puts IDs in place of our names for our groups.
+func (e *executor) groupIDs(ctx context.Context, refs []string) ([]string, error) {
+	ids := make([]string, len(refs))
+	for i, ref := range refs {
+		ids[i] = ref
+		switch ref {
+		case plan.RefFrontend:
+			if e.have.Frontend == nil {
+				return nil, fmt.Errorf("attach the frontend security group: it does not exist")
+			}
+			ids[i] = e.have.Frontend.ID
+		case plan.RefBackend:
+			id, err := e.shared.Backend(ctx)
+			if err != nil {
+				return nil, err
+			}
+			ids[i] = id
+		}
+	}
+	return ids, nil
+}
+
+func (e *executor) group(name string) string {
+	if g := e.have.Group(name); g != nil {
+		return g.ARN
+	}
+	return ""
+}
+
+func (e *executor) doGroup(ctx context.Context, s plan.Step) (plan.Result, error) {
+	if s.Action == plan.CreateTargetGroup {
+		g, err := e.api.CreateTargetGroup(ctx, *s.After.TargetGroup)
+		return plan.Result{ARN: g.ARN}, err
+	}
+	arn := e.group(s.Resource.Name)
+	switch s.Action {
+	case plan.DeleteTargetGroup:
+		return plan.Result{}, e.api.DeleteTargetGroup(ctx, arn)
+	case plan.ModifyTargetGroup:
+		return plan.Result{}, e.api.ModifyTargetGroup(ctx, arn, *s.After.HealthCheck)
+	case plan.ModifyTargetGroupAttributes:
+		return plan.Result{}, e.api.ModifyTargetGroupAttributes(ctx, arn, s.After.Map)
+	case plan.RegisterTargets:
+		targets, err := e.zoned(ctx, s.After.Targets)
+		if err != nil {
+			return plan.Result{}, err
+		}
+		return plan.Result{}, e.api.RegisterTargets(ctx, arn, targets)
+	case plan.DeregisterTargets:
+		targets, err := e.zoned(ctx, s.Before.Targets)
+		if err != nil {
+			return plan.Result{}, err
+		}
+		return plan.Result{}, e.api.DeregisterTargets(ctx, arn, targets)
+	}
+	return plan.Result{}, e.retag(ctx, s, arn)
+}
+
+func (e *executor) zoned(ctx context.Context, targets []lb.Target) ([]cloud.Target, error) {
+	out := make([]cloud.Target, len(targets))
+	for i, t := range targets {
+		zone, err := e.shared.zone(ctx, t.ID)
+		if err != nil {
+			return nil, err
+		}
+		out[i] = cloud.Target{Target: t, Zone: zone}
+	}
+	return out, nil
+}
+
+func (e *executor) doListener(ctx context.Context, s plan.Step) (plan.Result, error) {
+	b := e.have.Balancer(s.Resource.Name)
+	if b == nil {
+		return plan.Result{}, fmt.Errorf("step %s: no such load balancer", s)
+	}
+	if s.Action == plan.CreateListener {
+		arn, err := e.api.CreateListener(ctx, b.ARN, e.listener("", *s.After.Listener), s.After.Listener.Tags)
+		return plan.Result{ARN: arn}, err
+	}
+	l := b.Listener(s.Resource.Port)
+	if l == nil {
+		return plan.Result{}, fmt.Errorf("step %s: no such listener", s)
+	}
+	switch s.Action {
+	case plan.DeleteListener:
+		return plan.Result{}, e.api.DeleteListener(ctx, l.ARN)
+	case plan.ModifyListener:
+		return plan.Result{}, e.api.ModifyListener(ctx, e.listener(l.ARN, *s.After.Listener))
+	case plan.ModifyListenerAttributes:
+		return plan.Result{}, e.api.ModifyListenerAttributes(ctx, l.ARN, s.After.Map)
+	}
+	return plan.Result{}, e.retag(ctx, s, l.ARN)
+}
+
+func (e *executor) listener(arn string, l plan.Listener) cloud.Listener {
+	out := cloud.Listener{ARN: arn, Port: l.Port, Protocol: l.Protocol}
+	for _, f := range l.Forward {
+		out.Forward = append(out.Forward, cloud.Forward{GroupARN: e.group(f.TargetGroup), Weight: f.Weight})
+	}
+	return out
+}
+
+func (e *executor) retag(ctx context.Context, s plan.Step, arn string) error {
+	switch s.Action {
+	case plan.AddTags:
+		return e.api.AddTags(ctx, arn, s.After.Map)
+	case plan.RemoveTags:
+		return e.api.RemoveTags(ctx, arn, s.Before.List)
+	}
+	return fmt.Errorf("step %s: no such action", s)
+}
+
+func (e *executor) doSecurityGroup(ctx context.Context, s plan.Step) (plan.Result, error) {
+	if s.Action == plan.CreateSecurityGroup {
+		id, err := e.api.CreateSecurityGroup(ctx, *s.After.SecurityGroup)
+		return plan.Result{ID: id}, err
+	}
+	if e.have.Frontend == nil {
+		return plan.Result{}, fmt.Errorf("step %s: no such security group", s)
+	}
+	id := e.have.Frontend.ID
+	switch s.Action {
+	case plan.AuthorizeIngress:
+		return plan.Result{}, e.api.AuthorizeIngress(ctx, id, s.After.Rules)
+	case plan.RevokeIngress:
+		return plan.Result{}, e.api.RevokeIngress(ctx, id, s.Before.Rules)
+	case plan.DeleteSecurityGroup:
+		return plan.Result{}, e.api.DeleteSecurityGroup(ctx, id)
+	case plan.CreateTags:
+		return plan.Result{}, e.api.CreateTags(ctx, id, s.After.Map)
+	case plan.DeleteTags:
+		return plan.Result{}, e.api.DeleteTags(ctx, id, s.Before.List)
+	}
+	return plan.Result{}, fmt.Errorf("step %s: no such action", s)
+}

@@ -1,0 +1,116 @@
+package controller
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/fairlead-lb/fairlead/internal/cloud"
+	"github.com/fairlead-lb/fairlead/internal/intent"
+	"github.com/fairlead-lb/fairlead/internal/lb"
+)
+
+// input gathers all that the Service's wishes depend on. Subnets are read only
+// when the choice on record does not answer the Service's question.
+func (r *Reconciler) input(ctx context.Context, svc *corev1.Service, st *service) (intent.Input, error) {
+	in := intent.Input{Cluster: r.opts.Cluster, Service: svc, Pinned: st.rec.Subnets, Defaults: r.opts.Defaults}
+	var nodes corev1.NodeList
+	if err := r.client.List(ctx, &nodes); err != nil {
+		return in, err
+	}
+	for i := range nodes.Items {
+		in.Nodes = append(in.Nodes, &nodes.Items[i])
+	}
+	var endpoints discoveryv1.EndpointSliceList
+	if err := r.client.List(ctx, &endpoints, client.InNamespace(svc.Namespace), client.MatchingLabels{discoveryv1.LabelServiceName: svc.Name}); err != nil {
+		return in, err
+	}
+	for i := range endpoints.Items {
+		in.Slices = append(in.Slices, &endpoints.Items[i])
+	}
+	var err error
+	if in.NameTakenBy, err = r.nameTakenBy(ctx, svc); err != nil {
+		return in, err
+	}
+	if r.now().After(st.resyncAt) {
+		in.Pinned = intent.Pinned{}
+	}
+	if intent.NeedsSubnets(in) {
+		in.Subnets, err = r.shared.Subnets(ctx)
+	}
+	return in, err
+}
+
+// nameTakenBy is another Service of ours that asks for the same name and is
+// older.
+func (r *Reconciler) nameTakenBy(ctx context.Context, svc *corev1.Service) (string, error) {
+	rivals, err := r.rivals(ctx, svc)
+	if err != nil {
+		return "", err
+	}
+	for _, other := range rivals {
+		if older(&other, svc) {
+			return other.Namespace + "/" + other.Name, nil
+		}
+	}
+	return "", nil
+}
+
+// rivals are the other Services that ask for the same name and are ours, or
+// were and still have something in AWS.
+func (r *Reconciler) rivals(ctx context.Context, svc *corev1.Service) ([]corev1.Service, error) {
+	name := intent.WantedName(svc)
+	if name == "" {
+		return nil, nil
+	}
+	var all corev1.ServiceList
+	if err := r.client.List(ctx, &all); err != nil {
+		return nil, err
+	}
+	return slices.DeleteFunc(all.Items, func(s corev1.Service) bool {
+		ours := intent.ClaimOf(&s, r.opts.TakeUnclassed) == intent.NLB || intent.HasFinalizer(&s)
+		return s.UID == svc.UID || intent.WantedName(&s) != name || !ours
+	}), nil
+}
+
+func older(a, b *corev1.Service) bool {
+	if !a.CreationTimestamp.Equal(&b.CreationTimestamp) {
+		return a.CreationTimestamp.Before(&b.CreationTimestamp)
+	}
+	return a.UID < b.UID
+}
+
+// errGroupName says that a Name tag does not lead to one security group.
+type errGroupName struct {
+	name  string
+	found int
+}
+
+func (e *errGroupName) Error() string {
+	return fmt.Sprintf("%d security groups in the VPC have the name %s; use the ID of one in service.beta.kubernetes.io/aws-load-balancer-security-groups", e.found, e.name)
+}
+
+// resolveGroups puts IDs in place of the names of security groups.
+func (r *Reconciler) resolveGroups(ctx context.Context, want lb.Stack) (lb.Stack, error) {
+	ids := slices.Clone(want.LoadBalancer.SecurityGroups)
+	for i, name := range ids {
+		if strings.HasPrefix(name, "sg-") {
+			continue
+		}
+		found, err := r.api.DescribeSecurityGroups(ctx, cloud.GroupFilter{NameTag: name})
+		if err != nil {
+			return want, err
+		}
+		if len(found) != 1 {
+			return want, &errGroupName{name, len(found)}
+		}
+		ids[i] = found[0].ID
+	}
+	want.LoadBalancer.SecurityGroups = ids
+	return want, nil
+}

@@ -1,0 +1,282 @@
+package controller
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/fairlead-lb/fairlead/internal/cloud"
+	"github.com/fairlead-lb/fairlead/internal/lb"
+	"github.com/fairlead-lb/fairlead/internal/owner"
+	"github.com/fairlead-lb/fairlead/internal/plan"
+)
+
+// errNameTaken says that a resource of the wanted name belongs to someone else.
+type errNameTaken struct{ what, name, owner string }
+
+func (e *errNameTaken) Error() string {
+	return fmt.Sprintf("%s %s exists and belongs to %s; give the Service another name by service.beta.kubernetes.io/aws-load-balancer-name", e.what, e.name, e.owner)
+}
+
+// observer reads one Service's resources from AWS. It looks only for what the
+// record and the wishes name: there are no lists of the account.
+type observer struct {
+	api    cloud.API
+	shared *shared
+	owner  owner.Service
+	rec    record
+	want   lb.Stack
+	tags   map[string]map[string]string // by ARN
+	groups map[string]string            // target group names by ARN
+}
+
+// observe reads everything. On the way it drops what is not the Service's own.
+func (o *observer) observe(ctx context.Context) (plan.Observed, error) {
+	var have plan.Observed
+	balancers, err := o.api.DescribeLoadBalancers(ctx, o.names(o.rec.Balancers, o.want.LoadBalancer.Name))
+	if err != nil {
+		return have, err
+	}
+	var wanted []string
+	for _, g := range o.want.TargetGroups {
+		wanted = append(wanted, g.Name)
+	}
+	groups, err := o.api.DescribeTargetGroups(ctx, o.names(o.rec.Groups, wanted...))
+	if err != nil {
+		return have, err
+	}
+	if err := o.readTags(ctx, balancers, groups); err != nil {
+		return have, err
+	}
+	if have.Frontend, err = o.frontend(ctx); err != nil {
+		return have, err
+	}
+	for _, g := range groups {
+		if err := o.group(ctx, g, &have); err != nil {
+			return have, err
+		}
+	}
+	for _, b := range balancers {
+		if err := o.balancer(ctx, b, &have); err != nil {
+			return have, err
+		}
+	}
+	return have, nil
+}
+
+func (o *observer) names(entries []recorded, wanted ...string) []string {
+	set := map[string]bool{}
+	for _, e := range entries {
+		set[e.Name] = true
+	}
+	for _, n := range wanted {
+		if n != "" {
+			set[n] = true
+		}
+	}
+	return slices.Sorted(maps.Keys(set))
+}
+
+func (o *observer) readTags(ctx context.Context, balancers []cloud.LoadBalancer, groups []cloud.TargetGroup) (err error) {
+	var arns []string
+	o.groups = map[string]string{}
+	for _, b := range balancers {
+		arns = append(arns, b.ARN)
+	}
+	for _, g := range groups {
+		arns = append(arns, g.ARN)
+		o.groups[g.ARN] = g.Name
+	}
+	o.tags, err = o.api.DescribeTags(ctx, arns)
+	return err
+}
+
+// mine says whether a resource is the Service's. One that is not, under a name
+// that the Service needs, is an error.
+func (o *observer) mine(what, name, arn string, wanted bool) (bool, error) {
+	tags := o.tags[arn]
+	if o.owner.Owns(tags) {
+		return true, nil
+	}
+	if !wanted {
+		return false, nil
+	}
+	who := "someone else"
+	if s := tags[owner.TagService]; s != "" {
+		who = "Service " + s + " of cluster " + tags[owner.TagCluster]
+	}
+	return false, &errNameTaken{what, name, who}
+}
+
+func (o *observer) group(ctx context.Context, g cloud.TargetGroup, have *plan.Observed) error {
+	i := slices.IndexFunc(o.want.TargetGroups, func(w lb.TargetGroup) bool { return w.Name == g.Name })
+	mine, err := o.mine("target group", g.Name, g.ARN, i >= 0)
+	if !mine {
+		return err
+	}
+	out := plan.TargetGroup{TargetGroup: g.TargetGroup, ARN: g.ARN}
+	out.Key = plan.KeyOf(o.tags[g.ARN][owner.TagResource])
+	var want lb.TargetGroup
+	if i >= 0 {
+		want = o.want.TargetGroups[i]
+	}
+	out.Tags = o.relevant(o.tags[g.ARN], want.Tags)
+	if i >= 0 && len(want.Attributes)+len(o.rec.Keys) > 0 {
+		attrs, err := o.api.DescribeTargetGroupAttributes(ctx, g.ARN)
+		if err != nil {
+			return err
+		}
+		out.Attributes = o.relevant(attrs, want.Attributes)
+	}
+	if i >= 0 {
+		if out.Targets, err = registered(ctx, o.api, g.ARN); err != nil {
+			return err
+		}
+	}
+	have.TargetGroups = append(have.TargetGroups, out)
+	return nil
+}
+
+// registered are the targets of a group that are not on their way out.
+func registered(ctx context.Context, api cloud.Targets, arn string) ([]lb.Target, error) {
+	health, err := api.DescribeTargetHealth(ctx, arn)
+	if err != nil {
+		return nil, err
+	}
+	var out []lb.Target
+	for _, h := range health {
+		if h.State != lb.Draining && h.Reason != lb.NotRegistered {
+			out = append(out, h.Target)
+		}
+	}
+	return out, nil
+}
+
+func (o *observer) balancer(ctx context.Context, b cloud.LoadBalancer, have *plan.Observed) error {
+	wanted := b.Name == o.want.LoadBalancer.Name
+	mine, err := o.mine("load balancer", b.Name, b.ARN, wanted)
+	if !mine {
+		return err
+	}
+	out := plan.LoadBalancer{LoadBalancer: b.LoadBalancer, ARN: b.ARN, DNSName: b.DNSName}
+	out.Tags = o.relevant(o.tags[b.ARN], o.want.LoadBalancer.Tags)
+	if out.SecurityGroups, err = o.references(ctx, b.SecurityGroups, have.Frontend); err != nil {
+		return err
+	}
+	if len(o.want.LoadBalancer.Attributes)+len(o.rec.Keys) > 0 {
+		attrs, err := o.api.DescribeLoadBalancerAttributes(ctx, b.ARN)
+		if err != nil {
+			return err
+		}
+		out.Attributes = o.relevant(attrs, o.want.LoadBalancer.Attributes)
+	}
+	if out.Listeners, err = o.listeners(ctx, b.ARN); err != nil {
+		return err
+	}
+	have.LoadBalancers = append(have.LoadBalancers, out)
+	return nil
+}
+
+// references puts our names in place of the IDs of our groups.
+func (o *observer) references(ctx context.Context, ids []string, frontend *plan.SecurityGroup) ([]string, error) {
+	backend := ""
+	if o.want.Backend {
+		var err error
+		if backend, err = o.shared.Backend(ctx); err != nil {
+			return nil, err
+		}
+	}
+	out := slices.Clone(ids)
+	for i, id := range out {
+		switch {
+		case frontend != nil && id == frontend.ID:
+			out[i] = plan.RefFrontend
+		case id == backend:
+			out[i] = plan.RefBackend
+		}
+	}
+	slices.Sort(out)
+	return out, nil
+}
+
+func (o *observer) listeners(ctx context.Context, balancer string) ([]plan.Listener, error) {
+	found, err := o.api.DescribeListeners(ctx, balancer)
+	if err != nil {
+		return nil, err
+	}
+	var arns []string
+	for _, l := range found {
+		arns = append(arns, l.ARN)
+	}
+	tags, err := o.api.DescribeTags(ctx, arns)
+	if err != nil {
+		return nil, err
+	}
+	var out []plan.Listener
+	for _, l := range found {
+		var want lb.Listener
+		if i := slices.IndexFunc(o.want.Listeners, func(w lb.Listener) bool { return w.Port == l.Port }); i >= 0 {
+			want = o.want.Listeners[i]
+		}
+		listener := plan.Listener{ARN: l.ARN, Port: l.Port, Protocol: l.Protocol, Tags: o.relevant(tags[l.ARN], want.Tags)}
+		for _, f := range l.Forward {
+			name, ok := o.groups[f.GroupARN]
+			if !ok {
+				name = f.GroupARN // not one of ours: the plan moves the listener away from it
+			}
+			listener.Forward = append(listener.Forward, plan.Forward{TargetGroup: name, Weight: f.Weight})
+		}
+		if len(want.Attributes)+len(o.rec.Keys) > 0 {
+			attrs, err := o.api.DescribeListenerAttributes(ctx, l.ARN)
+			if err != nil {
+				return nil, err
+			}
+			listener.Attributes = o.relevant(attrs, want.Attributes)
+		}
+		out = append(out, listener)
+	}
+	return out, nil
+}
+
+// frontend reads the Service's own group. Rules that are not ours count only
+// when they are wanted anyway: they are never revoked.
+func (o *observer) frontend(ctx context.Context) (*plan.SecurityGroup, error) {
+	name := o.owner.FrontendName()
+	found, err := o.api.DescribeSecurityGroups(ctx, cloud.GroupFilter{Name: name})
+	if err != nil {
+		return nil, err
+	}
+	for _, g := range found {
+		if !o.owner.Owns(g.Tags) {
+			continue
+		}
+		out := &plan.SecurityGroup{ID: g.ID}
+		out.Name = g.Name
+		var want lb.SecurityGroup
+		if o.want.Frontend != nil {
+			want = *o.want.Frontend
+		}
+		out.Tags = o.relevant(g.Tags, want.Tags)
+		for _, r := range g.Ingress {
+			if r.Description == o.shared.cluster.RuleDescription() || slices.Contains(want.Ingress, r.Rule) {
+				out.Ingress = append(out.Ingress, r.Rule)
+			}
+		}
+		return out, nil
+	}
+	return nil, nil
+}
+
+// relevant are the entries that are wanted, that the user wanted before, or
+// that are ours. What others added is not our concern.
+func (o *observer) relevant(all, want map[string]string) map[string]string {
+	out := map[string]string{}
+	for k, v := range all {
+		if _, wanted := want[k]; wanted || slices.Contains(o.rec.Keys, k) || strings.HasPrefix(k, owner.TagPrefix) {
+			out[k] = v
+		}
+	}
+	return out
+}

@@ -1,0 +1,246 @@
+package controller
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"maps"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/fairlead-lb/fairlead/internal/intent"
+	"github.com/fairlead-lb/fairlead/internal/lb"
+	"github.com/fairlead-lb/fairlead/internal/plan"
+)
+
+// record is what the Service remembers for us, in an annotation.
+//
+// Fingerprints say what was applied; they are taken away before the first write
+// of a plan and come back after the last, so that a crash in between is seen.
+// Names are written before what they name is created, so that a crash between
+// a create and the next record loses nothing. Lost or wrong, the record costs
+// calls and never correctness: nothing is deleted on its word alone.
+type record struct {
+	Version   int           `json:"v"`
+	Stack     string        `json:"stack,omitempty"` // fingerprint without targets; empty while a plan is under way
+	Subnets   intent.Pinned `json:"subnets,omitzero"`
+	Balancers []recorded    `json:"lb,omitempty"`
+	Groups    []recorded    `json:"tg,omitempty"`
+	Frontend  *recorded     `json:"sg,omitempty"`
+	// Keys are the attributes and tags that the user asked for: when one is no
+	// longer asked for, it goes back to its default.
+	Keys []string `json:"keys,omitempty"`
+}
+
+// recorded is one resource. ID is empty until the create has answered.
+type recorded struct {
+	Name    string `json:"n"`
+	ID      string `json:"id,omitempty"`      // ARN or security group ID
+	DNS     string `json:"dns,omitempty"`     // of a load balancer
+	Targets string `json:"targets,omitempty"` // of a target group: fingerprint of its targets
+}
+
+const recordVersion = 1
+
+// readRecord is the Service's record; false when there is none that can be read.
+func readRecord(svc *corev1.Service) (record, bool) {
+	var r record
+	text, ok := svc.Annotations[intent.KeyRecord]
+	if !ok || json.Unmarshal([]byte(text), &r) != nil || r.Version != recordVersion {
+		return record{Version: recordVersion}, false
+	}
+	return r, true
+}
+
+func (r record) text() string {
+	text, err := json.Marshal(r)
+	if err != nil {
+		panic(err) // strings only
+	}
+	return string(text)
+}
+
+// fingerprint is short and says whether two values are equal.
+func fingerprint(v any) string {
+	text, err := json.Marshal(v)
+	if err != nil {
+		panic(err) // values of our own types
+	}
+	sum := sha256.Sum256(text)
+	return hex.EncodeToString(sum[:8])
+}
+
+func stackFingerprint(s lb.Stack) string {
+	s.TargetGroups = slices.Clone(s.TargetGroups)
+	for i := range s.TargetGroups {
+		s.TargetGroups[i].Targets = nil
+	}
+	return fingerprint(s)
+}
+
+// done says that the record tells of exactly this stack, targets included.
+func (r record) done(want lb.Stack, stack string) bool {
+	if r.Stack != stack {
+		return false
+	}
+	for _, g := range want.TargetGroups {
+		if e := find(r.Groups, g.Name); e == nil || e.Targets != fingerprint(g.Targets) {
+			return false
+		}
+	}
+	return true
+}
+
+// complete says that every resource in the record is known by its ID.
+func (r record) complete() bool {
+	for _, e := range slices.Concat(r.Balancers, r.Groups) {
+		if e.ID == "" {
+			return false
+		}
+	}
+	return r.Frontend == nil || r.Frontend.ID != ""
+}
+
+func find(entries []recorded, name string) *recorded {
+	i := slices.IndexFunc(entries, func(e recorded) bool { return e.Name == name })
+	if i < 0 {
+		return nil
+	}
+	return &entries[i]
+}
+
+// begin is the record to write before a plan: fingerprints of what the plan
+// touches are gone, names of what it creates are there.
+func (r record) begin(p plan.Plan) record {
+	r.Balancers, r.Groups = slices.Clone(r.Balancers), slices.Clone(r.Groups)
+	for _, s := range p.Steps {
+		name := s.Resource.Name
+		switch s.Action {
+		case plan.RegisterTargets, plan.DeregisterTargets:
+			if e := find(r.Groups, name); e != nil {
+				e.Targets = ""
+			}
+			continue
+		case plan.CreateLoadBalancer:
+			r.Balancers = withName(r.Balancers, name)
+		case plan.CreateTargetGroup:
+			r.Groups = withName(r.Groups, name)
+		case plan.CreateSecurityGroup:
+			r.Frontend = &recorded{Name: name}
+		}
+		r.Stack = ""
+	}
+	return r
+}
+
+func withName(entries []recorded, name string) []recorded {
+	if find(entries, name) == nil {
+		entries = append(entries, recorded{Name: name})
+	}
+	return entries
+}
+
+// now is the record of what is there. Names without an ID stay: a create that
+// failed may have taken effect all the same.
+func (r record) now(have plan.Observed) record {
+	balancers, groups := pending(r.Balancers), pending(r.Groups)
+	for _, b := range have.LoadBalancers {
+		balancers = append(without(balancers, b.Name), recorded{Name: b.Name, ID: b.ARN, DNS: b.DNSName})
+	}
+	for _, g := range have.TargetGroups {
+		groups = append(without(groups, g.Name), recorded{Name: g.Name, ID: g.ARN})
+	}
+	r.Balancers, r.Groups = balancers, groups
+	if have.Frontend != nil {
+		r.Frontend = &recorded{Name: have.Frontend.Name, ID: have.Frontend.ID}
+	} else if r.Frontend != nil && r.Frontend.ID != "" {
+		r.Frontend = nil
+	}
+	return r
+}
+
+func pending(entries []recorded) []recorded {
+	return slices.DeleteFunc(slices.Clone(entries), func(e recorded) bool { return e.ID != "" })
+}
+
+func without(entries []recorded, name string) []recorded {
+	return slices.DeleteFunc(entries, func(e recorded) bool { return e.Name == name })
+}
+
+// end is the record of a stack that is all there.
+func (r record) end(want lb.Stack, have plan.Observed) record {
+	r.Balancers, r.Groups, r.Frontend = nil, nil, nil
+	r = r.now(have)
+	r.Stack = stackFingerprint(want)
+	r.Keys = askedKeys(want)
+	for i := range r.Groups {
+		if g := have.Group(r.Groups[i].Name); g != nil {
+			r.Groups[i].Targets = fingerprint(wantedTargets(want, g.Name))
+		}
+	}
+	return r
+}
+
+func wantedTargets(want lb.Stack, group string) []lb.Target {
+	for _, g := range want.TargetGroups {
+		if g.Name == group {
+			return g.Targets
+		}
+	}
+	return nil
+}
+
+// askedKeys are the attributes and tags of a stack that are not of our making.
+func askedKeys(want lb.Stack) []string {
+	keys := map[string]bool{}
+	add := func(ms ...map[string]string) {
+		for _, m := range ms {
+			for k := range m {
+				if !strings.HasPrefix(k, "fairlead.io/") && !strings.HasPrefix(k, "kubernetes.io/cluster/") {
+					keys[k] = true
+				}
+			}
+		}
+	}
+	add(want.LoadBalancer.Attributes, want.LoadBalancer.Tags)
+	for _, g := range want.TargetGroups {
+		add(g.Attributes)
+	}
+	for _, l := range want.Listeners {
+		add(l.Attributes)
+	}
+	return slices.Sorted(maps.Keys(keys))
+}
+
+// recall is what there must be when the record tells of this stack, but for
+// targets. It is false when the record names other things than the stack.
+func (r record) recall(want lb.Stack) (plan.Observed, bool) {
+	b := find(r.Balancers, want.LoadBalancer.Name)
+	if len(r.Balancers) != 1 || b == nil || !names(b.ID, b.Name) || len(r.Groups) != len(want.TargetGroups) {
+		return plan.Observed{}, false
+	}
+	have := plan.Built(want)
+	have.LoadBalancers[0].ARN, have.LoadBalancers[0].DNSName = b.ID, b.DNS
+	for i := range have.TargetGroups {
+		g := &have.TargetGroups[i]
+		e := find(r.Groups, g.Name)
+		if e == nil || !names(e.ID, g.Name) {
+			return plan.Observed{}, false
+		}
+		g.ARN = e.ID
+	}
+	if have.Frontend != nil {
+		if r.Frontend == nil || r.Frontend.ID == "" {
+			return plan.Observed{}, false
+		}
+		have.Frontend.ID = r.Frontend.ID
+	}
+	return have, true
+}
+
+// names says that an ARN is of a resource of this name. Whoever may edit the
+// Service may edit the record: names of ours hold the Service's own hash, so a
+// foreign ARN does not pass.
+func names(arn, name string) bool { return strings.Contains(arn, "/"+name+"/") }

@@ -1,0 +1,276 @@
+package controller
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/fairlead-lb/fairlead/internal/intent"
+	"github.com/fairlead-lb/fairlead/internal/lb"
+	"github.com/fairlead-lb/fairlead/internal/plan"
+)
+
+// Types of the conditions that the controller keeps on Services.
+const (
+	condAccepted    = "Accepted"            // the Service is one that can be served as it is written
+	condProgrammed  = "Programmed"          // AWS has what the Service wants
+	condHealthy     = "TargetsHealthy"      // targets answer their health checks
+	condReplacement = "ReplacementRequired" // a change waits for the user's consent
+)
+
+// notice is the kind of a Kubernetes event.
+type notice struct{ reason, kind, action string }
+
+// Events; the reasons are those that users know from the service controller.
+var (
+	eventEnsuring   = notice{"EnsuringLoadBalancer", corev1.EventTypeNormal, "Ensure"}
+	eventEnsured    = notice{"EnsuredLoadBalancer", corev1.EventTypeNormal, "Ensure"}
+	eventFailed     = notice{"SyncLoadBalancerFailed", corev1.EventTypeWarning, "Ensure"}
+	eventDeleting   = notice{"DeletingLoadBalancer", corev1.EventTypeNormal, "Delete"}
+	eventDeleted    = notice{"DeletedLoadBalancer", corev1.EventTypeNormal, "Delete"}
+	eventInvalid    = notice{"InvalidLoadBalancer", corev1.EventTypeWarning, "Validate"}
+	eventWarnings   = notice{"LoadBalancerWarnings", corev1.EventTypeWarning, "Validate"}
+	eventNotOffered = notice{"LoadBalancerNotOffered", corev1.EventTypeWarning, "Validate"}
+	eventConsent    = notice{"ReplacementRequired", corev1.EventTypeWarning, "Ensure"}
+)
+
+// Limits of the API server: an event's note, and a condition's message.
+const (
+	maxNote    = 1000
+	maxMessage = 32 << 10
+)
+
+// say sends an event unless it was the last one of its reason.
+func (r *Reconciler) say(svc *corev1.Service, st *service, e notice, note string) {
+	if len(note) > maxNote {
+		note = note[:maxNote] + "…"
+	}
+	if st.said[e.reason] == note {
+		return
+	}
+	st.said[e.reason] = note
+	r.events.Eventf(svc, nil, e.kind, e.reason, e.action, "%s", note)
+}
+
+// outcome is a pass that went well.
+type outcome struct {
+	want     lb.Stack
+	problems []intent.Problem
+	waiting  bool // a replacement is not healthy yet
+}
+
+func (r *Reconciler) succeed(ctx context.Context, svc *corev1.Service, st *service, o outcome) (reconcile.Result, error) {
+	status := svc.Status.DeepCopy()
+	r.accept(svc, st, status, o.problems)
+	r.programmed(svc, status, o.waiting)
+	r.consent(svc, st, status)
+	if dns := r.hostname(svc, st); dns != "" {
+		status.LoadBalancer = ingress(svc, dns)
+	}
+	poll, err := r.settle(ctx, svc, st, status, o.want)
+	if err != nil {
+		return r.failed(ctx, svc, st, err)
+	}
+	if err := r.writeStatus(ctx, svc, status); err != nil {
+		return reconcile.Result{}, client.IgnoreNotFound(err)
+	}
+	if !o.waiting {
+		delete(st.said, eventFailed.reason)
+		if st.said[eventEnsuring.reason] != "" {
+			r.say(svc, st, eventEnsured, "Ensured load balancer "+o.want.LoadBalancer.Name)
+		}
+	}
+	after := st.resyncAt.Sub(r.now())
+	for _, d := range []time.Duration{poll, map[bool]time.Duration{true: awaitInterval}[o.waiting]} {
+		if d > 0 {
+			after = min(after, d)
+		}
+	}
+	return reconcile.Result{RequeueAfter: max(after, time.Millisecond)}, nil
+}
+
+// awaitInterval is how often a replacement's health is looked at. AWS has no
+// watch for it.
+const awaitInterval = 2 * time.Second
+
+func (r *Reconciler) accept(svc *corev1.Service, st *service, status *corev1.ServiceStatus, problems []intent.Problem) {
+	message := "The Service can be served as it is written."
+	if len(problems) > 0 {
+		message = listed(problems)
+		r.say(svc, st, eventWarnings, message)
+	} else {
+		delete(st.said, eventWarnings.reason)
+	}
+	delete(st.said, eventInvalid.reason)
+	set(svc, status, condAccepted, metav1.ConditionTrue, "Accepted", message)
+}
+
+func (r *Reconciler) programmed(svc *corev1.Service, status *corev1.ServiceStatus, waiting bool) {
+	if waiting {
+		set(svc, status, condProgrammed, metav1.ConditionFalse, "AwaitingTargets", "The old targets serve until the new ones are healthy.")
+		return
+	}
+	set(svc, status, condProgrammed, metav1.ConditionTrue, "Programmed", "The load balancer is as the Service wants it.")
+}
+
+func (r *Reconciler) consent(svc *corev1.Service, st *service, status *corev1.ServiceStatus) {
+	if len(st.blocked) == 0 {
+		meta.RemoveStatusCondition(&status.Conditions, condReplacement)
+		delete(st.said, eventConsent.reason)
+		return
+	}
+	var lines []string
+	for _, s := range st.blocked {
+		lines = append(lines, fmt.Sprintf("%s; it disrupts: %s", s.Why, s.Disruption))
+	}
+	message := strings.Join(lines, ". ") + `. Set the annotation fairlead.io/allow-replacement to "true" to agree.`
+	set(svc, status, condReplacement, metav1.ConditionTrue, "ConsentNeeded", message)
+	r.say(svc, st, eventConsent, message)
+}
+
+// hostname is the DNS name to publish: the one that is published already as
+// long as its load balancer exists.
+func (r *Reconciler) hostname(svc *corev1.Service, st *service) string {
+	for i, b := range st.rec.Balancers {
+		published := slices.ContainsFunc(svc.Status.LoadBalancer.Ingress, func(in corev1.LoadBalancerIngress) bool { return in.Hostname == strings.ToLower(b.DNS) })
+		if published || i == len(st.rec.Balancers)-1 {
+			return b.DNS
+		}
+	}
+	return ""
+}
+
+// ingress has a hostname and no address: with an address kube-proxy would
+// short-circuit traffic from inside the cluster past the load balancer.
+func ingress(svc *corev1.Service, dns string) corev1.LoadBalancerStatus {
+	in := corev1.LoadBalancerIngress{Hostname: strings.ToLower(dns)}
+	for _, p := range svc.Spec.Ports {
+		in.Ports = append(in.Ports, corev1.PortStatus{Port: p.Port, Protocol: p.Protocol})
+	}
+	return corev1.LoadBalancerStatus{Ingress: []corev1.LoadBalancerIngress{in}}
+}
+
+// publish writes a new load balancer's name at once.
+func (r *Reconciler) publish(ctx context.Context, svc *corev1.Service, dns string) error {
+	status := svc.Status.DeepCopy()
+	status.LoadBalancer = ingress(svc, dns)
+	return r.writeStatus(ctx, svc, status)
+}
+
+// refuse reports what is wrong with a Service. Its load balancer, when it has
+// one, stays as it is, but for targets: nodes and pods come and go all the same.
+func (r *Reconciler) refuse(ctx context.Context, svc *corev1.Service, st *service, want lb.Stack, problems []intent.Problem) (reconcile.Result, error) {
+	status := svc.Status.DeepCopy()
+	message := listed(problems)
+	set(svc, status, condAccepted, metav1.ConditionFalse, "Invalid", message)
+	set(svc, status, condProgrammed, metav1.ConditionFalse, "Invalid", "Nothing is changed while the Service is invalid.")
+	r.say(svc, st, eventInvalid, message)
+	if err := r.writeStatus(ctx, svc, status); err != nil {
+		return reconcile.Result{}, client.IgnoreNotFound(err)
+	}
+	if !intent.HasFinalizer(svc) || len(st.rec.Groups) == 0 {
+		return reconcile.Result{}, nil
+	}
+	have, err := r.have(ctx, svc, st, want, stackFingerprint(want))
+	if err != nil {
+		return r.failed(ctx, svc, st, err)
+	}
+	p := plan.Diff(want, *have, plan.Policy{}).TargetsOnly()
+	if _, err := r.apply(ctx, svc, st, p); err != nil {
+		return r.failed(ctx, svc, st, err)
+	}
+	return reconcile.Result{}, nil
+}
+
+// refuseClassic says that Classic Load Balancers are not offered.
+func (r *Reconciler) refuseClassic(ctx context.Context, svc *corev1.Service, st *service) error {
+	const message = "The Service asks for a Classic Load Balancer, which this version does not offer. " +
+		`Set the annotation service.beta.kubernetes.io/aws-load-balancer-type to "nlb", or spec.loadBalancerClass of a new Service to "fairlead.io/nlb", to get a Network Load Balancer.`
+	status := svc.Status.DeepCopy()
+	set(svc, status, condAccepted, metav1.ConditionFalse, "ClassicNotOffered", message)
+	r.say(svc, st, eventNotOffered, message)
+	return client.IgnoreNotFound(r.writeStatus(ctx, svc, status))
+}
+
+// failed turns an error into what the policy table says.
+func (r *Reconciler) failed(ctx context.Context, svc *corev1.Service, st *service, err error) (reconcile.Result, error) {
+	class := classOf(err)
+	p := policyOf(class)
+	if !p.known {
+		r.shared.Forget()
+	}
+	r.metrics.errors.WithLabelValues(string(class)).Inc()
+	after := p.delay(st.failures, r.opts)
+	st.failures++
+	key := client.ObjectKeyFromObject(svc)
+	r.log.Warn("service not reconciled", "service", key, "class", class, "retryIn", after.Round(time.Millisecond), "error", err)
+	// What cures itself in a second or two is no news.
+	if p.event || st.failures > 5 {
+		r.say(svc, st, eventFailed, err.Error())
+	}
+	if svc.DeletionTimestamp.IsZero() {
+		status := svc.Status.DeepCopy()
+		set(svc, status, condProgrammed, metav1.ConditionFalse, p.condition, err.Error())
+		if err := r.writeStatus(ctx, svc, status); err != nil && client.IgnoreNotFound(err) != nil {
+			r.log.Warn("status not written", "service", key, "error", err)
+		}
+	}
+	return reconcile.Result{RequeueAfter: after}, nil
+}
+
+// clearStatus takes from a Service that lives on what it no longer has.
+func (r *Reconciler) clearStatus(ctx context.Context, svc *corev1.Service) error {
+	if !svc.DeletionTimestamp.IsZero() {
+		return nil
+	}
+	status := svc.Status.DeepCopy()
+	status.LoadBalancer = corev1.LoadBalancerStatus{}
+	for _, c := range []string{condAccepted, condProgrammed, condHealthy, condReplacement} {
+		meta.RemoveStatusCondition(&status.Conditions, c)
+	}
+	return r.writeStatus(ctx, svc, status)
+}
+
+func set(svc *corev1.Service, status *corev1.ServiceStatus, kind string, value metav1.ConditionStatus, reason, message string) {
+	message = message[:min(len(message), maxMessage)]
+	meta.SetStatusCondition(&status.Conditions, metav1.Condition{
+		Type: kind, Status: value, Reason: reason, Message: message, ObservedGeneration: svc.Generation,
+	})
+}
+
+// writeStatus patches what differs. Conditions are merged by type, so that
+// those of others stay.
+func (r *Reconciler) writeStatus(ctx context.Context, svc *corev1.Service, status *corev1.ServiceStatus) error {
+	if equality.Semantic.DeepEqual(*status, svc.Status) {
+		return nil
+	}
+	changed := svc.DeepCopy()
+	changed.Status = *status
+	if err := r.client.Status().Patch(ctx, changed, client.StrategicMergeFrom(svc.DeepCopy())); err != nil {
+		return fmt.Errorf("write the status of Service %s/%s: %w", svc.Namespace, svc.Name, err)
+	}
+	changed.DeepCopyInto(svc)
+	return nil
+}
+
+func listed(problems []intent.Problem) string {
+	lines := make([]string, len(problems))
+	for i, p := range problems {
+		lines[i] = string(p.Severity) + ": " + p.String()
+	}
+	if len(lines) == 1 {
+		return lines[0]
+	}
+	return fmt.Sprintf("%d problems: %s", len(lines), strings.Join(lines, "; "))
+}
+
+func sortedStrings(s []string) []string { slices.Sort(s); return s }

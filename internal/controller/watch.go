@@ -1,0 +1,121 @@
+package controller
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/util/workqueue"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/fairlead-lb/fairlead/internal/intent"
+)
+
+// How long changes are gathered before Services look at them: nodes come and
+// go in groups, and each Service pays a call for each look.
+const (
+	gatherNodes     = 100 * time.Millisecond
+	gatherEndpoints = 20 * time.Millisecond
+)
+
+type queue = workqueue.TypedRateLimitingInterface[reconcile.Request]
+
+// setup wires the Reconciler to what it watches.
+func (r *Reconciler) setup(mgr ctrl.Manager, workers int) error {
+	return ctrl.NewControllerManagedBy(mgr).
+		Named("service").
+		For(&corev1.Service{}).
+		Watches(&corev1.Service{}, r.rivalHandler()).
+		Watches(&corev1.Node{}, r.nodeHandler()).
+		Watches(&discoveryv1.EndpointSlice{}, r.sliceHandler()).
+		WithOptions(controller.Options{MaxConcurrentReconciles: workers}).
+		Complete(r)
+}
+
+// nodeHandler wakes all Services when a node changes in a way that targets
+// depend on. Most writes to a node are heartbeats.
+func (r *Reconciler) nodeHandler() handler.EventHandler {
+	wake := func(q queue) {
+		for _, key := range r.owned() {
+			q.AddAfter(reconcile.Request{NamespacedName: key}, gatherNodes)
+		}
+	}
+	return handler.Funcs{
+		CreateFunc: func(_ context.Context, e event.CreateEvent, q queue) {
+			if !e.IsInInitialList {
+				wake(q)
+			}
+		},
+		DeleteFunc: func(_ context.Context, _ event.DeleteEvent, q queue) { wake(q) },
+		UpdateFunc: func(_ context.Context, e event.UpdateEvent, q queue) {
+			was, is := e.ObjectOld.(*corev1.Node), e.ObjectNew.(*corev1.Node)
+			if intent.Eligible(was) != intent.Eligible(is) || !maps.Equal(was.Labels, is.Labels) ||
+				was.Spec.ProviderID != is.Spec.ProviderID || !slices.Equal(was.Status.Addresses, is.Status.Addresses) {
+				wake(q)
+			}
+		},
+	}
+}
+
+// sliceHandler wakes the Service of an EndpointSlice, if it is one of ours.
+func (r *Reconciler) sliceHandler() handler.EventHandler {
+	wake := func(o client.Object, q queue) {
+		key := types.NamespacedName{Namespace: o.GetNamespace(), Name: o.GetLabels()[discoveryv1.LabelServiceName]}
+		r.mu.Lock()
+		_, ours := r.services[key]
+		r.mu.Unlock()
+		if ours {
+			q.AddAfter(reconcile.Request{NamespacedName: key}, gatherEndpoints)
+		}
+	}
+	return handler.Funcs{
+		CreateFunc: func(_ context.Context, e event.CreateEvent, q queue) { wake(e.Object, q) },
+		UpdateFunc: func(_ context.Context, e event.UpdateEvent, q queue) { wake(e.ObjectNew, q) },
+		DeleteFunc: func(_ context.Context, e event.DeleteEvent, q queue) { wake(e.Object, q) },
+	}
+}
+
+// rivalHandler wakes the Services that wait for a load balancer name when the
+// Service that has it lets go of it.
+func (r *Reconciler) rivalHandler() handler.EventHandler {
+	wake := func(o client.Object, q queue) {
+		name := intent.WantedName(o.(*corev1.Service))
+		if name == "" {
+			return
+		}
+		for _, key := range r.asking(name) {
+			q.Add(reconcile.Request{NamespacedName: key})
+		}
+	}
+	return handler.Funcs{
+		DeleteFunc: func(_ context.Context, e event.DeleteEvent, q queue) { wake(e.Object, q) },
+		UpdateFunc: func(_ context.Context, e event.UpdateEvent, q queue) {
+			was, is := e.ObjectOld.(*corev1.Service), e.ObjectNew.(*corev1.Service)
+			if intent.WantedName(was) != intent.WantedName(is) || intent.HasFinalizer(was) && !intent.HasFinalizer(is) || was.Spec.Type != is.Spec.Type {
+				wake(was, q)
+			}
+		},
+	}
+}
+
+// asking are the Services that ask for a name.
+func (r *Reconciler) asking(name string) []types.NamespacedName {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var keys []types.NamespacedName
+	for key, st := range r.services {
+		if st.wanted == name {
+			keys = append(keys, key)
+		}
+	}
+	return keys
+}
