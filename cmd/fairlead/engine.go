@@ -1,7 +1,212 @@
 package main
 
-import "github.com/spf13/cobra"
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"regexp"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/spf13/cobra"
+
+	"github.com/fairlead-lb/fairlead/internal/cli"
+	"github.com/fairlead-lb/fairlead/internal/edgeapi"
+	"github.com/fairlead-lb/fairlead/internal/engine"
+	"github.com/fairlead-lb/fairlead/internal/engine/elbv2"
+	"github.com/fairlead-lb/fairlead/internal/store"
+)
+
+const (
+	defaultEngineState = "/var/lib/fairlead/engine"
+	engineWhat         = "run the engine"
+)
+
+// engineFlags are the flags of `fairlead engine`.
+type engineFlags struct {
+	config            engine.Config
+	listeners         engine.Listeners
+	http, anyHTTP     bool
+	certFile, keyFile string
+	tlsHosts          []string
+	debug             bool
+}
 
 func newEngineCommand() *cobra.Command {
-	return &cobra.Command{Use: "engine"}
+	f := engineFlags{config: engine.Config{Quotas: elbv2.DefaultQuotas()}}
+	cmd := &cobra.Command{
+		Use:   "engine",
+		Short: "Serve the AWS load balancing API and steer the edges",
+		Long: `Serve the AWS load balancing API and steer the edges.
+
+The engine answers ELBv2, EC2 and STS calls of any AWS client, keeps the state
+in one file, sends every edge its part and resolves the names of load balancers.
+At its first start it makes a root key and prints it once.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return f.run(cmd.Context(), cmd.OutOrStdout()) },
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&f.listeners.API, "listen", "127.0.0.1:7440", "address of the AWS API")
+	flags.StringVar(&f.listeners.Edges, "edge-listen", "127.0.0.1:7441", "address that edges connect to, with mutual TLS")
+	flags.StringVar(&f.listeners.DNS, "dns-listen", "127.0.0.1:7453", "address of the DNS server for load balancer names; empty: none")
+	flags.StringVar(&f.listeners.Metrics, "metrics-listen", "127.0.0.1:7450", "address of /metrics, /healthz and /readyz; empty: none")
+	flags.BoolVar(&f.http, "http", false, "serve the API over plain HTTP; for loopback addresses only")
+	flags.BoolVar(&f.anyHTTP, "insecure-http", false, "serve the API over plain HTTP on any address: requests and answers can be read on the way")
+	flags.StringVar(&f.certFile, "tls-cert", "", "certificate of the API in PEM; empty: a self-signed one, api.crt in the state directory")
+	flags.StringVar(&f.keyFile, "tls-key", "", "key of --tls-cert in PEM")
+	flags.StringSliceVar(&f.tlsHosts, "tls-host", nil, "further host names and addresses for the self-signed certificate")
+	flags.StringVar(&f.config.Inventory, "inventory", "", "inventory file: VPCs, subnets, instances, edges; watched (required)")
+	flags.StringVar(&f.config.IAM, "iam", "", "IAM file: users, access keys, policies; watched; empty: the root key alone")
+	flags.StringVar(&f.config.Region, "region", "us-west-2", "AWS region that the engine answers for")
+	flags.StringVar(&f.config.AccountID, "account-id", "000000000000", "AWS account ID that the engine answers for, twelve digits")
+	flags.DurationVar(&f.config.Provisioning, "provisioning-delay", 0, "how long a new load balancer stays in the state provisioning")
+	flags.DurationVar(&f.config.DNSTTL, "dns-ttl", 5*time.Second, "how long clients may remember an address; AWS says 60s")
+	flags.IntVar(&f.config.Quotas.LoadBalancers, "max-load-balancers", f.config.Quotas.LoadBalancers, "load balancers at most; an AWS account starts with 50")
+	flags.IntVar(&f.config.Quotas.TargetGroups, "max-target-groups", f.config.Quotas.TargetGroups, "target groups at most; an AWS account starts with 3000")
+	flags.BoolVar(&f.debug, "debug", false, "log reads as well")
+	cmd.PersistentFlags().StringVar(&f.config.StateDir, "state-dir", defaultEngineState, "directory of the state, the root key and the edges' authority")
+	cmd.AddCommand(newIssueEdgeCommand(&f.config.StateDir))
+	return cmd
+}
+
+func newIssueEdgeCommand(stateDir *string) *cobra.Command {
+	var zone, out string
+	cmd := &cobra.Command{
+		Use:   "issue-edge",
+		Short: "Issue the identity that the edge of a zone proves itself with",
+		Long: `Issue the identity that the edge of a zone proves itself with.
+
+It writes ca.crt, edge.crt and edge.key, for 'fairlead edge --identity', and
+works whether the engine runs or not. An identity lasts a year.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if zone == "" || out == "" {
+				return cli.Usagef("--zone and --out are required")
+			}
+			return issueEdge(*stateDir, zone, out)
+		},
+	}
+	cmd.Flags().StringVar(&zone, "zone", "", "availability zone of the edge, such as us-west-2a (required)")
+	cmd.Flags().StringVar(&out, "out", "", "directory for the three files (required)")
+	return cmd
+}
+
+func issueEdge(stateDir, zone, out string) error {
+	failed := func(err error) error {
+		return &cli.Error{What: "issue an edge's identity", Err: err, Hint: "run it as the user that owns the engine's state directory " + stateDir}
+	}
+	if err := os.MkdirAll(stateDir, 0o700); err != nil {
+		return failed(err)
+	}
+	authority, err := edgeapi.OpenAuthority(stateDir)
+	if err != nil {
+		return failed(err)
+	}
+	identity, err := authority.Issue(zone)
+	if err != nil {
+		return failed(err)
+	}
+	if err := identity.Write(out); err != nil {
+		return failed(err)
+	}
+	return nil
+}
+
+var accountPattern = regexp.MustCompile(`^[0-9]{12}$`)
+
+func (f *engineFlags) run(ctx context.Context, out io.Writer) error {
+	if err := f.check(); err != nil {
+		return err
+	}
+	level := slog.LevelInfo
+	if f.debug {
+		level = slog.LevelDebug
+	}
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	f.config.Logger, f.config.Metrics = cli.Logger(os.Stderr, level), registry
+	var err error
+	if f.listeners.TLS, err = f.tls(); err != nil {
+		return &cli.Error{What: engineWhat, Err: err, Hint: "name a certificate and its key with --tls-cert and --tls-key"}
+	}
+	e, err := engine.Open(f.config)
+	if err != nil {
+		return explainEngine(err)
+	}
+	if key, created := e.RootKey(); created {
+		fmt.Fprintf(out, "Root key, shown this once and kept in %s:\n  AWS_ACCESS_KEY_ID=%s\n  AWS_SECRET_ACCESS_KEY=%s\n",
+			f.config.StateDir, key.AccessKeyID, key.SecretAccessKey)
+	}
+	err = e.Run(ctx, f.listeners, registry)
+	return explainEngine(errors.Join(err, e.Close()))
+}
+
+func (f *engineFlags) check() error {
+	var problems []error
+	if f.config.Inventory == "" {
+		problems = append(problems, errors.New("--inventory is required"))
+	}
+	if !accountPattern.MatchString(f.config.AccountID) {
+		problems = append(problems, fmt.Errorf("--account-id %q is not twelve digits", f.config.AccountID))
+	}
+	if (f.certFile == "") != (f.keyFile == "") {
+		problems = append(problems, errors.New("--tls-cert and --tls-key belong together"))
+	}
+	if f.certFile != "" && (f.http || f.anyHTTP) {
+		problems = append(problems, errors.New("--tls-cert has no use with --http or --insecure-http"))
+	}
+	host, _, err := net.SplitHostPort(f.listeners.API)
+	if err != nil {
+		problems = append(problems, fmt.Errorf("--listen %q is no address with a port", f.listeners.API))
+	} else if f.http && !f.anyHTTP && !loopback(host) {
+		problems = append(problems, fmt.Errorf("--http is for loopback addresses only and --listen is %s; use --insecure-http if everyone on the way may read along", f.listeners.API))
+	}
+	if len(problems) > 0 {
+		return cli.Usagef("%w", errors.Join(problems...))
+	}
+	return nil
+}
+
+func loopback(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}
+
+// tls is the configuration of the API's endpoint, nil for plain HTTP.
+func (f *engineFlags) tls() (*tls.Config, error) {
+	switch {
+	case f.http || f.anyHTTP:
+		return nil, nil
+	case f.certFile != "":
+		return engine.ServerTLS(f.certFile, f.keyFile)
+	}
+	hosts := append([]string{"localhost", "127.0.0.1", "::1"}, f.tlsHosts...)
+	if host, _, _ := net.SplitHostPort(f.listeners.API); host != "" && !net.ParseIP(host).IsUnspecified() {
+		hosts = append(hosts, host)
+	}
+	return engine.GeneratedTLS(f.config.StateDir, hosts)
+}
+
+// explainEngine adds the next step to errors that have one.
+func explainEngine(err error) error {
+	failed := &cli.Error{What: engineWhat, Err: err}
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, store.ErrLocked):
+		failed.Hint = "stop the other engine on this state directory, or name another with --state-dir"
+	case errors.Is(err, store.ErrNewer):
+		failed.Hint = "run the version of fairlead that wrote the file, or a later one"
+	case errors.Is(err, store.ErrCorrupt):
+		failed.Hint = "restore the file from a backup; edges go on with what they know meanwhile"
+	case errors.Is(err, os.ErrPermission):
+		failed.Hint = "run it as the owner of the state directory, or name another with --state-dir"
+	}
+	return failed
 }

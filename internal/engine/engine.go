@@ -1,0 +1,144 @@
+// Package engine is a load-balancing service with the API of AWS: it serves
+// ELBv2, EC2 and STS, keeps the state, tells the edges what to do and answers
+// for the names of load balancers.
+//
+// Data flows one way: an API call changes the state in one transaction; what
+// lies downstream (snapshots for edges, DNS answers, draining) follows the
+// revisions of the state. Edges report health back, which is kept in memory.
+//
+// Invariants: nothing is acknowledged before it is durable; a restart loses
+// health reports alone, and every edge sends its own again; edges that lose the
+// engine go on forwarding.
+package engine
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"reflect"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/fairlead-lb/fairlead/internal/edgeapi"
+	"github.com/fairlead-lb/fairlead/internal/engine/ec2"
+	"github.com/fairlead-lb/fairlead/internal/engine/elbv2"
+	"github.com/fairlead-lb/fairlead/internal/engine/names"
+	"github.com/fairlead-lb/fairlead/internal/engine/state"
+	"github.com/fairlead-lb/fairlead/internal/engine/targethealth"
+	"github.com/fairlead-lb/fairlead/internal/iam/directory"
+	"github.com/fairlead-lb/fairlead/internal/inventory"
+	"github.com/fairlead-lb/fairlead/internal/store"
+	"github.com/fairlead-lb/fairlead/internal/wire"
+)
+
+// Files in the state directory.
+const (
+	stateFile   = "state.db"
+	rootKeyFile = "root-key.json"
+)
+
+// Config is what an Engine is made of. Region, AccountID, StateDir, Inventory,
+// Logger and Metrics are required.
+type Config struct {
+	Region    string
+	AccountID string // twelve digits
+	StateDir  string // created when absent, readable by its owner alone
+	Inventory string // path of the inventory file
+	IAM       string // path of the IAM file; empty: the root key alone
+	Quotas    elbv2.Quotas
+	// Provisioning is how long a new load balancer is not active yet.
+	Provisioning time.Duration
+	DNSTTL       time.Duration
+
+	Logger  *slog.Logger
+	Metrics prometheus.Registerer
+}
+
+// Engine is the service without its sockets.
+type Engine struct {
+	Config
+	db        *store.Store
+	network   *network
+	directory *directory.Directory
+	health    *targethealth.Registry
+	publisher *publisher
+	handler   http.Handler
+	rootKey   directory.Key
+	newKey    bool
+}
+
+// Open reads the state and the files that c names. Close it in the end.
+func Open(c Config) (*Engine, error) {
+	e := &Engine{Config: c, health: targethealth.NewRegistry()}
+	if err := os.MkdirAll(c.StateDir, 0o700); err != nil {
+		return nil, fmt.Errorf("make the state directory: %w", err)
+	}
+	var err error
+	if e.network, err = openNetwork(c.Inventory, c.Logger); err != nil {
+		return nil, err
+	}
+	if e.rootKey, e.newKey, err = directory.LoadRootKey(filepath.Join(c.StateDir, rootKeyFile)); err != nil {
+		return nil, err
+	}
+	e.directory, err = directory.Open(directory.Config{Path: c.IAM, AccountID: c.AccountID, Root: e.rootKey, Logger: c.Logger})
+	if err != nil {
+		return nil, err
+	}
+	disk, err := store.OpenFile(filepath.Join(c.StateDir, stateFile))
+	if err != nil {
+		return nil, err
+	}
+	if e.db, err = state.Open(disk); err != nil {
+		return nil, err
+	}
+	e.publisher = newPublisher(e.db.Current(), e.network.current(), e.health)
+	audit, err := newAudit(c.Logger, c.Metrics)
+	if err != nil {
+		return nil, errors.Join(err, e.db.Close())
+	}
+	e.handler = e.newHandler(audit)
+	return e, registerGauges(c.Metrics, e)
+}
+
+func (e *Engine) newHandler(audit audit) http.Handler {
+	v2 := elbv2.New(elbv2.Config{
+		Region: e.Region, AccountID: e.AccountID, Quotas: e.Quotas, Provisioning: e.Provisioning,
+		DB: e.db, Network: e.network.current, Health: e.health, Authorizer: e.directory, Now: time.Now,
+	})
+	network := ec2.New(ec2.Config{
+		Region: e.Region, AccountID: e.AccountID, DB: e.db, Network: e.network.current, Authorizer: e.directory,
+	})
+	return wire.NewHandler(wire.Config{
+		APIs:        []wire.API{v2.API(), network.API()},
+		Credentials: e.directory, Region: e.Region, Now: time.Now, Logger: e.Logger, Audit: audit.record,
+	})
+}
+
+// Handler serves the API.
+func (e *Engine) Handler() http.Handler { return e.handler }
+
+// Source is the engine as its edges see it.
+func (e *Engine) Source() edgeapi.Source { return e.publisher }
+
+// RootKey is the key that may do everything; created tells that it was made by
+// this Open and has to be shown.
+func (e *Engine) RootKey() (key directory.Key, created bool) { return e.rootKey, e.newKey }
+
+// Lookup implements dns.Resolver.
+func (e *Engine) Lookup(name string) ([]netip.Addr, time.Duration, bool) {
+	addresses, found := names.Addresses(e.db.Current(), e.network.current(), e.health, name)
+	return addresses, e.DNSTTL, found
+}
+
+// Ready is nil while the engine can serve writes.
+func (e *Engine) Ready() error { return e.db.Err() }
+
+// Close makes what is under way durable and releases the state.
+func (e *Engine) Close() error { return e.db.Close() }
+
+func sameInventory(a, b *inventory.Index) bool { return reflect.DeepEqual(a.File, b.File) }

@@ -1,0 +1,110 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/fsnotify/fsnotify"
+
+	"github.com/fairlead-lb/fairlead/internal/inventory"
+)
+
+// settle is how long a file has to be quiet before it is read anew.
+const settle = 100 * time.Millisecond
+
+// network holds the inventory in force and follows its file. A version with
+// problems is logged and not taken; the one before stays in force.
+type network struct {
+	path string
+	log  *slog.Logger
+
+	mu      sync.Mutex
+	index   *inventory.Index
+	changed chan struct{} // closed when index is replaced
+}
+
+// openNetwork reads the inventory. The error has all its problems.
+func openNetwork(path string, log *slog.Logger) (*network, error) {
+	index, err := readInventory(path)
+	if err != nil {
+		return nil, err
+	}
+	return &network{path: path, log: log, index: index, changed: make(chan struct{})}, nil
+}
+
+func readInventory(path string) (*inventory.Index, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("read the inventory: %w", err)
+	}
+	f, err := inventory.Parse(data)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return inventory.NewIndex(f), nil
+}
+
+// current is the inventory in force.
+func (n *network) current() *inventory.Index {
+	index, _ := n.watch()
+	return index
+}
+
+// watch returns the inventory in force and a channel that is closed when it is
+// replaced.
+func (n *network) watch() (*inventory.Index, <-chan struct{}) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.index, n.changed
+}
+
+// follow reads the file whenever it changes, until ctx ends. The directory is
+// watched, because files are replaced by renaming others.
+func (n *network) follow(ctx context.Context) error {
+	w, err := fsnotify.NewWatcher()
+	if err != nil {
+		return fmt.Errorf("watch the inventory: %w", err)
+	}
+	defer w.Close()
+	if err := w.Add(filepath.Dir(n.path)); err != nil {
+		return fmt.Errorf("watch the inventory: %w", err)
+	}
+	timer := time.NewTimer(0) // what changed since it was opened counts
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case event := <-w.Events:
+			if filepath.Clean(event.Name) == filepath.Clean(n.path) {
+				timer.Reset(settle)
+			}
+		case err := <-w.Errors: // events were lost: look
+			n.log.Warn("watching the inventory lost events", "path", n.path, "error", err)
+			timer.Reset(settle)
+		case <-timer.C:
+			n.reload()
+		}
+	}
+}
+
+func (n *network) reload() {
+	index, err := readInventory(n.path)
+	if err != nil {
+		n.log.Error("the inventory is not taken, the one before stays in force", "path", n.path, "error", err)
+		return
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if sameInventory(n.index, index) {
+		return
+	}
+	n.index = index
+	close(n.changed)
+	n.changed = make(chan struct{})
+	n.log.Info("inventory taken", "path", n.path, "instances", len(index.Instances), "subnets", len(index.Subnets))
+}

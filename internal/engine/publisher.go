@@ -1,0 +1,189 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"reflect"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/fairlead-lb/fairlead/internal/engine/state"
+	"github.com/fairlead-lb/fairlead/internal/engine/targethealth"
+	"github.com/fairlead-lb/fairlead/internal/engine/zonal"
+	"github.com/fairlead-lb/fairlead/internal/inventory"
+	"github.com/fairlead-lb/fairlead/internal/lb"
+	"github.com/fairlead-lb/fairlead/internal/store"
+)
+
+// publisher cuts the state into a snapshot per zone and hands each edge its
+// own. It is the edgeapi.Source of the engine.
+//
+// Only load balancers that a revision touched are cut anew, and a zone's edge
+// hears of a revision only when that changed what the edge has to know. A burst
+// of revisions is one snapshot: what nobody took yet is replaced.
+type publisher struct {
+	health *targethealth.Registry
+
+	mu       sync.Mutex
+	revision *store.Revision
+	network  *inventory.Index
+	parts    map[string]map[string]zonal.Part // by load balancer ARN and zone
+	watchers map[string]map[chan lb.ZoneSnapshot]bool
+}
+
+func newPublisher(r *store.Revision, network *inventory.Index, health *targethealth.Registry) *publisher {
+	p := &publisher{
+		health: health, revision: r, network: network,
+		parts: map[string]map[string]zonal.Part{}, watchers: map[string]map[chan lb.ZoneSnapshot]bool{},
+	}
+	for b := range state.LoadBalancers.All(r) {
+		p.parts[b.ARN] = zonal.Parts(r, network, b)
+	}
+	return p
+}
+
+// follow publishes every newer revision and inventory until ctx ends.
+func (p *publisher) follow(ctx context.Context, db *store.Store, network *network) {
+	for {
+		index, changed := network.watch()
+		r := db.Current()
+		p.advance(r, index)
+		select {
+		case <-ctx.Done():
+			return
+		case <-r.Superseded():
+		case <-changed:
+		}
+	}
+}
+
+// advance takes a revision and an inventory and tells the edges that are
+// concerned.
+func (p *publisher) advance(r *store.Revision, network *inventory.Index) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	touched := touchedBalancers(p.revision, r)
+	if network != p.network {
+		for b := range state.LoadBalancers.All(r) {
+			touched[b.ARN] = true
+		}
+	}
+	p.revision, p.network = r, network
+	stale := map[string]bool{}
+	for arn := range touched {
+		p.recut(arn, stale)
+	}
+	for zone := range stale {
+		for ch := range p.watchers[zone] {
+			replace(ch, p.snapshot(zone))
+		}
+	}
+}
+
+// touchedBalancers are the ARNs of load balancers whose parts may differ
+// between two revisions.
+func touchedBalancers(before, after *store.Revision) map[string]bool {
+	touched, groups := map[string]bool{}, map[string]bool{}
+	for d := range state.LoadBalancers.Diff(before, after) {
+		touched[d.Key] = true
+	}
+	for d := range state.Listeners.Diff(before, after) {
+		for _, l := range []*state.Listener{d.Before, d.After} {
+			if l != nil {
+				touched[l.LoadBalancerARN] = true
+			}
+		}
+	}
+	for d := range state.TargetGroups.Diff(before, after) {
+		groups[d.Key] = true
+	}
+	for d := range state.Targets.Diff(before, after) {
+		for _, t := range []*state.Target{d.Before, d.After} {
+			if t != nil {
+				groups[t.TargetGroupARN] = true
+			}
+		}
+	}
+	for group := range groups {
+		for _, arn := range state.LoadBalancersOfGroup(after, group) {
+			touched[arn] = true
+		}
+	}
+	return touched
+}
+
+// recut cuts one load balancer anew and marks the zones whose part changed.
+func (p *publisher) recut(arn string, stale map[string]bool) {
+	old := p.parts[arn]
+	var parts map[string]zonal.Part
+	if b, ok := state.LoadBalancers.Get(p.revision, arn); ok {
+		parts = zonal.Parts(p.revision, p.network, b)
+		p.parts[arn] = parts
+	} else {
+		delete(p.parts, arn)
+	}
+	for zone, part := range parts {
+		if before, had := old[zone]; !had || !reflect.DeepEqual(before, part) {
+			stale[zone] = true
+		}
+	}
+	for zone := range old {
+		if _, has := parts[zone]; !has {
+			stale[zone] = true
+		}
+	}
+}
+
+// snapshot puts a zone's parts together, sorted by ARN.
+func (p *publisher) snapshot(zone string) lb.ZoneSnapshot {
+	s := lb.ZoneSnapshot{
+		Revision: p.revision.Number(), Zone: zone,
+		LoadBalancers: []lb.ZonalBalancer{}, TargetGroups: []lb.ZonalGroup{},
+	}
+	for _, arn := range slices.Sorted(maps.Keys(p.parts)) {
+		if part, ok := p.parts[arn][zone]; ok {
+			s.LoadBalancers = append(s.LoadBalancers, part.Balancer)
+			s.TargetGroups = append(s.TargetGroups, part.Groups...)
+		}
+	}
+	slices.SortFunc(s.TargetGroups, func(a, b lb.ZonalGroup) int { return strings.Compare(a.ARN, b.ARN) })
+	return s
+}
+
+// replace puts a snapshot into a channel of one, instead of one that was not
+// taken. Only the holder of publisher.mu sends.
+func replace(ch chan lb.ZoneSnapshot, s lb.ZoneSnapshot) {
+	select {
+	case <-ch:
+	default:
+	}
+	ch <- s
+}
+
+// Watch implements edgeapi.Source.
+func (p *publisher) Watch(zone string) (<-chan lb.ZoneSnapshot, func(), error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !slices.Contains(p.network.Zones(), zone) {
+		return nil, nil, fmt.Errorf("zone %q has no subnet in the inventory; it knows %s", zone, strings.Join(p.network.Zones(), ", "))
+	}
+	ch := make(chan lb.ZoneSnapshot, 1)
+	ch <- p.snapshot(zone)
+	if p.watchers[zone] == nil {
+		p.watchers[zone] = map[chan lb.ZoneSnapshot]bool{}
+	}
+	p.watchers[zone][ch] = true
+	return ch, func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		delete(p.watchers[zone], ch)
+	}, nil
+}
+
+// Report implements edgeapi.Source.
+func (p *publisher) Report(report lb.HealthReport) { p.health.Take(report) }
+
+// Disconnected implements edgeapi.Source.
+func (p *publisher) Disconnected(zone string) { p.health.Disconnected(zone) }
