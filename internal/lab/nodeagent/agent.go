@@ -88,16 +88,13 @@ func newAgent(cfg Config) (*agent, error) {
 	}, nil
 }
 
-// prepare removes what an earlier agent left and makes the node a router.
+// prepare removes what an earlier agent left.
 func (a *agent) prepare() error {
 	if err := Clean(a.cfg.StateDir); err != nil {
 		return fmt.Errorf("clean up after an earlier agent: %w", err)
 	}
 	if err := os.MkdirAll(a.podsDir(), 0o711); err != nil {
 		return err
-	}
-	if err := sandbox.PrepareNode(a.cfg.Uplink); err != nil {
-		return fmt.Errorf("prepare the node's network: %w", err)
 	}
 	return sandbox.Sweep(a.cfg.Uplink, a.cfg.PodCIDRs)
 }

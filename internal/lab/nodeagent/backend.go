@@ -181,20 +181,12 @@ func (b backend) PortForward(ctx context.Context, _, uid string, port int32, str
 	if err != nil {
 		return err
 	}
-	conn, err := dialIn(ctx, w.netNSPathOf(), port)
+	conn, err := dialIn(ctx, w.netNS(), port)
 	if err != nil {
 		return fmt.Errorf("connect to port %d in the pod: %w", port, err)
 	}
 	defer conn.Close()
 	return join(stream, conn)
-}
-
-// netNSPathOf may be called by any goroutine.
-func (w *worker) netNSPathOf() string {
-	if w.subject.Spec.HostNetwork {
-		return ""
-	}
-	return sandbox.NetNSPath(netNSName(w.subject.UID))
 }
 
 func dialIn(ctx context.Context, netNS string, port int32) (conn net.Conn, err error) {

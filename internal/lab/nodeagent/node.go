@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -174,26 +175,37 @@ func (a *agent) patchNode(ctx context.Context, want *corev1.Node) (*corev1.Node,
 	return a.client.CoreV1().Nodes().Patch(ctx, want.Name, types.StrategicMergePatchType, patch, metav1.PatchOptions{})
 }
 
-// patchNodeStatus keeps the transition times of conditions that are as they
-// were.
+// patchNodeStatus replaces the parts of the status that are the node's. It is a
+// JSON merge patch, where lists are replaced whole: the strategic one takes two
+// addresses of one type for the same.
 func (a *agent) patchNodeStatus(ctx context.Context, want corev1.NodeStatus) error {
 	have, err := a.client.CoreV1().Nodes().Get(ctx, a.cfg.NodeName, metav1.GetOptions{})
 	if err != nil {
 		return err
 	}
-	for i, c := range want.Conditions {
-		for _, old := range have.Status.Conditions {
-			if old.Type == c.Type && old.Status == c.Status {
-				want.Conditions[i].LastTransitionTime = old.LastTransitionTime
-			}
-		}
-	}
+	want.Conditions = mergeConditions(have.Status.Conditions, want.Conditions)
 	patch, err := json.Marshal(map[string]any{"status": want})
 	if err != nil {
 		return err
 	}
-	_, err = a.client.CoreV1().Nodes().Patch(ctx, a.cfg.NodeName, types.StrategicMergePatchType, patch, metav1.PatchOptions{}, "status")
+	_, err = a.client.CoreV1().Nodes().Patch(ctx, a.cfg.NodeName, types.MergePatchType, patch, metav1.PatchOptions{}, "status")
 	return err
+}
+
+// mergeConditions keeps others' conditions, and the transition times of those
+// whose status has not changed.
+func mergeConditions(have, own []corev1.NodeCondition) []corev1.NodeCondition {
+	out := slices.Clone(own)
+	for _, old := range have {
+		i := slices.IndexFunc(out, func(c corev1.NodeCondition) bool { return c.Type == old.Type })
+		switch {
+		case i < 0:
+			out = append(out, old)
+		case out[i].Status == old.Status:
+			out[i].LastTransitionTime = old.LastTransitionTime
+		}
+	}
+	return out
 }
 
 // heartbeat reports the node's status from time to time. A node that was

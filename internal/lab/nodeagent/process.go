@@ -14,7 +14,7 @@ import (
 func (w *worker) sandboxSpec(r *containerRun) sandbox.Spec {
 	s := sandbox.Spec{
 		Root:     w.rootDir(),
-		NetNS:    w.netNSPath(),
+		NetNS:    w.netNS(),
 		Hostname: podplan.Hostname(w.pod, w.a.cfg.NodeName),
 		Files: map[string]string{
 			"/etc/hosts":       podplan.Hosts(w.pod, w.src),

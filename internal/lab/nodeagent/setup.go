@@ -14,6 +14,7 @@ import (
 
 	"github.com/fairlead-lb/fairlead/internal/lab/nodeagent/podplan"
 	"github.com/fairlead-lb/fairlead/internal/lab/nodeagent/sandbox"
+	"github.com/fairlead-lb/fairlead/internal/netlab"
 )
 
 // shortID is the part of a pod's UID that names its namespace and link.
@@ -22,22 +23,25 @@ func shortID(uid types.UID) string {
 	return id[:min(len(id), 8)]
 }
 
-func netNSName(uid types.UID) string    { return "fl-pod-" + shortID(uid) }
+// NetNS names the network namespace of a pod. It is how other parts of the lab find
+// it.
+func NetNS(uid types.UID) string        { return "fl-pod-" + shortID(uid) }
 func hostLinkName(uid types.UID) string { return "flp" + shortID(uid) }
 
 func (w *worker) network() sandbox.Network {
 	return sandbox.Network{
-		NetNS: netNSName(w.pod.UID), HostLink: hostLinkName(w.pod.UID), Addrs: w.addrs,
+		NetNS: NetNS(w.pod.UID), HostLink: hostLinkName(w.pod.UID), Addrs: w.addrs,
 		Uplink: w.a.cfg.Uplink, NodeIPs: w.a.cfg.NodeIPs,
 	}
 }
 
-// netNSPath is empty for pods that share the node's network.
-func (w *worker) netNSPath() string {
-	if w.pod.Spec.HostNetwork {
+// netNS is empty for pods that share the node's network. It may be called by any
+// goroutine.
+func (w *worker) netNS() string {
+	if w.subject.Spec.HostNetwork {
 		return ""
 	}
-	return sandbox.NetNSPath(netNSName(w.pod.UID))
+	return NetNS(w.subject.UID)
 }
 
 // setUp makes the pod's directory, network and volumes, or notes why it cannot
@@ -141,7 +145,7 @@ func Clean(stateDir string) error {
 	}
 	var errs []error
 	for _, e := range entries {
-		if err := sandbox.DeleteNetNS(netNSName(types.UID(e.Name()))); err != nil {
+		if err := netlab.Delete(NetNS(types.UID(e.Name()))); err != nil {
 			errs = append(errs, err) // the directory stays, so that a next attempt finds it
 			continue
 		}

@@ -10,6 +10,8 @@ import (
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"github.com/fairlead-lb/fairlead/internal/netlab"
 )
 
 // The addresses that pods route through. No interface has them: the pod's
@@ -22,39 +24,14 @@ var (
 // podInterface is the name of a pod's interface inside its namespace.
 const podInterface = "eth0"
 
-// Network is a pod's network namespace and how it is joined to the node's.
+// Network is a pod's network namespace and how it is joined to the node's. The
+// node's must forward packets and have proxy NDP on at its uplink.
 type Network struct {
 	NetNS    string // name of the namespace
 	HostLink string // the node's end of the pod's link
 	Addrs    []netip.Addr
 	Uplink   string // the node's interface on which the addresses are answered
 	NodeIPs  []netip.Addr
-}
-
-// PrepareNode makes the calling process's network namespace a router for pods
-// on its uplink.
-func PrepareNode(uplink string) error {
-	settings := map[string]string{
-		"net/ipv4/ip_forward":             "1",
-		"net/ipv6/conf/all/forwarding":    "1",
-		"net/ipv4/conf/all/rp_filter":     "0",
-		"net/ipv4/conf/default/rp_filter": "0",
-		// Node ports lead back out of the interface that they come in by, and a
-		// redirect would tell clients to go around the NAT.
-		"net/ipv4/conf/all/send_redirects":     "0",
-		"net/ipv4/conf/default/send_redirects": "0",
-		// Answers for pods come at once: nobody else has their addresses.
-		"net/ipv4/neigh/" + uplink + "/proxy_delay":     "0",
-		"net/ipv6/neigh/" + uplink + "/proxy_delay":     "0",
-		"net/ipv4/conf/" + uplink + "/rp_filter":        "0",
-		"net/ipv4/conf/" + uplink + "/send_redirects":   "0",
-		"net/ipv6/conf/" + uplink + "/proxy_ndp":        "1",
-		"net/ipv6/conf/default/accept_dad":              "0",
-		"net/ipv6/conf/default/dad_transmits":           "0",
-		"net/ipv4/conf/default/accept_redirects":        "0",
-		"net/ipv6/conf/" + uplink + "/accept_redirects": "0",
-	}
-	return sysctl(settings)
 }
 
 // sysctl sets kernel settings of the calling thread's network namespace.
@@ -68,16 +45,16 @@ func sysctl(settings map[string]string) error {
 	return errors.Join(errs...)
 }
 
-// Create makes the namespace and everything in it. What is left after a failure
-// is removed by Delete.
+// Create makes the namespace and everything in it, from within the node's. What
+// is left after a failure is removed by Delete.
 func (n Network) Create() error {
-	if err := CreateNetNS(n.NetNS); err != nil {
+	if err := netlab.Create(n.NetNS); err != nil {
 		return err
 	}
-	if err := InNetNS(NetNSPath(n.NetNS), preparePod); err != nil {
+	if err := netlab.In(n.NetNS, preparePod); err != nil {
 		return err
 	}
-	fd, err := unix.Open(NetNSPath(n.NetNS), unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	fd, err := unix.Open(netlab.Path(n.NetNS), unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return err
 	}
@@ -86,7 +63,7 @@ func (n Network) Create() error {
 	if err != nil {
 		return err
 	}
-	if err := InNetNS(NetNSPath(n.NetNS), func() error { return n.configurePod(ends) }); err != nil {
+	if err := netlab.In(n.NetNS, func() error { return n.configurePod(ends) }); err != nil {
 		return fmt.Errorf("configure the pod's network: %w", err)
 	}
 	if err := n.configureNode(ends); err != nil {
@@ -132,7 +109,7 @@ func (n Network) connect(podNS int) (ends, error) {
 		return ends{}, err
 	}
 	e := ends{node: link.Attrs().HardwareAddr}
-	err = InNetNS(NetNSPath(n.NetNS), func() error {
+	err = netlab.In(n.NetNS, func() error {
 		pod, err := netlink.LinkByName(podInterface)
 		if err == nil {
 			e.pod = pod.Attrs().HardwareAddr
@@ -244,7 +221,7 @@ func proxy(link int, a netip.Addr) *netlink.Neigh {
 // Delete removes what Create made, also half of it. It is not an error when
 // nothing is there.
 func (n Network) Delete() error {
-	errs := []error{DeleteNetNS(n.NetNS)}
+	errs := []error{netlab.Delete(n.NetNS)}
 	// The link goes with the namespace, but not before the last process in it
 	// has been reaped, and the addresses shall be free at once.
 	if link, err := netlink.LinkByName(n.HostLink); err == nil {

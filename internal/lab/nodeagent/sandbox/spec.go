@@ -13,7 +13,7 @@ package sandbox
 // an environment with secrets, is written to disk.
 type Spec struct {
 	Root         string            `json:"root"`     // an empty directory to assemble the root on
-	NetNS        string            `json:"netNS"`    // path of the network namespace; empty: the agent's
+	NetNS        string            `json:"netNS"`    // name of the network namespace; empty: the agent's
 	Hostname     string            `json:"hostname"` //
 	Files        map[string]string `json:"files"`    // contents of small files by path, such as /etc/hosts
 	Scripts      map[string]string `json:"scripts"`  // likewise, executable
