@@ -89,7 +89,7 @@ func killAll(ctx context.Context, pids []int, names []string) error {
 		}
 	}
 	for _, fd := range killed {
-		if err := waitExit(ctx, fd); err != nil {
+		if err := WaitExit(ctx, fd); err != nil {
 			return err
 		}
 	}
@@ -128,8 +128,9 @@ func isMember(pid int, names []string) bool {
 	return false
 }
 
-// waitExit waits in slices, because poll cannot wait for ctx.
-func waitExit(ctx context.Context, pidfd int) error {
+// WaitExit returns when the process behind a pidfd has ended, or with ctx. It
+// waits in slices, because poll cannot wait for ctx.
+func WaitExit(ctx context.Context, pidfd int) error {
 	const slice = 100 * time.Millisecond
 	for ctx.Err() == nil {
 		fds := []unix.PollFd{{Fd: int32(pidfd), Events: unix.POLLIN}}

@@ -334,3 +334,17 @@ func TestMissingNamespacesAreNamedInErrors(t *testing.T) {
 		}
 	}
 }
+
+func TestProbeAcceptsThisKernelAndLeavesNothing(t *testing.T) {
+	before, err := netlab.Names()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := netlab.Probe(); err != nil {
+		t.Error(err)
+	}
+	after, err := netlab.Names()
+	if err != nil || len(after) > len(before) {
+		t.Errorf("namespaces: before %v, after %v, error %v", before, after, err)
+	}
+}

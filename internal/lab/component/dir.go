@@ -36,8 +36,8 @@ func (d Dir) Key(name string) string { return d.path("pki", name+".key") }
 // Kubeconfig holds the credentials of one client of the API server.
 func (d Dir) Kubeconfig(name string) string { return d.path("kubeconfig", name+".yaml") }
 
-// Resolv is the directory with the resolver's files for a kind of place.
-func (d Dir) Resolv(place string) string { return d.path("resolv", place) }
+// Resolv is the directory with the resolver files of clients and machines.
+func (d Dir) Resolv() string { return d.path("resolv") }
 
 // Engine is the engine's directory.
 func (d Dir) Engine() string { return d.path("engine") }
@@ -61,5 +61,5 @@ func (d Dir) EdgeIdentity(zone string) string { return d.path("edge", zone, "ide
 // Edge is the directory of a zone's edge.
 func (d Dir) Edge(zone string) string { return d.path("edge", zone, "state") }
 
-// Node is the directory of a node.
-func (d Dir) Node(node string) string { return d.path("node", node) }
+// NodeAgent is the directory of a node's agent.
+func (d Dir) NodeAgent(node string) string { return d.path("node", node, "agent") }

@@ -15,7 +15,7 @@ func (c Config) onNode(kind string, n layout.Node) Component {
 func nodeAgent(c Config, n layout.Node) Component {
 	o := c.onNode(NodeAgent, n)
 	o.After = []string{APIServer}
-	state := c.Dir.path("node", n.Name, "agent")
+	state := c.Dir.NodeAgent(n.Name)
 	o.Dirs = []string{state}
 	o.Argv = []string{
 		c.Lab, "node-agent",
@@ -25,6 +25,7 @@ func nodeAgent(c Config, n layout.Node) Component {
 		fmt.Sprintf("--pod-cidr=%s,%s", n.Pods4, n.Pods6),
 		"--uplink=" + layout.Uplink,
 		"--kubeconfig=" + c.Dir.Kubeconfig(n.Name),
+		"--listen=[::]:10250",
 		"--client-ca=" + c.Dir.Certificate("ca"),
 		"--serving-cert=" + c.Dir.Certificate(ServingName(n.Name)), "--serving-key=" + c.Dir.Key(ServingName(n.Name)),
 		fmt.Sprintf("--cluster-dns=%s,%s", layout.DNS4, layout.DNS6), "--cluster-domain=" + Domain,

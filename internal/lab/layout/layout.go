@@ -46,6 +46,9 @@ var (
 	Control6  = netip.MustParseAddr("2001:db8::10")
 )
 
+// DNS are the cluster IPs of the cluster DNS, for pods.
+func DNS() []netip.Addr { return []netip.Addr{DNS4, DNS6} }
+
 // Layout is a lab's zones and nodes with everything that follows from them.
 type Layout struct {
 	Prefix string // of all namespace names, such as "fl-"

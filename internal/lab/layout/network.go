@@ -44,16 +44,10 @@ func prefixes(ss ...string) []netip.Prefix {
 // EdgeNamespace names a zone's edge, without the prefix.
 func EdgeNamespace(zone string) string { return "edge-" + zone }
 
-// Networks lists every range that the lab uses.
-func Networks() []netip.Prefix {
-	all := []netip.Prefix{VPC4, VPC6, Services4, Services6}
-	for _, c := range Clients() {
-		for _, a := range c.Addresses {
-			all = append(all, a.Masked())
-		}
-	}
-	return all
-}
+// Networks are the ranges that mean something else inside the lab than they
+// could on the host. The clients' are not among them: they stand for anywhere
+// outside.
+func Networks() []netip.Prefix { return []netip.Prefix{VPC4, VPC6, Services4, Services6} }
 
 // Network describes the lab's namespaces and links.
 func (l Layout) Network() netlab.Topology {
