@@ -1,0 +1,213 @@
+// Package edge is one load balancer node: it takes the engine's snapshots, asks
+// the targets how they are, tells the data path and reports to the engine.
+//
+// Invariants:
+//   - A snapshot is on disk before the edge acts on it, and so is, a little
+//     later, the targets' health: a new process goes on where the last one
+//     stopped, without the engine.
+//   - One goroutine owns what is believed (snapshot and health) and is the only
+//     one to call DataPath.Apply.
+//   - Without a snapshot nothing is applied: what an earlier process left in the
+//     data path goes on.
+//   - The revision of a health report is in the data path.
+package edge
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/errgroup"
+	"golang.org/x/sys/unix"
+
+	"github.com/fairlead-lb/fairlead/internal/edgeapi"
+	"github.com/fairlead-lb/fairlead/internal/health"
+	"github.com/fairlead-lb/fairlead/internal/lb"
+	"github.com/fairlead-lb/fairlead/internal/mailbox"
+)
+
+// DataPath forwards packets.
+type DataPath interface {
+	// Apply makes the data path forward as the snapshot and the targets' health
+	// say at the time now. A target that health does not name is initial. It
+	// must not keep the map. After an error it is called again with all there is.
+	Apply(snapshot lb.ZoneSnapshot, health map[lb.TargetKey]lb.TargetHealth, now time.Time) error
+
+	// Run does the data path's upkeep until ctx ends.
+	Run(ctx context.Context) error
+}
+
+// Config is what an edge is made of.
+type Config struct {
+	Zone     string
+	StateDir string // for this edge alone; must exist
+	Link     edgeapi.Link
+	DataPath DataPath
+	Prober   health.Prober
+	Log      *slog.Logger
+	Metrics  prometheus.Registerer
+}
+
+// Edge is one load balancer node.
+type Edge struct {
+	cfg       Config
+	disk      disk
+	outbox    *edgeapi.Outbox
+	checker   *health.Checker
+	snapshots mailbox.Newest[lb.ZoneSnapshot] // on disk, to be acted on
+	changes   changes
+	metrics   metrics
+
+	restored savedState // what New found on disk
+
+	mu      sync.Mutex
+	beliefs beliefs
+}
+
+// beliefs are what the edge knows and has done. The loop alone writes.
+type beliefs struct {
+	snapshot lb.ZoneSnapshot
+	known    bool // there is a snapshot
+	health   map[lb.TargetKey]lb.TargetHealth
+	applied  bool   // the data path has taken a snapshot
+	revision uint64 // of the last one that it took
+	err      error  // of the last Apply
+}
+
+// New reads what an earlier process left in the state directory.
+func New(cfg Config) (*Edge, error) {
+	d, err := openDisk(cfg.StateDir)
+	if err != nil {
+		return nil, err
+	}
+	restored, err := d.load(cfg.Zone, cfg.Log)
+	if err != nil {
+		return nil, errors.Join(err, d.close())
+	}
+	e := &Edge{
+		cfg:       cfg,
+		disk:      d,
+		outbox:    edgeapi.NewOutbox(cfg.Zone),
+		snapshots: mailbox.New[lb.ZoneSnapshot](),
+		changes:   newChanges(),
+		metrics:   newMetrics(),
+		restored:  restored,
+		beliefs:   beliefs{health: map[lb.TargetKey]lb.TargetHealth{}},
+	}
+	e.checker = health.NewChecker(health.Config{
+		Prober: cfg.Prober, Log: cfg.Log, OnChange: e.changes.add, Restored: restored.health,
+	})
+	if cfg.Metrics != nil {
+		if err := e.register(); err != nil {
+			return nil, errors.Join(err, d.close())
+		}
+	}
+	return e, nil
+}
+
+// Run works until ctx ends and returns its error, or the first error that makes
+// going on pointless. The data path keeps forwarding. An Edge runs once.
+func (e *Edge) Run(ctx context.Context) error {
+	defer e.disk.close()
+	received := mailbox.New[lb.ZoneSnapshot]()
+	healths := mailbox.New[map[lb.TargetKey]lb.TargetHealth]()
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return e.cfg.DataPath.Run(ctx) })
+	group.Go(func() error { e.checker.Run(ctx); return nil })
+	group.Go(func() error { return e.cfg.Link.Run(ctx, e.outbox, received.Put) })
+	group.Go(func() error { e.keepSnapshots(ctx, received); return nil })
+	group.Go(func() error { e.keepHealth(ctx, healths); return nil })
+	group.Go(func() error { e.loop(ctx, healths); return nil })
+	err := group.Wait()
+	if err == nil {
+		err = ctx.Err()
+	}
+	return err
+}
+
+// keepSnapshots puts each snapshot on disk, then up for action. When the disk
+// fails the edge acts nevertheless: forwarding to where targets were is worse
+// than not to know them after the next start.
+func (e *Edge) keepSnapshots(ctx context.Context, received mailbox.Newest[lb.ZoneSnapshot]) {
+	if e.restored.known {
+		e.snapshots.Put(e.restored.snapshot)
+	}
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case snapshot := <-received.C:
+			if snapshot.Zone != e.cfg.Zone {
+				e.cfg.Log.Error("snapshot of another zone ignored", "zone", snapshot.Zone, "revision", snapshot.Revision)
+				continue
+			}
+			if err := e.disk.saveSnapshot(snapshot); err != nil {
+				e.metrics.diskErrors.Inc()
+				e.cfg.Log.Error("snapshot not kept on disk", "revision", snapshot.Revision, "error", err)
+			}
+			e.snapshots.Put(snapshot)
+		}
+	}
+}
+
+// healthPause is the least time between two writes of the targets' health.
+const healthPause = time.Second
+
+// keepHealth puts the targets' health on disk, the last time when ctx ends.
+func (e *Edge) keepHealth(ctx context.Context, healths mailbox.Newest[map[lb.TargetKey]lb.TargetHealth]) {
+	save := func(health map[lb.TargetKey]lb.TargetHealth) {
+		if err := e.disk.saveHealth(health); err != nil {
+			e.metrics.diskErrors.Inc()
+			e.cfg.Log.Error("health of targets not kept on disk", "error", err)
+		}
+	}
+	for {
+		select {
+		case <-ctx.Done():
+			select {
+			case health := <-healths.C:
+				save(health)
+			default:
+			}
+			return
+		case health := <-healths.C:
+			save(health)
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(healthPause):
+		}
+	}
+}
+
+// Ready says whether the edge forwards as its newest snapshot says.
+func (e *Edge) Ready() error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	switch {
+	case !e.beliefs.known:
+		return errors.New("no snapshot yet, neither from the engine nor from disk")
+	case e.beliefs.err != nil:
+		return fmt.Errorf("the data path does not take revision %d: %w", e.beliefs.snapshot.Revision, e.beliefs.err)
+	case !e.beliefs.applied:
+		return errors.New("the data path has not taken a snapshot yet")
+	}
+	return nil
+}
+
+// lockDir takes a directory for this process.
+func lockDir(dir string) (*os.File, error) {
+	f, err := os.Open(dir)
+	if err != nil {
+		return nil, fmt.Errorf("open the state directory: %w", err)
+	}
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		return nil, errors.Join(fmt.Errorf("take the state directory %s, which another edge uses: %w", dir, err), f.Close())
+	}
+	return f, nil
+}

@@ -1,0 +1,460 @@
+package edge
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/goleak"
+
+	"github.com/fairlead-lb/fairlead/internal/edgeapi"
+	"github.com/fairlead-lb/fairlead/internal/health"
+	"github.com/fairlead-lb/fairlead/internal/lb"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const zone = "us-west-2a"
+
+// tables is a DataPath that keeps what was applied, with the time.
+type tables struct {
+	mu      sync.Mutex
+	applied []table
+	err     error
+}
+
+type table struct {
+	revision uint64
+	states   map[string]lb.HealthState // by target ID
+	at       time.Time
+}
+
+func (d *tables) Run(ctx context.Context) error { <-ctx.Done(); return nil }
+
+func (d *tables) Apply(s lb.ZoneSnapshot, health map[lb.TargetKey]lb.TargetHealth, now time.Time) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	t := table{revision: s.Revision, states: map[string]lb.HealthState{}, at: now}
+	for key, h := range health {
+		t.states[key.ID] = h.State
+	}
+	d.applied = append(d.applied, t)
+	return d.err
+}
+
+func (d *tables) fail(err error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.err = err
+}
+
+func (d *tables) all() []table {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return append([]table{}, d.applied...)
+}
+
+func (d *tables) last() table {
+	all := d.all()
+	if len(all) == 0 {
+		return table{}
+	}
+	return all[len(all)-1]
+}
+
+// engine is a Source with one zone; it merges reports as the real one does.
+type engine struct {
+	snapshots chan lb.ZoneSnapshot
+	mu        sync.Mutex
+	revision  uint64
+	health    map[string]lb.HealthState
+}
+
+func newEngine() *engine {
+	return &engine{snapshots: make(chan lb.ZoneSnapshot), health: map[string]lb.HealthState{}}
+}
+
+func (e *engine) Watch(string) (<-chan lb.ZoneSnapshot, func(), error) {
+	return e.snapshots, func() {}, nil
+}
+
+func (e *engine) Report(r lb.HealthReport) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.revision = r.Revision
+	if r.Full {
+		clear(e.health)
+	}
+	for _, key := range r.Removed {
+		delete(e.health, key.ID)
+	}
+	for _, t := range r.Targets {
+		e.health[t.Target.ID] = t.Health.State
+	}
+}
+
+func (e *engine) Disconnected(string) {}
+
+func (e *engine) seen() (uint64, map[string]lb.HealthState) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.revision, maps.Clone(e.health)
+}
+
+// noEngine is a Link that never gets through.
+type noEngine struct{}
+
+func (noEngine) Connected() bool { return false }
+func (noEngine) Run(ctx context.Context, _ *edgeapi.Outbox, _ func(lb.ZoneSnapshot)) error {
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+// answers is a Prober that passes the targets whose port is in it.
+type answers struct {
+	mu   sync.Mutex
+	open map[uint16]bool
+}
+
+func (a *answers) Probe(_ context.Context, t health.Target) health.Result {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.open[t.Addr.Port()] {
+		return health.Result{Outcome: health.Passed}
+	}
+	return health.Result{Outcome: health.Failed}
+}
+
+func (a *answers) set(port uint16, open bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.open[port] = open
+}
+
+// group has a target per port, named after it, checked every five seconds.
+func group(ports ...uint16) lb.ZonalGroup {
+	g := lb.ZonalGroup{
+		ARN: "arn:aws:elasticloadbalancing:us-west-2:000000000000:targetgroup/web/0123456789abcdef", Protocol: lb.TCP,
+		HealthCheck:          lb.HealthCheck{Protocol: lb.TCP, Port: lb.TrafficPort, Interval: 5 * time.Second, Timeout: 2 * time.Second, HealthyThreshold: 2, UnhealthyThreshold: 2},
+		UnhealthyTermination: true,
+	}
+	for _, port := range ports {
+		g.Targets = append(g.Targets, lb.ZonalTarget{ID: fmt.Sprintf("i-%d", port), Port: port, Addr: netip.MustParseAddr("198.18.16.16")})
+	}
+	return g
+}
+
+func snapshot(revision uint64, groups ...lb.ZonalGroup) lb.ZoneSnapshot {
+	return lb.ZoneSnapshot{Revision: revision, Zone: zone, TargetGroups: groups}
+}
+
+func start(t *testing.T, cfg Config) (e *Edge, stop func()) {
+	t.Helper()
+	cfg.Zone, cfg.Log = zone, slog.New(slog.DiscardHandler)
+	e, err := New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- e.Run(ctx) }()
+	stop = sync.OnceFunc(func() {
+		cancel()
+		if err := <-done; !errors.Is(err, context.Canceled) {
+			t.Errorf("Run = %v", err)
+		}
+	})
+	t.Cleanup(stop)
+	return e, stop
+}
+
+func TestSnapshotIsProbedAppliedAndReported(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		e, dp, prober := newEngine(), &tables{}, &answers{open: map[uint16]bool{1: true}}
+		start(t, Config{StateDir: dir, Link: edgeapi.NewLocal(e, zone), DataPath: dp, Prober: prober})
+		e.snapshots <- snapshot(7, group(1, 2))
+		time.Sleep(11 * time.Second) // two checks of each
+		synctest.Wait()
+		want := map[string]lb.HealthState{"i-1": lb.Healthy, "i-2": lb.Unhealthy}
+		if diff := cmp.Diff(want, dp.last().states); diff != "" {
+			t.Errorf("data path (-want +got):\n%s", diff)
+		}
+		revision, seen := e.seen()
+		if diff := cmp.Diff(want, seen); diff != "" || revision != 7 {
+			t.Errorf("engine at revision %d (-want +got):\n%s", revision, diff)
+		}
+		e.snapshots <- snapshot(8, group(1))
+		time.Sleep(time.Second)
+		synctest.Wait()
+		revision, seen = e.seen()
+		if diff := cmp.Diff(map[string]lb.HealthState{"i-1": lb.Healthy}, seen); diff != "" || revision != 8 {
+			t.Errorf("engine at revision %d after a target left (-want +got):\n%s", revision, diff)
+		}
+	})
+}
+
+func TestHealthReachesTheDataPathWithin50ms(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		e, dp, prober := newEngine(), &tables{}, &answers{open: map[uint16]bool{}}
+		ports := make([]uint16, 300)
+		for i := range ports {
+			ports[i] = uint16(i + 1)
+			prober.open[ports[i]] = true
+		}
+		start(t, Config{StateDir: dir, Link: edgeapi.NewLocal(e, zone), DataPath: dp, Prober: prober})
+		e.snapshots <- snapshot(1, group(ports...))
+		time.Sleep(49 * time.Millisecond)
+		synctest.Wait()
+		for id, state := range dp.last().states {
+			if state != lb.Healthy {
+				t.Errorf("49 ms after the first check passed, %s is %s in the data path", id, state)
+			}
+		}
+		for _, port := range ports {
+			prober.set(port, false)
+		}
+		before := len(dp.all())
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		applied := dp.all()[before:]
+		if got := len(applied); got == 0 || got > 2*len(ports) {
+			t.Errorf("%d Apply calls for %d changes", got, len(ports))
+		}
+		for i := 1; i < len(applied); i++ {
+			if gap := applied[i].at.Sub(applied[i-1].at); gap < applyPause {
+				t.Fatalf("two Apply calls within %v, want at least %v between them", gap, applyPause)
+			}
+		}
+	})
+}
+
+func TestEdgeGoesOnFromDiskWithoutTheEngine(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		prober := &answers{open: map[uint16]bool{1: true}}
+		e := newEngine()
+		_, stop := start(t, Config{StateDir: dir, Link: edgeapi.NewLocal(e, zone), DataPath: &tables{}, Prober: prober})
+		e.snapshots <- snapshot(7, group(1, 2))
+		time.Sleep(12 * time.Second)
+		stop()
+
+		dp := &tables{}
+		edge, stop := start(t, Config{StateDir: dir, Link: noEngine{}, DataPath: dp, Prober: prober})
+		synctest.Wait()
+		first := dp.all()[0]
+		if diff := cmp.Diff(map[string]lb.HealthState{"i-1": lb.Healthy, "i-2": lb.Unhealthy}, first.states); diff != "" || first.revision != 7 {
+			t.Errorf("first Apply after a restart: revision %d (-want +got):\n%s", first.revision, diff)
+		}
+		if err := edge.Ready(); err != nil {
+			t.Errorf("Ready = %v", err)
+		}
+		prober.set(2, true)
+		time.Sleep(15 * time.Second)
+		synctest.Wait()
+		if got := dp.last().states["i-2"]; got != lb.Healthy {
+			t.Errorf("a target that recovered without the engine is %s", got)
+		}
+		stop()
+	})
+}
+
+func TestEndOfDrainingIsAppliedInTime(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		e, dp := newEngine(), &tables{}
+		start(t, Config{StateDir: dir, Link: edgeapi.NewLocal(e, zone), DataPath: dp, Prober: &answers{open: map[uint16]bool{1: true}}})
+		g := group(1)
+		end := time.Now().Add(time.Minute)
+		g.Targets[0].DrainUntil = end
+		e.snapshots <- snapshot(1, g)
+		time.Sleep(50 * time.Second)
+		synctest.Wait()
+		before := len(dp.all())
+		time.Sleep(11 * time.Second)
+		synctest.Wait()
+		after := dp.all()[before:]
+		if len(after) != 1 || !after[0].at.Equal(end) {
+			t.Errorf("Apply calls around the deadline: %v, want one at %v", after, end)
+		}
+	})
+}
+
+func TestApplyIsRetriedAndNotReadyMeanwhile(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		e, dp := newEngine(), &tables{}
+		dp.fail(errors.New("no room in the map"))
+		edge, _ := start(t, Config{StateDir: dir, Link: edgeapi.NewLocal(e, zone), DataPath: dp, Prober: &answers{open: map[uint16]bool{1: true}}})
+		if err := edge.Ready(); err == nil || !strings.Contains(err.Error(), "no snapshot yet") {
+			t.Errorf("Ready = %v before any snapshot", err)
+		}
+		e.snapshots <- snapshot(3, group(1))
+		time.Sleep(applyRetry * 3 / 2)
+		synctest.Wait()
+		if err := edge.Ready(); err == nil || !strings.Contains(err.Error(), "revision 3: no room in the map") {
+			t.Errorf("Ready = %v while Apply fails", err)
+		}
+		if revision, seen := e.seen(); revision != 0 || seen["i-1"] != lb.Healthy {
+			t.Errorf("engine sees revision %d and %v, want 0 and the target's health", revision, seen)
+		}
+		dp.fail(nil)
+		time.Sleep(2 * time.Second)
+		synctest.Wait()
+		if err := edge.Ready(); err != nil {
+			t.Errorf("Ready = %v after a retry", err)
+		}
+		if revision, _ := e.seen(); revision != 3 {
+			t.Errorf("engine sees revision %d, want 3", revision)
+		}
+	})
+}
+
+func TestSnapshotOfAnotherZoneIsIgnored(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		e, dp := newEngine(), &tables{}
+		start(t, Config{StateDir: dir, Link: edgeapi.NewLocal(e, zone), DataPath: dp, Prober: &answers{}})
+		other := snapshot(1, group(1))
+		other.Zone = "us-west-2b"
+		e.snapshots <- other
+		time.Sleep(time.Second)
+		synctest.Wait()
+		if got := dp.all(); len(got) != 0 {
+			t.Errorf("applied %v", got)
+		}
+	})
+}
+
+func TestStateDirectoryIsForOneEdge(t *testing.T) {
+	dir := t.TempDir()
+	cfg := Config{Zone: zone, StateDir: dir, Link: noEngine{}, DataPath: &tables{}, Prober: &answers{}, Log: slog.New(slog.DiscardHandler)}
+	first, err := New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := New(cfg); err == nil || !strings.Contains(err.Error(), "another edge uses") {
+		t.Errorf("a second edge in the same directory: %v", err)
+	}
+	if err := first.disk.saveSnapshot(snapshot(1)); err != nil {
+		t.Fatal(err)
+	}
+	first.disk.close()
+	cfg.Zone = "us-west-2b"
+	if _, err := New(cfg); err == nil || !strings.Contains(err.Error(), "belongs to the edge of zone us-west-2a") {
+		t.Errorf("another zone's directory: %v", err)
+	}
+}
+
+func TestDamagedFilesAreAsGoodAsNone(t *testing.T) {
+	dir := t.TempDir()
+	for _, name := range []string{snapshotFile, healthFile} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(`{"zone":`), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	e, err := New(Config{Zone: zone, StateDir: dir, Link: noEngine{}, DataPath: &tables{}, Prober: &answers{}, Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.disk.close()
+	if e.restored.known {
+		t.Error("went on from a damaged snapshot")
+	}
+}
+
+func TestMetricsAndState(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		e, registry := newEngine(), prometheus.NewRegistry()
+		edge, _ := start(t, Config{StateDir: dir, Link: edgeapi.NewLocal(e, zone), DataPath: &tables{},
+			Prober: &answers{open: map[uint16]bool{1: true}}, Metrics: registry})
+		e.snapshots <- snapshot(9, group(1, 2))
+		time.Sleep(time.Second)
+		synctest.Wait()
+		const group = `{targetgroup/web/0123456789abcdef}`
+		want := map[string]float64{
+			"fairlead_edge_applied_revision": 9, "fairlead_edge_engine_connected": 1,
+			"fairlead_healthy_host_count" + group: 1, "fairlead_unhealthy_host_count" + group: 1,
+			"fairlead_edge_apply_errors_total": 0, "fairlead_edge_disk_errors_total": 0,
+		}
+		if diff := cmp.Diff(want, gather(t, registry)); diff != "" {
+			t.Errorf("metrics (-want +got):\n%s", diff)
+		}
+		state := edge.State()
+		if state.AppliedRevision != 9 || !state.Connected || len(state.Health) != 2 || state.Zone != zone {
+			t.Errorf("State = %+v", state)
+		}
+	})
+}
+
+// gather returns counters and gauges by name and label values.
+func gather(t *testing.T, registry *prometheus.Registry) map[string]float64 {
+	t.Helper()
+	families, err := registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]float64{}
+	for _, family := range families {
+		for _, m := range family.Metric {
+			name := family.GetName()
+			for _, label := range m.Label {
+				name += "{" + label.GetValue() + "}"
+			}
+			switch {
+			case m.Gauge != nil:
+				got[name] = m.Gauge.GetValue()
+			case m.Counter != nil:
+				got[name] = m.Counter.GetValue()
+			}
+		}
+	}
+	return got
+}
+
+// One pass without any stand-in but the data path: real targets, real probes.
+func TestRealTargets(t *testing.T) {
+	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusServiceUnavailable) }))
+	defer web.Close()
+	closed, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	closed.Close()
+	target := func(id, addr string) lb.ZonalTarget {
+		a := netip.MustParseAddrPort(addr)
+		return lb.ZonalTarget{ID: id, Port: a.Port(), Addr: a.Addr()}
+	}
+	tcp, http := group(), group()
+	tcp.HealthCheck.UnhealthyThreshold, http.HealthCheck.UnhealthyThreshold = 1, 1
+	tcp.Targets = []lb.ZonalTarget{target("open", web.Listener.Addr().String()), target("closed", closed.Addr().String())}
+	http.ARN, http.HealthCheck.Protocol = "http", lb.HTTP
+	http.Targets = []lb.ZonalTarget{target("busy", web.Listener.Addr().String())}
+
+	e, dp := newEngine(), &tables{}
+	start(t, Config{StateDir: t.TempDir(), Link: edgeapi.NewLocal(e, zone), DataPath: dp, Prober: health.NetProber{}})
+	e.snapshots <- snapshot(1, tcp, http)
+	want := map[string]lb.HealthState{"open": lb.Healthy, "closed": lb.Unhealthy, "busy": lb.Unhealthy}
+	for deadline := time.Now().Add(20 * time.Second); !cmp.Equal(want, dp.last().states); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("data path (-want +got):\n%s", cmp.Diff(want, dp.last().states))
+		}
+	}
+}

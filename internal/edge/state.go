@@ -1,0 +1,30 @@
+package edge
+
+import "github.com/fairlead-lb/fairlead/internal/lb"
+
+// State is what an edge believes and has done, for people.
+type State struct {
+	Zone            string                  `json:"zone"`
+	Connected       bool                    `json:"connected"` // to the engine
+	AppliedRevision uint64                  `json:"appliedRevision"`
+	Error           string                  `json:"error,omitempty"` // of the data path
+	Snapshot        lb.ZoneSnapshot         `json:"snapshot"`
+	Health          []lb.TargetHealthReport `json:"health"`
+}
+
+// State returns a copy of what the edge believes now.
+func (e *Edge) State() State {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	s := State{
+		Zone:            e.cfg.Zone,
+		Connected:       e.cfg.Link.Connected(),
+		AppliedRevision: e.beliefs.revision,
+		Snapshot:        e.beliefs.snapshot,
+		Health:          reports(e.beliefs.health),
+	}
+	if e.beliefs.err != nil {
+		s.Error = e.beliefs.err.Error()
+	}
+	return s
+}
