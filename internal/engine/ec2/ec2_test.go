@@ -1,0 +1,363 @@
+package ec2
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http/httptest"
+	"net/netip"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	sdk "github.com/aws/aws-sdk-go-v2/service/ec2"
+	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
+	"github.com/aws/smithy-go"
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/fairlead-lb/fairlead/internal/engine/state"
+	"github.com/fairlead-lb/fairlead/internal/inventory"
+	"github.com/fairlead-lb/fairlead/internal/store"
+	"github.com/fairlead-lb/fairlead/internal/wire"
+)
+
+const (
+	vpcID    = "vpc-0123456789abcdef0"
+	otherVPC = "vpc-0fedcba9876543210"
+	subnetA  = "subnet-0aaaaaaaaaaaaaaaa"
+	subnetB  = "subnet-0bbbbbbbbbbbbbbbb"
+	nodeSG   = "sg-0123456789abcdef0"
+	node1    = "i-01111111111111111"
+	node2    = "i-02222222222222222"
+	account  = "000000000000"
+	region   = "us-west-2"
+)
+
+const inventoryYAML = `
+vpcs:
+- {vpcId: ` + vpcID + `, cidrBlock: 198.18.0.0/16, ipv6CidrBlock: "2001:db8::/32", isDefault: true, tags: {Name: lab}}
+- {vpcId: ` + otherVPC + `, cidrBlock: 10.0.0.0/16}
+subnets:
+- {subnetId: ` + subnetA + `, vpcId: ` + vpcID + `, availabilityZone: us-west-2a, availabilityZoneId: usw2-az1, cidrBlock: 198.18.16.0/20, ipv6CidrBlock: "2001:db8:0:1::/64", public: true, tags: {kubernetes.io/role/elb: "1"}}
+- {subnetId: ` + subnetB + `, vpcId: ` + vpcID + `, availabilityZone: us-west-2b, availabilityZoneId: usw2-az2, cidrBlock: 198.18.32.0/20, ipv6CidrBlock: "2001:db8:0:2::/64"}
+securityGroups:
+- {groupId: ` + nodeSG + `, groupName: nodes, description: all nodes, vpcId: ` + vpcID + `, tags: {kubernetes.io/cluster/fairlead: owned}}
+instances:
+- instanceId: ` + node1 + `
+  privateDnsName: node-1
+  tags: {Name: node-1}
+  networkInterfaces:
+  - {networkInterfaceId: eni-01111111111111111, subnetId: ` + subnetA + `, macAddress: "02:00:00:00:00:01", addresses: [198.18.16.16, "2001:db8:0:1::10"], prefixes: [198.18.17.0/24], securityGroups: [` + nodeSG + `]}
+- instanceId: ` + node2 + `
+  privateDnsName: node-2
+  state: stopped
+  networkInterfaces:
+  - {subnetId: ` + subnetB + `, addresses: [198.18.32.16], securityGroups: [` + nodeSG + `]}
+edges:
+- {availabilityZone: us-west-2a, addresses: [198.18.16.4]}
+`
+
+// verdict is an Authorizer that asks a function and remembers what it was asked.
+type verdict struct {
+	mu    sync.Mutex
+	deny  func(action, resource string) bool
+	asked []question
+}
+
+type question struct {
+	Action, Resource string
+	Keys             map[string][]string
+}
+
+func (v *verdict) Authorize(_ context.Context, action, resource string, keys map[string][]string) error {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.asked = append(v.asked, question{action, resource, keys})
+	if v.deny != nil && v.deny(action, resource) {
+		return wire.AccessDeniedf("no %s on %s", action, resource)
+	}
+	return nil
+}
+
+type testKey struct{}
+
+func (testKey) Retrieve(context.Context) (aws.Credentials, error) {
+	return aws.Credentials{AccessKeyID: "AKIAFAIRLEADTEST0001", SecretAccessKey: "s"}, nil
+}
+
+func (testKey) Credential(string) (wire.Credential, bool) {
+	return wire.Credential{Caller: wire.Caller{AccountID: account, Name: "tester"}, SecretAccessKey: "s"}, true
+}
+
+// bench is an EC2 endpoint with a real client.
+type bench struct {
+	*sdk.Client
+	db   *store.Store
+	auth *verdict
+}
+
+func newBench(t *testing.T) bench {
+	t.Helper()
+	file, err := inventory.Parse([]byte(inventoryYAML))
+	if err != nil {
+		t.Fatal(err)
+	}
+	disk, err := store.OpenFile(filepath.Join(t.TempDir(), "db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	db, err := state.Open(disk)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := db.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	index, auth := inventory.NewIndex(file), &verdict{}
+	service := New(Config{Region: region, AccountID: account, DB: db, Network: func() *inventory.Index { return index }, Authorizer: auth})
+	server := httptest.NewServer(wire.NewHandler(wire.Config{
+		APIs: []wire.API{service.API()}, Credentials: testKey{}, Region: region, Now: time.Now, Logger: slog.New(slog.DiscardHandler),
+	}))
+	t.Cleanup(server.Close)
+	return bench{sdk.NewFromConfig(aws.Config{
+		Region: region, BaseEndpoint: aws.String(server.URL), Credentials: testKey{}, HTTPClient: server.Client(),
+		Retryer: func() aws.Retryer { return aws.NopRetryer{} },
+	}), db, auth}
+}
+
+func wantCode(t *testing.T, err error, code string) {
+	t.Helper()
+	e, ok := errors.AsType[smithy.APIError](err)
+	if !ok || e.ErrorCode() != code {
+		t.Errorf("got %v, want %s", err, code)
+	}
+}
+
+func must[O any](t *testing.T) func(O, error) O {
+	return func(out O, err error) O {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return out
+	}
+}
+
+func filter(name string, values ...string) types.Filter {
+	return types.Filter{Name: aws.String(name), Values: values}
+}
+
+func TestVpcs(t *testing.T) {
+	b := newBench(t)
+	out := must[*sdk.DescribeVpcsOutput](t)(b.DescribeVpcs(t.Context(), &sdk.DescribeVpcsInput{Filters: []types.Filter{filter("tag:Name", "l?b")}}))
+	if len(out.Vpcs) != 1 {
+		t.Fatalf("got %d VPCs, want the one with the tag", len(out.Vpcs))
+	}
+	v := out.Vpcs[0]
+	got := []string{*v.VpcId, *v.CidrBlock, *v.Ipv6CidrBlockAssociationSet[0].Ipv6CidrBlock, string(v.State), *v.OwnerId, *v.Tags[0].Value}
+	if diff := cmp.Diff([]string{vpcID, "198.18.0.0/16", "2001:db8::/32", "available", account, "lab"}, got); diff != "" || !*v.IsDefault {
+		t.Errorf("VPC (-want +got):\n%s", diff)
+	}
+	_, err := b.DescribeVpcs(t.Context(), &sdk.DescribeVpcsInput{VpcIds: []string{vpcID, "vpc-1"}})
+	wantCode(t, err, "InvalidVpcID.NotFound")
+	_, err = b.DescribeVpcs(t.Context(), &sdk.DescribeVpcsInput{Filters: []types.Filter{filter("colour", "red")}})
+	wantCode(t, err, "InvalidParameterValue")
+	none := must[*sdk.DescribeVpcsOutput](t)(b.DescribeVpcs(t.Context(), &sdk.DescribeVpcsInput{Filters: []types.Filter{filter("vpc-id", "vpc-1")}}))
+	if len(none.Vpcs) != 0 {
+		t.Errorf("a filter on an absent ID gives %d VPCs", len(none.Vpcs))
+	}
+}
+
+func TestSubnetsZonesAndRegions(t *testing.T) {
+	b := newBench(t)
+	err := b.db.Update(func(tx *store.Tx) error {
+		state.ZonalAddresses.Put(tx, state.ZonalAddress{SubnetID: subnetA, Address: netip.MustParseAddr("198.18.16.9"), LoadBalancerARN: "arn:b"})
+		state.ZonalAddresses.Put(tx, state.ZonalAddress{SubnetID: subnetA, Address: netip.MustParseAddr("2001:db8:0:1::9"), LoadBalancerARN: "arn:b"})
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := must[*sdk.DescribeSubnetsOutput](t)(b.DescribeSubnets(t.Context(), &sdk.DescribeSubnetsInput{
+		Filters: []types.Filter{filter("vpc-id", vpcID), filter("tag-key", "kubernetes.io/role/*")},
+	}))
+	if len(out.Subnets) != 1 {
+		t.Fatalf("got %d subnets, want the one with a role", len(out.Subnets))
+	}
+	s := out.Subnets[0]
+	got := []any{*s.SubnetId, *s.AvailabilityZone, *s.AvailabilityZoneId, *s.MapPublicIpOnLaunch, *s.AvailableIpAddressCount}
+	// 4,096 addresses less 5 reserved, 1 of the instance, 256 of its pods, 1 of the edge, 1 of a load balancer.
+	if diff := cmp.Diff([]any{subnetA, "us-west-2a", "usw2-az1", true, int32(4096 - 5 - 1 - 256 - 1 - 1)}, got); diff != "" {
+		t.Errorf("subnet (-want +got):\n%s", diff)
+	}
+	_, err = b.DescribeSubnets(t.Context(), &sdk.DescribeSubnetsInput{SubnetIds: []string{"subnet-1"}})
+	wantCode(t, err, "InvalidSubnetID.NotFound")
+
+	zones := must[*sdk.DescribeAvailabilityZonesOutput](t)(b.DescribeAvailabilityZones(t.Context(), &sdk.DescribeAvailabilityZonesInput{}))
+	var names []string
+	for _, z := range zones.AvailabilityZones {
+		names = append(names, *z.ZoneName+" "+*z.ZoneId+" "+string(z.State))
+	}
+	if diff := cmp.Diff([]string{"us-west-2a usw2-az1 available", "us-west-2b usw2-az2 available"}, names); diff != "" {
+		t.Errorf("zones (-want +got):\n%s", diff)
+	}
+	_, err = b.DescribeAvailabilityZones(t.Context(), &sdk.DescribeAvailabilityZonesInput{ZoneNames: []string{"us-west-2z"}})
+	wantCode(t, err, "InvalidParameterValue")
+
+	regions := must[*sdk.DescribeRegionsOutput](t)(b.DescribeRegions(t.Context(), &sdk.DescribeRegionsInput{RegionNames: []string{region}}))
+	if len(regions.Regions) != 1 || *regions.Regions[0].RegionName != region {
+		t.Errorf("regions are %v", regions.Regions)
+	}
+	attributes := must[*sdk.DescribeAccountAttributesOutput](t)(b.DescribeAccountAttributes(t.Context(), &sdk.DescribeAccountAttributesInput{
+		AttributeNames: []types.AccountAttributeName{"default-vpc"},
+	}))
+	if got := *attributes.AccountAttributes[0].AttributeValues[0].AttributeValue; got != vpcID {
+		t.Errorf("default VPC is %s", got)
+	}
+}
+
+func TestInstances(t *testing.T) {
+	b := newBench(t)
+	out := must[*sdk.DescribeInstancesOutput](t)(b.DescribeInstances(t.Context(), &sdk.DescribeInstancesInput{InstanceIds: []string{node1}}))
+	i := out.Reservations[0].Instances[0]
+	nic := i.NetworkInterfaces[0]
+	got := []string{
+		*i.InstanceId, string(i.State.Name), *i.PrivateDnsName, *i.PrivateIpAddress, *i.Ipv6Address, *i.SubnetId, *i.VpcId,
+		*i.Placement.AvailabilityZone, *i.SecurityGroups[0].GroupId, *i.SecurityGroups[0].GroupName, *i.Tags[0].Value,
+		*nic.NetworkInterfaceId, *nic.MacAddress, *nic.Ipv6Addresses[0].Ipv6Address, *nic.Ipv4Prefixes[0].Ipv4Prefix,
+		*nic.Groups[0].GroupId, *nic.PrivateIpAddresses[0].PrivateIpAddress,
+	}
+	want := []string{
+		node1, "running", "node-1", "198.18.16.16", "2001:db8:0:1::10", subnetA, vpcID, "us-west-2a", nodeSG, "nodes", "node-1",
+		"eni-01111111111111111", "02:00:00:00:00:01", "2001:db8:0:1::10", "198.18.17.0/24", nodeSG, "198.18.16.16",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("instance (-want +got):\n%s", diff)
+	}
+	for name, tc := range map[string]struct {
+		filters []types.Filter
+		want    []string
+	}{
+		"none":                       {nil, []string{node1, node2}},
+		"state":                      {[]types.Filter{filter("instance-state-name", "running", "pending")}, []string{node1}},
+		"state code":                 {[]types.Filter{filter("instance-state-code", "80")}, []string{node2}},
+		"private DNS names":          {[]types.Filter{filter("private-dns-name", "node-2", "node-3")}, []string{node2}},
+		"group name":                 {[]types.Filter{filter("instance.group-name", "nodes")}, []string{node1, node2}},
+		"an address of an interface": {[]types.Filter{filter("network-interface.addresses.private-ip-address", "198.18.16.*")}, []string{node1}},
+		"zone and VPC":               {[]types.Filter{filter("availability-zone", "us-west-2b"), filter("vpc-id", vpcID)}, []string{node2}},
+		"IDs that may be absent":     {[]types.Filter{filter("instance-id", node2, "i-0")}, []string{node2}},
+		"tag key":                    {[]types.Filter{filter("tag-key", "Name")}, []string{node1}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			out := must[*sdk.DescribeInstancesOutput](t)(b.DescribeInstances(t.Context(), &sdk.DescribeInstancesInput{Filters: tc.filters}))
+			var got []string
+			for _, r := range out.Reservations {
+				got = append(got, *r.Instances[0].InstanceId)
+			}
+			if diff := cmp.Diff(tc.want, got); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+		})
+	}
+	_, err := b.DescribeInstances(t.Context(), &sdk.DescribeInstancesInput{InstanceIds: []string{node1, "i-0"}})
+	wantCode(t, err, "InvalidInstanceID.NotFound")
+	_, err = b.DescribeInstances(t.Context(), &sdk.DescribeInstancesInput{InstanceIds: []string{"node-1"}})
+	wantCode(t, err, "InvalidInstanceID.Malformed")
+	_, err = b.DescribeInstances(t.Context(), &sdk.DescribeInstancesInput{DryRun: aws.Bool(true)})
+	wantCode(t, err, "DryRunOperation")
+}
+
+func TestRoutesSayWhichSubnetsReachTheInternet(t *testing.T) {
+	b := newBench(t)
+	public := must[*sdk.DescribeRouteTablesOutput](t)(b.DescribeRouteTables(t.Context(), &sdk.DescribeRouteTablesInput{
+		Filters: []types.Filter{filter("association.subnet-id", subnetA)},
+	})).RouteTables
+	if len(public) != 1 {
+		t.Fatalf("got %d route tables for the public subnet", len(public))
+	}
+	var routes []string
+	for _, r := range public[0].Routes {
+		routes = append(routes, aws.ToString(r.DestinationCidrBlock)+aws.ToString(r.DestinationIpv6CidrBlock)+" "+(*r.GatewayId)[:3])
+	}
+	if diff := cmp.Diff([]string{"198.18.0.0/16 loc", "2001:db8::/32 loc", "0.0.0.0/0 igw", "::/0 igw"}, routes); diff != "" {
+		t.Errorf("routes (-want +got):\n%s", diff)
+	}
+	main := must[*sdk.DescribeRouteTablesOutput](t)(b.DescribeRouteTables(t.Context(), &sdk.DescribeRouteTablesInput{
+		Filters: []types.Filter{filter("association.main", "true"), filter("vpc-id", vpcID)},
+	})).RouteTables
+	if len(main) != 1 || len(main[0].Routes) != 2 {
+		t.Errorf("main route tables are %v, want one with local routes", main)
+	}
+	gateways := must[*sdk.DescribeInternetGatewaysOutput](t)(b.DescribeInternetGateways(t.Context(), &sdk.DescribeInternetGatewaysInput{})).InternetGateways
+	if len(gateways) != 1 || *gateways[0].InternetGatewayId != *public[0].Routes[2].GatewayId || *gateways[0].Attachments[0].VpcId != vpcID {
+		t.Errorf("gateways are %v", gateways)
+	}
+}
+
+// putBalancer makes a load balancer with an address in each zone.
+func putBalancer(t *testing.T, db *store.Store, groups ...string) {
+	t.Helper()
+	err := db.Update(func(tx *store.Tx) error {
+		state.LoadBalancers.Put(tx, state.LoadBalancer{
+			ARN: "arn:aws:elasticloadbalancing:us-west-2:000000000000:loadbalancer/net/web/0123456789abcdef", Name: "web", VPCID: vpcID,
+			SecurityGroups: groups,
+			Zones: []state.ZoneMapping{
+				{Zone: "us-west-2a", SubnetID: subnetA, IPv4: netip.MustParseAddr("198.18.16.9"), IPv6: netip.MustParseAddr("2001:db8:0:1::9"), AllocationID: "eipalloc-1"},
+				{Zone: "us-west-2b", SubnetID: subnetB, IPv4: netip.MustParseAddr("198.18.32.9")},
+			},
+		})
+		state.ElasticAddresses.Put(tx, state.ElasticAddress{
+			AllocationID: "eipalloc-1", Address: netip.MustParseAddr("203.0.113.200"),
+			LoadBalancerARN: "arn:aws:elasticloadbalancing:us-west-2:000000000000:loadbalancer/net/web/0123456789abcdef",
+		})
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestInterfacesIncludeThoseOfLoadBalancers(t *testing.T) {
+	b := newBench(t)
+	wait := &sdk.DescribeNetworkInterfacesInput{Filters: []types.Filter{
+		filter("attachment.instance-owner-id", "amazon-aws"), filter("description", "ELB net/web/0123456789abcdef"),
+	}}
+	if out := must[*sdk.DescribeNetworkInterfacesOutput](t)(b.DescribeNetworkInterfaces(t.Context(), wait)); len(out.NetworkInterfaces) != 0 {
+		t.Errorf("interfaces of no load balancer: %v", out.NetworkInterfaces)
+	}
+	putBalancer(t, b.db, nodeSG)
+	out := must[*sdk.DescribeNetworkInterfacesOutput](t)(b.DescribeNetworkInterfaces(t.Context(), wait)).NetworkInterfaces
+	slices.SortFunc(out, func(x, y types.NetworkInterface) int { return strings.Compare(*x.SubnetId, *y.SubnetId) })
+	if len(out) != 2 || *out[0].PrivateIpAddress != "198.18.16.9" || *out[0].Ipv6Addresses[0].Ipv6Address != "2001:db8:0:1::9" ||
+		*out[1].SubnetId != subnetB || out[0].InterfaceType != "network_load_balancer" || !*out[0].RequesterManaged || *out[0].Groups[0].GroupName != "nodes" {
+		t.Errorf("interfaces of the load balancer: %v", out)
+	}
+	byID := must[*sdk.DescribeNetworkInterfacesOutput](t)(b.DescribeNetworkInterfaces(t.Context(), &sdk.DescribeNetworkInterfacesInput{
+		NetworkInterfaceIds: []string{*out[1].NetworkInterfaceId, "eni-01111111111111111"},
+	})).NetworkInterfaces
+	if len(byID) != 2 {
+		t.Errorf("got %d interfaces by ID, want 2", len(byID))
+	}
+	pod := must[*sdk.DescribeNetworkInterfacesOutput](t)(b.DescribeNetworkInterfaces(t.Context(), &sdk.DescribeNetworkInterfacesInput{
+		Filters: []types.Filter{filter("attachment.instance-id", node2)},
+	})).NetworkInterfaces
+	if len(pod) != 1 || *pod[0].Attachment.InstanceId != node2 || pod[0].Status != "in-use" {
+		t.Errorf("interfaces of an instance: %v", pod)
+	}
+	addresses := must[*sdk.DescribeAddressesOutput](t)(b.DescribeAddresses(t.Context(), &sdk.DescribeAddressesInput{PublicIps: []string{"203.0.113.200"}})).Addresses
+	if len(addresses) != 1 || *addresses[0].NetworkInterfaceId != *out[0].NetworkInterfaceId {
+		t.Errorf("addresses: %v, want the one on %s", addresses, *out[0].NetworkInterfaceId)
+	}
+	_, err := b.DescribeAddresses(t.Context(), &sdk.DescribeAddressesInput{PublicIps: []string{"203.0.113.201"}})
+	wantCode(t, err, "InvalidAddress.NotFound")
+	_, err = b.DescribeAddresses(t.Context(), &sdk.DescribeAddressesInput{AllocationIds: []string{"eipalloc-2"}})
+	wantCode(t, err, "InvalidAllocationID.NotFound")
+	_, err = b.DescribeNetworkInterfaces(t.Context(), &sdk.DescribeNetworkInterfacesInput{NetworkInterfaceIds: []string{"eni-0"}})
+	wantCode(t, err, "InvalidNetworkInterfaceID.NotFound")
+}
