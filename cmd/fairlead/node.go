@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/fairlead-lb/fairlead/internal/bpffs"
 	"github.com/fairlead-lb/fairlead/internal/cli"
 	"github.com/fairlead-lb/fairlead/internal/node"
 	"github.com/fairlead-lb/fairlead/internal/ops"
@@ -42,7 +43,7 @@ stay attached and traffic goes on; 'fairlead node detach' removes them.`,
 	flags.StringVar(&cfg.Interface, "interface", "eth0", "the interface that edges reach this machine by")
 	flags.Uint32Var(&cfg.MaxFlows, "max-flows", node.DefaultMaxFlows, "flows remembered at most, about 120 bytes each, allocated at the start")
 	flags.StringVar(&metricsListen, "metrics-listen", defaultNodeMetrics, "address of /metrics and /healthz; empty: none")
-	cmd.PersistentFlags().StringVar(&cfg.PinDir, "pin-dir", defaultNodePinDir, "directory on a BPF file system where flows and programs outlive the process")
+	cmd.PersistentFlags().StringVar(&cfg.PinDir, "pin-dir", defaultNodePinDir, "directory where flows and programs outlive the process; it gets a BPF file system when it lies on none")
 	cmd.AddCommand(&cobra.Command{
 		Use:   "detach",
 		Short: "Remove the programs and forget all flows",
@@ -72,12 +73,13 @@ func runNode(ctx context.Context, cfg node.Config, metricsListen string) error {
 // explainNode adds the next step to errors that have one. Being told to stop is
 // no error.
 func explainNode(err error) error {
-	var notBPFFS *node.NotBPFFSError
 	switch {
 	case err == nil, errors.Is(err, context.Canceled):
 		return nil
-	case errors.As(err, &notBPFFS):
-		return &cli.Error{What: "run the node helper", Err: err, Hint: "mount one with 'mount -t bpf bpf /sys/fs/bpf', or name a directory on one with --pin-dir"}
+	case errors.Is(err, bpffs.ErrNoBPFFS):
+		return &cli.Error{What: "run the node helper", Err: err, Hint: "mount one with 'mount -t bpf bpf /sys/fs/bpf', or name another directory with --pin-dir"}
+	case errors.Is(err, bpffs.ErrHeld):
+		return &cli.Error{What: "run the node helper", Err: err, Hint: "stop the helper that runs with this --pin-dir first"}
 	case errors.Is(err, node.ErrKernel):
 		return &cli.Error{What: "run the node helper", Err: err, Hint: "run Linux 6.6 or later on targets, or turn client IP preservation off for their target groups"}
 	case errors.Is(err, os.ErrPermission):

@@ -4,14 +4,13 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
-	"time"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
 	"github.com/cilium/ebpf/rlimit"
-	"golang.org/x/sys/unix"
+
+	"github.com/fairlead-lb/fairlead/internal/bpffs"
 )
 
 // Names of the pinned links.
@@ -149,18 +148,11 @@ func (s *steering) Close() error { return s.objects.Close() }
 // Detach removes the programs and forgets all flows. Connections through edges
 // break unless another way leads their replies back.
 func Detach(pinDir string) error {
-	lock, err := lockDir(pinDir)
-	if err != nil {
-		return err
-	}
-	defer lock.Close()
-	errs := []error{detachLink(filepath.Join(pinDir, ingressPin)), detachLink(filepath.Join(pinDir, egressPin))}
-	for _, name := range []string{bpfMapNodeNewV1, bpfMapNodeFlowsV1, bpfMapNodeFragmentsV1, bpfMapNodeCountersV1} {
-		if err := os.Remove(filepath.Join(pinDir, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			errs = append(errs, fmt.Errorf("unpin %s: %w", name, err))
-		}
-	}
-	return errors.Join(errs...)
+	return errors.Join(
+		detachLink(filepath.Join(pinDir, ingressPin)),
+		detachLink(filepath.Join(pinDir, egressPin)),
+		bpffs.Remove(pinDir, ingressPin, egressPin, bpfMapNodeNewV1, bpfMapNodeFlowsV1, bpfMapNodeFragmentsV1, bpfMapNodeCountersV1),
+	)
 }
 
 // detachLink takes a program off now; unpinning alone leaves that to whenever
@@ -174,55 +166,8 @@ func detachLink(pin string) error {
 		return fmt.Errorf("open the pinned link %s: %w", pin, err)
 	}
 	defer pinned.Close()
-	if err := errors.Join(pinned.Detach(), pinned.Unpin()); err != nil {
+	if err := pinned.Detach(); err != nil {
 		return fmt.Errorf("detach the pinned link %s: %w", pin, err)
-	}
-	return nil
-}
-
-// lockDir makes the directory of pins and takes it for this process. It waits
-// for a process that is about to end.
-func lockDir(dir string) (*os.File, error) {
-	if err := checkBPFFS(dir); err != nil {
-		return nil, err
-	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, fmt.Errorf("make the pin directory: %w", err)
-	}
-	f, err := os.Open(dir)
-	if err != nil {
-		return nil, fmt.Errorf("open the pin directory: %w", err)
-	}
-	for deadline := time.Now().Add(lockWait); ; time.Sleep(lockWait / 50) {
-		err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
-		if err == nil {
-			return f, nil
-		}
-		if !errors.Is(err, unix.EWOULDBLOCK) || time.Now().After(deadline) {
-			return nil, errors.Join(fmt.Errorf("take the pin directory %s, which another process holds: %w", dir, err), f.Close())
-		}
-	}
-}
-
-// NotBPFFSError says that a pin directory is not on a BPF file system.
-type NotBPFFSError struct{ Dir string }
-
-func (e *NotBPFFSError) Error() string {
-	return fmt.Sprintf("the pin directory %s is not on a BPF file system", e.Dir)
-}
-
-// checkBPFFS looks at the directory, or at the nearest one above that exists.
-func checkBPFFS(dir string) error {
-	var st unix.Statfs_t
-	err := unix.Statfs(dir, &st)
-	for above := dir; errors.Is(err, unix.ENOENT) && above != filepath.Dir(above); err = unix.Statfs(above, &st) {
-		above = filepath.Dir(above)
-	}
-	if err != nil {
-		return fmt.Errorf("look at the pin directory %s: %w", dir, err)
-	}
-	if st.Type != unix.BPF_FS_MAGIC {
-		return &NotBPFFSError{Dir: dir}
 	}
 	return nil
 }

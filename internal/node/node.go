@@ -23,10 +23,11 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/vishvananda/netlink"
+
+	"github.com/fairlead-lb/fairlead/internal/bpffs"
 )
 
 // DefaultMaxFlows is the number of flows that a target remembers. One takes
@@ -39,7 +40,7 @@ var ErrKernel = errors.New("the kernel has no tcx (it came with Linux 6.6)")
 // Config says where the helper works.
 type Config struct {
 	Interface string // the uplink that edges reach the target by
-	PinDir    string // on a BPF file system; made when it is missing
+	PinDir    string // see bpffs.Open
 	MaxFlows  uint32 // 0: DefaultMaxFlows; a pinned map keeps its own size
 	Log       *slog.Logger
 	Metrics   prometheus.Registerer // may be nil
@@ -49,7 +50,7 @@ type Config struct {
 // disappears and comes back, until ctx ends. Maps and links stay pinned. It
 // returns ctx's error, or what made attaching impossible.
 func Run(ctx context.Context, cfg Config) error {
-	lock, err := lockDir(cfg.PinDir)
+	lock, err := bpffs.Open(cfg.PinDir)
 	if err != nil {
 		return err
 	}
@@ -109,6 +110,3 @@ func uplink(name string) (*net.Interface, error) {
 	}
 	return iface, nil
 }
-
-// lockWait is how long a new process waits for the one it replaces.
-const lockWait = 5 * time.Second
