@@ -42,6 +42,13 @@ func (e *Engine) Run(ctx context.Context, l Listeners, gatherer prometheus.Gathe
 	for _, serve := range sockets {
 		group.Go(func() error { return serve(ctx) })
 	}
+	group.Go(func() error { return e.background(ctx) })
+	return group.Wait()
+}
+
+// background follows the files and the state until ctx ends.
+func (e *Engine) background(ctx context.Context) error {
+	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return e.network.follow(ctx) })
 	group.Go(func() error { return e.directory.Watch(ctx) })
 	group.Go(func() error { e.publisher.follow(ctx, e.db, e.network); return nil })
