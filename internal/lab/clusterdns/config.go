@@ -1,10 +1,11 @@
 // Package clusterdns is the lab's cluster DNS: it answers for the names of
-// Services and their endpoints from what the API server tells, asks the engine
-// for names of load balancers, and refuses everything else, so that no query
-// leaves the machine.
+// Services and their endpoints from what the API server tells, and asks the
+// engine for names of load balancers. No other name exists to it: it never asks
+// anyone else, so that no query leaves the machine.
 //
 // The records follow the specification "Kubernetes DNS-Based Service
-// Discovery" 1.1.0. [Zone] is the pure part: questions to answers.
+// Discovery" 1.1.0. [Zone] is the pure part: from questions
+// to answers.
 package clusterdns
 
 import (
