@@ -11,6 +11,16 @@ func (s Subnet) Contains(a netip.Addr) bool {
 	return s.CIDRBlock.Contains(a) || s.IPv6CIDRBlock.IsValid() && s.IPv6CIDRBlock.Contains(a)
 }
 
+// Reservation returns the range that is reserved from load balancers and that
+// an address lies in.
+func (s Subnet) Reservation(a netip.Addr) (netip.Prefix, bool) {
+	i := slices.IndexFunc(s.CIDRReservations, func(p netip.Prefix) bool { return p.Contains(a) })
+	if i < 0 {
+		return netip.Prefix{}, false
+	}
+	return s.CIDRReservations[i], true
+}
+
 // Running reports whether the instance can serve.
 func (i Instance) Running() bool { return i.State == "" || i.State == "running" }
 

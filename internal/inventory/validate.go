@@ -105,6 +105,7 @@ func (v *validation) subnet(where string, s Subnet) {
 	if s.AvailabilityZone == "" {
 		v.add(where, "availabilityZone is missing; one such as us-west-2a is needed")
 	}
+	v.reservations(where, s)
 	vpc, known := v.vpcs[s.VPCID]
 	if !known {
 		v.add(where, "vpcId %q is not in vpcs", s.VPCID)
@@ -117,6 +118,18 @@ func (v *validation) subnet(where string, s Subnet) {
 	if v.cidr(where, "ipv6CidrBlock", s.IPv6CIDRBlock, true) {
 		v.within(where, "ipv6CidrBlock", s.IPv6CIDRBlock, vpc.IPv6CIDRBlock)
 		v.blocks = append(v.blocks, block{s.VPCID, s.IPv6CIDRBlock, where})
+	}
+}
+
+// reservations checks that reserved ranges are the subnet's own.
+func (v *validation) reservations(where string, s Subnet) {
+	for _, p := range s.CIDRReservations {
+		switch {
+		case !p.IsValid() || p != p.Masked():
+			v.add(where, "cidrReservations: %s is no address range without host bits", p)
+		case !s.Contains(p.Addr()) || p.Addr().Is4() && p.Bits() < s.CIDRBlock.Bits() || p.Addr().Is6() && p.Bits() < s.IPv6CIDRBlock.Bits():
+			v.add(where, "cidrReservations: %s is not inside the subnet", p)
+		}
 	}
 }
 

@@ -115,7 +115,13 @@ func take(tx *store.Tx, network *inventory.Index, balancerARN string, w want) (n
 			return addr, wire.Errorf("ResourceInUse", "The address '%s' is in use", addr)
 		}
 	} else {
-		free, ok := nextFree(w.block, *w.cursor, blocked)
+		subnet, _ := network.Subnet(w.subnetID)
+		free, ok := nextFree(w.block, *w.cursor, func(a netip.Addr) (netip.Prefix, bool) {
+			if p, reserved := subnet.Reservation(a); reserved {
+				return p, true
+			}
+			return blocked(a)
+		})
 		if !ok {
 			return addr, wire.Errorf("InvalidSubnet", "Not enough IP space available in %s. ELB requires at least 1 free IP address in each subnet.", w.subnetID)
 		}
