@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"log/slog"
 	"maps"
 	"mime"
 	"net/http"
@@ -249,16 +248,11 @@ func resolveTarget(x *exchange, versions []service, raw []byte) (service, Action
 }
 
 func (h *handler) audit(x *exchange, out reply) {
-	duration := h.Now().Sub(x.start)
-	h.Logger.LogAttrs(x.request.Context(), slog.LevelDebug, "API call",
-		slog.String("requestId", x.call.RequestID), slog.String("service", x.call.Service), slog.String("action", x.call.Action),
-		slog.String("caller", x.caller.ARN), slog.Int("status", out.status), slog.String("code", out.code),
-		slog.Duration("duration", duration))
 	if h.Audit == nil {
 		return
 	}
 	h.Audit(x.request.Context(), Record{
 		Call: x.call, Caller: x.caller, Resources: x.notes.list(), Status: out.status,
-		ErrorCode: out.code, Start: x.start, Duration: duration,
+		ErrorCode: out.code, Start: x.start, Duration: h.Now().Sub(x.start),
 	})
 }

@@ -322,3 +322,21 @@ func (n *network) tagged(r store.Reader) iter.Seq[string] {
 		}
 	}
 }
+
+// Tagged yields the ARNs of all resources that have tags, with these.
+func (s *Service) Tagged(r store.Reader) iter.Seq2[string, map[string]string] {
+	n := s.network()
+	return func(yield func(string, map[string]string) bool) {
+		seen := map[string]bool{}
+		for id := range n.tagged(r) {
+			t, err := n.taggable(r, id)
+			if err != nil || seen[id] { // gone, or tagged in the file and through the API
+				continue
+			}
+			seen[id] = true
+			if tags := tagsOf(r, id, t.fileTags); len(tags) > 0 && !yield(s.arn(t.kind, id), tags) {
+				return
+			}
+		}
+	}
+}
