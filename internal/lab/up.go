@@ -182,7 +182,7 @@ func spawn(dir component.Dir, binary string, held *lock) (*exec.Cmd, *os.File, e
 	if err := os.MkdirAll(dir.Logs(), 0o755); err != nil {
 		return nil, nil, err
 	}
-	log, err := os.OpenFile(dir.Log(supervisorLog), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
+	log, err := os.OpenFile(dir.Log(supervisorLog), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
 	if err != nil {
 		return nil, nil, err
 	}

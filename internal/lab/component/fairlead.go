@@ -1,11 +1,25 @@
 package component
 
 import (
+	"net/netip"
+
 	"github.com/fairlead-lb/fairlead/internal/lab/layout"
 )
 
 // AccountID is the account that the engine's resources belong to.
 const AccountID = "000000000000"
+
+// Where the controller is asked for its health and its metrics.
+const (
+	controllerHealth  = "127.0.0.1:7471"
+	controllerMetrics = "127.0.0.1:7470"
+)
+
+// localMetrics is where programs that have a namespace to themselves are asked
+// for their health.
+func localMetrics() string {
+	return netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), metricsPort).String()
+}
 
 func engine(c Config) Component {
 	o := c.control(Engine)
@@ -20,7 +34,7 @@ func engine(c Config) Component {
 		"--inventory=" + c.Dir.Inventory(), "--iam=" + c.Dir.IAM(),
 		"--region=" + c.Layout.Region, "--account-id=" + AccountID,
 	}
-	o.Ready = Probe{TCP: EngineAddress().String()}
+	o.Ready = Probe{URL: "http://" + controlAddress(metricsPort) + "/readyz"}
 	return o
 }
 
@@ -49,9 +63,9 @@ func edge(c Config, z layout.Zone) Component {
 		"--zone=" + z.Name, "--interface=" + layout.Uplink,
 		"--engine=" + controlAddress(edgePort), "--identity=" + c.Dir.EdgeIdentity(z.Name),
 		"--state-dir=" + c.Dir.Edge(z.Name), "--pin-dir=" + pins,
-		"--metrics-listen=127.0.0.1:7480",
+		"--metrics-listen=" + localMetrics(),
 	}
-	o.Ready = Probe{TCP: "127.0.0.1:7480"}
+	o.Ready = Probe{URL: "http://" + localMetrics() + "/readyz"}
 	return o
 }
 
@@ -59,12 +73,17 @@ func nodeHelper(c Config, n layout.Node) Component {
 	o := c.onNode(NodeHelper, n)
 	pins := c.Dir.path("bpf", n.Name)
 	o.Dirs = []string{pins}
-	o.Argv = []string{c.Fairlead, "node", "--interface=" + layout.Uplink, "--pin-dir=" + pins}
+	o.Argv = []string{
+		c.Fairlead, "node", "--interface=" + layout.Uplink, "--pin-dir=" + pins,
+		"--metrics-listen=" + localMetrics(),
+	}
+	o.Ready = Probe{URL: "http://" + localMetrics() + "/readyz"}
 	return o
 }
 
 // controller takes unclassed Services, because the lab has no other controller
-// for them, and probes often enough for people to watch.
+// for them, and probes often enough for people to watch. There is one of it: a
+// lease would only make it wait for its own after being killed.
 func controller(c Config) Component {
 	o := c.control(Controller)
 	o.After = []string{Bootstrap, Engine}
@@ -72,9 +91,11 @@ func controller(c Config) Component {
 		c.Fairlead, "controller",
 		"--kubeconfig=" + c.Dir.Kubeconfig(Controller),
 		"--cluster-name=" + c.Cluster, "--region=" + c.Layout.Region, "--vpc-id=" + c.Layout.VPCID,
-		"--take-unclassed",
+		"--take-unclassed", "--leader-elect=false",
 		"--default-health-check-interval=5s", "--default-healthy-threshold=2", "--default-unhealthy-threshold=2",
+		"--health-listen=" + controllerHealth, "--metrics-listen=" + controllerMetrics,
 	}
+	o.Ready = Probe{URL: "http://" + controllerHealth + "/readyz"}
 	o.Env = []string{
 		"AWS_ENDPOINT_URL=http://" + EngineAddress().String(),
 		"AWS_REGION=" + c.Layout.Region,

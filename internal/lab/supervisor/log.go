@@ -14,7 +14,8 @@ import (
 // begins; a component's logs take twice as much at most.
 const maxLogSize = 4 << 20
 
-// rotatingLog is a log file of bounded size.
+// rotatingLog is a log file of bounded size. It may hold secrets: the engine
+// prints the key that it makes at its first start.
 type rotatingLog struct {
 	path string
 	max  int64
@@ -33,7 +34,7 @@ func openLog(path string, limit int64) (*rotatingLog, error) {
 }
 
 func (l *rotatingLog) open() error {
-	f, err := os.OpenFile(l.path, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
+	f, err := os.OpenFile(l.path, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
 	if err != nil {
 		return fmt.Errorf("open log: %w", err)
 	}
