@@ -28,7 +28,10 @@ import (
 	"github.com/fairlead-lb/fairlead/internal/engine/ec2"
 	"github.com/fairlead-lb/fairlead/internal/engine/elbv2"
 	"github.com/fairlead-lb/fairlead/internal/engine/names"
+	"github.com/fairlead-lb/fairlead/internal/engine/shield"
 	"github.com/fairlead-lb/fairlead/internal/engine/state"
+	"github.com/fairlead-lb/fairlead/internal/engine/sts"
+	"github.com/fairlead-lb/fairlead/internal/engine/tagging"
 	"github.com/fairlead-lb/fairlead/internal/engine/targethealth"
 	"github.com/fairlead-lb/fairlead/internal/iam/directory"
 	"github.com/fairlead-lb/fairlead/internal/inventory"
@@ -113,8 +116,9 @@ func (e *Engine) newHandler(audit audit) http.Handler {
 	network := ec2.New(ec2.Config{
 		Region: e.Region, AccountID: e.AccountID, DB: e.db, Network: e.network.current, Authorizer: e.directory,
 	})
+	tags := tagging.New(tagging.Config{DB: e.db, Authorizer: e.directory, EC2: network.Tagged})
 	return wire.NewHandler(wire.Config{
-		APIs:        []wire.API{v2.API(), network.API()},
+		APIs:        []wire.API{v2.API(), network.API(), sts.API(), tags.API(), shield.API(e.directory)},
 		Credentials: e.directory, Region: e.Region, Now: time.Now, Logger: e.Logger, Audit: audit.record,
 	})
 }
