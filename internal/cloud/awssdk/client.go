@@ -32,8 +32,9 @@ type Config struct {
 	MaxAttempts int           // of one call; 0 means 4
 	Registerer  prometheus.Registerer
 
-	// Options change the SDK's configuration last, for tests.
-	Options []func(*config.LoadOptions) error
+	// Adjust changes the SDK's configuration last; tests put their own endpoint,
+	// transport and credentials there.
+	Adjust func(*aws.Config)
 }
 
 // Client is cloud.API over the AWS SDK.
@@ -88,9 +89,12 @@ func New(ctx context.Context, cfg Config) (*Client, error) {
 	if cfg.Region != "" {
 		options = append(options, config.WithRegion(cfg.Region))
 	}
-	sdk, err := config.LoadDefaultConfig(ctx, append(options, cfg.Options...)...)
+	sdk, err := config.LoadDefaultConfig(ctx, options...)
 	if err != nil {
 		return nil, fmt.Errorf("load the AWS configuration: %w", err)
+	}
+	if cfg.Adjust != nil {
+		cfg.Adjust(&sdk)
 	}
 	if sdk.Region == "" {
 		return nil, fmt.Errorf("load the AWS configuration: no region; set AWS_REGION or --region")
