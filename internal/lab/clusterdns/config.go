@@ -4,8 +4,7 @@
 // anyone else, so that no query leaves the machine.
 //
 // The records follow the specification "Kubernetes DNS-Based Service
-// Discovery" 1.1.0. [Zone] is the pure part: from questions
-// to answers.
+// Discovery" 1.1.0. [Zone] is the pure part: from questions to answers.
 package clusterdns
 
 import (

@@ -81,7 +81,7 @@ func desiredService(ips []netip.Addr) *applycore.ServiceApplyConfiguration {
 		spec.WithPorts(applycore.ServicePort().WithName(p.name).WithProtocol(p.protocol).WithPort(dnsPort))
 	}
 	return applycore.Service(dnsService, serviceNamespace).
-		WithLabels(map[string]string{"k8s-app": dnsService, "kubernetes.io/name": "CoreDNS"}).WithSpec(spec)
+		WithLabels(map[string]string{"k8s-app": dnsService}).WithSpec(spec)
 }
 
 func ipFamily(ip netip.Addr) corev1.IPFamily {

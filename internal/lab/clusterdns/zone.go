@@ -60,7 +60,7 @@ func (z Zone) Answer(q dns.Question) Answer {
 	case labels[n-1] != "svc":
 		return Answer{}
 	case n < 3:
-		return Answer{Exists: n == 1}
+		return Answer{Exists: true} // names below may exist, so this one does (RFC 8020)
 	}
 	s := z.Source.Service(labels[n-2], labels[n-3])
 	if s == nil {
