@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/* Packets for a listener. */
+#ifndef FAIRLEAD_CLIENT_H
+#define FAIRLEAD_CLIENT_H
+
+#include "walk.h"
+
+static __always_inline void count_rejected(const struct packet *p, const struct listener *l)
+{
+	if (p->proto == IPPROTO_TCP)
+		COUNT(l->balancer, rejected_flow_count_tcp, 1);
+	else
+		COUNT(l->balancer, rejected_flow_count_udp, 1);
+}
+
+static __always_inline void describe_nat(struct nat *n, const struct packet *p,
+					 const struct listener *l)
+{
+	n->vip = l->vip;
+	n->client = p->src;
+	n->port = p->sport;
+	n->listener = l->id;
+	n->idle_seconds = l->idle_seconds;
+	n->proto = p->proto;
+}
+
+/* The flow's source port lives as long as the flow. */
+static __always_inline void touch_nat(const struct setting *cfg, struct walk *k,
+				      const struct listener *l, const struct target *t)
+{
+	describe_nat(&k->nat, &k->packet, l);
+	k->nat.target = t->id;
+	k->nat.tag = target_tag(cfg, &t->addr, t->port);
+	k->nat.nat = k->advance.flow.nat;
+	k->nat.state = FLOW_ESTABLISHED;
+	nat_touch(&k->nat, k->wanted.now);
+}
+
+/* Sends a packet to its flow's target. */
+static __always_inline int to_target(struct xdp_md *ctx, const struct setting *cfg,
+				     struct walk *k, const struct listener *l)
+{
+	const struct found *f = &k->advance.flow;
+	struct target *t = target_by_id(f->target);
+	struct packet *p = &k->packet;
+	struct edit *e = &k->edit;
+
+	if (!t || (t->flags & TARGET_TERMINATE)) {
+		forget(&k->wanted);
+		return refuse(ctx, p, l->balancer, RESET_TERMINATED, DROP_TERMINATED);
+	}
+	e->src = p->src;
+	e->sport = p->sport;
+	if (f->nat) {
+		e->src = l->vip;
+		e->sport = f->nat;
+		if (f->state == FLOW_ESTABLISHED)
+			touch_nat(cfg, k, l, t);
+	}
+	e->dst = t->addr;
+	e->dport = t->port;
+	e->mac = t->mac;
+	if (addr_is_v4(&e->dst) != (p->family == 4) || !edit_frame(ctx, cfg, p, e))
+		return verdict(XDP_DROP, DROP_ERROR);
+	count_processed(p, l->balancer);
+	if (p->proto == IPPROTO_TCP && (p->flags & TCP_RST))
+		COUNT(l->balancer, tcp_client_reset_count, 1);
+	return transmit(ctx, cfg, SENT_TO_TARGET);
+}
+
+static __always_inline void describe_flow(struct flow *made, const struct packet *p,
+					  const struct listener *l, const struct wanted *w)
+{
+	made->state = FLOW_OPENING;
+	made->flags = 0;
+	made->proto = p->proto;
+	made->seen = w->now;
+	made->client = p->src;
+	made->port = p->sport;
+	made->nat = 0;
+	made->listener = l->id;
+	made->link = w->mac | (__u64)l->idle_seconds << 48;
+	made->bytes = 0;
+}
+
+static __always_inline int reserve(struct walk *k, const struct listener *l)
+{
+	describe_nat(&k->nat, &k->packet, l);
+	k->nat.target = k->made.target;
+	k->nat.tag = k->made.tag;
+	k->nat.state = FLOW_OPENING;
+	if (!nat_reserve(&k->nat, k->wanted.hash, k->wanted.now))
+		return 0;
+	k->made.nat = k->nat.nat;
+	return 1;
+}
+
+/* Chooses a target for a new flow and writes the flow down. 0 when done; else
+ * the reason for a reset, and the packet goes no further. */
+static __always_inline int open_flow(const struct setting *cfg, struct walk *k,
+				     const struct listener *l)
+{
+	struct flow *made = &k->made;
+	struct chosen c = {};
+	struct target *t;
+	int result, hairpin;
+
+	choose(&k->packet, l, &c);
+	t = c.target ? target_by_id(c.target) : 0;
+	if (!t || addr_is_v4(&t->addr) != (k->packet.family == 4))
+		return RESET_NO_TARGET;
+	describe_flow(made, &k->packet, l, &k->wanted);
+	made->target = t->id;
+	made->tag = target_tag(cfg, &t->addr, t->port);
+	hairpin = is_hairpin(&k->packet, t);
+	if (hairpin)
+		event(EVENT_HAIRPIN);
+	if ((hairpin || (c.flags & GROUP_SOURCE_NAT)) && !reserve(k, l))
+		return RESET_NO_PORT;
+	result = insert(&k->wanted, made, &k->advance.flow);
+	if (result == INSERT_CONFLICT) {
+		event(EVENT_TUPLE_CONFLICT);
+		if (!reserve(k, l))
+			return RESET_NO_PORT;
+		result = insert(&k->wanted, made, &k->advance.flow);
+	}
+	if (result == INSERT_FULL)
+		return RESET_TABLE_FULL;
+	if (result == INSERTED)
+		copy_out(&k->advance.flow, made);
+	if (c.flags & GROUP_FAIL_OPEN)
+		COUNT(l->balancer, unhealthy_routing_flow_count, 1);
+	if (k->packet.proto != IPPROTO_TCP)
+		COUNT(l->balancer, new_flow_count_udp, 1);
+	return 0;
+}
+
+static __always_inline __u32 drop_instead(__u32 reset_reason)
+{
+	if (reset_reason == RESET_NO_TARGET)
+		return DROP_NO_TARGET;
+	return reset_reason == RESET_NO_PORT ? DROP_NO_PORT : DROP_TABLE_FULL;
+}
+
+static __noinline int client_opens(struct xdp_md *ctx, struct walk *k, const struct listener *l)
+{
+	struct setting *cfg = settings_get();
+	int why;
+
+	if (!cfg)
+		return XDP_PASS;
+	why = open_flow(cfg, k, l);
+	if (!why)
+		return to_target(ctx, cfg, k, l);
+	count_rejected(&k->packet, l);
+	if (why == RESET_NO_PORT)
+		COUNT(l->balancer, port_allocation_error_count, 1);
+	return refuse(ctx, &k->packet, l->balancer, why, drop_instead(why));
+}
+
+/* Everything but a plain packet of an established flow. */
+static __noinline int client_slow(struct xdp_md *ctx, struct walk *k, const struct listener *l)
+{
+	struct setting *cfg = settings_get();
+	struct packet *p = &k->packet;
+	struct advance *a = &k->advance;
+
+	if (!cfg)
+		return XDP_PASS;
+	advance_client(p, &k->wanted, a);
+	count_eviction(a->evicted);
+	if (a->promoted && p->proto == IPPROTO_TCP)
+		COUNT(l->balancer, new_flow_count_tcp, 1);
+	switch (a->step) {
+	case STEP_DELIVER:
+		return to_target(ctx, cfg, k, l);
+	case STEP_OPEN:
+		return client_opens(ctx, k, l);
+	case STEP_IDLE:
+		return refuse(ctx, p, l->balancer, RESET_IDLE, DROP_ERROR);
+	case STEP_REFUSED:
+		return refuse(ctx, p, l->balancer, RESET_HALF_OPEN, DROP_ERROR);
+	case STEP_FULL:
+		count_rejected(p, l);
+		return refuse(ctx, p, l->balancer, RESET_TABLE_FULL, DROP_TABLE_FULL);
+	default:
+		return refuse(ctx, p, l->balancer, RESET_UNKNOWN, DROP_ERROR);
+	}
+}
+
+static __always_inline void wanted_from_client(struct wanted *w, const struct setting *cfg,
+					       const struct packet *p, const struct listener *l)
+{
+	w->client = p->src;
+	w->port = p->sport;
+	w->nat = 0;
+	w->tag = 0;
+	w->proto = p->proto;
+	w->listener = l->id;
+	w->mac = p->mac;
+	w->now = clock_now(cfg);
+	w->hash = hash_end(cfg, KEY_FLOW, &p->src, p->sport, p->proto);
+}
+
+static __always_inline int from_client(struct xdp_md *ctx, const struct setting *cfg,
+				       struct walk *k, const struct listener *l)
+{
+	struct flow *flow;
+
+	if (flags_impossible(&k->packet))
+		return verdict(XDP_DROP, DROP_FLAGS);
+	wanted_from_client(&k->wanted, cfg, &k->packet, l);
+	flow = peek_established(cfg, k);
+	if (!flow)
+		return client_slow(ctx, k, l);
+	refresh(flow, &k->packet, k->wanted.now);
+	learn_link(flow, k->wanted.mac);
+	return to_target(ctx, cfg, k, l);
+}
+
+#endif

@@ -1,0 +1,255 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/* The flow tables: set-associative arrays of cache lines.
+ *
+ * Writers hold the lock of the bucket's stripe. One stripe covers the bucket of
+ * a hash in both tables, so a flow moves from half_open to flows in one step.
+ * Readers of established flows take no lock: a record's version is odd while it
+ * is written and different afterwards. A reader that loses looks again under
+ * the lock, so a miss is never an accident of timing.
+ *
+ * A record that is found is refreshed (seen, bytes, link) without the lock. If
+ * its slot is given away in that instant, the new flow starts with another's
+ * time stamp or byte count: both harmless. */
+#ifndef FAIRLEAD_FLOW_H
+#define FAIRLEAD_FLOW_H
+
+#include "hash.h"
+#include "parse.h"
+
+#if defined(__TARGET_ARCH_x86)
+/* Loads and stores are not reordered with their own kind: the compiler is the
+ * only one to be held back. */
+#define memory_order() asm volatile("" ::: "memory")
+#else
+/* A fetching atomic is the only full barrier that BPF has. */
+static __always_inline void memory_order(void)
+{
+	__u32 fence = 0;
+
+	__sync_fetch_and_or(&fence, 1);
+	asm volatile("" : : "r"(&fence) : "memory");
+}
+#endif
+
+#define READ_ONCE(x) (*(volatile typeof(x) *)&(x))
+#define WRITE_ONCE(x, v) (*(volatile typeof(x) *)&(x) = (v))
+
+/* What a packet needs to know of its flow, copied out of the record. */
+struct found {
+	__u32 listener;
+	__u32 target;
+	__be16 nat;
+	__u8 state;
+	__u8 flags;
+	__u64 link;
+};
+
+/* What a record is looked up by. From the client: address, port and listener.
+ * From the target: the same address and port, the protocol, the tag of the
+ * target, and the source port that the target sees when it is not the client's. */
+struct wanted {
+	__u64 hash;
+	__u64 now;
+	struct addr client;
+	__be16 port;
+	__be16 nat;
+	__u32 listener; /* 0: looked up from the target */
+	__u32 tag;
+	__u64 mac; /* from the client: where replies go */
+	__u8 proto;
+};
+
+struct place {
+	struct bucket *flows, *half_open;
+	struct lock *lock;
+};
+
+static __always_inline int place_of(const struct setting *cfg, __u64 hash, struct place *at)
+{
+	__u32 index = hash & cfg->flow_mask;
+
+	at->flows = bpf_map_lookup_elem(&flows, &index);
+	index = hash & cfg->half_mask;
+	at->half_open = bpf_map_lookup_elem(&half_open, &index);
+	index = hash & cfg->lock_mask;
+	at->lock = bpf_map_lookup_elem(&locks, &index);
+	return at->flows && at->half_open && at->lock;
+}
+
+static __always_inline struct flow *slot(struct bucket *b, __u64 hash, __u32 i)
+{
+	return &b->flow[((__u32)(hash >> 61) + i) & (BUCKET_SLOTS - 1)];
+}
+
+static __always_inline int matches(const struct flow *f, const struct wanted *w)
+{
+	if (f->client.d[1] != w->client.d[1] || f->client.d[0] != w->client.d[0])
+		return 0;
+	if (f->port != w->port || f->proto != w->proto)
+		return 0;
+	if (f->state == FLOW_FREE || f->state == FLOW_NAT)
+		return 0;
+	if (w->listener)
+		return f->listener == w->listener;
+	return f->tag == w->tag && f->nat == w->nat;
+}
+
+static __always_inline void copy_out(struct found *out, const struct flow *f)
+{
+	out->listener = f->listener;
+	out->target = f->target;
+	out->nat = f->nat;
+	out->state = f->state;
+	out->flags = f->flags;
+	out->link = f->link;
+}
+
+static __always_inline __u64 limit_of(const struct setting *cfg, const struct flow *f)
+{
+	__u32 seconds = f->link >> 48;
+
+	if (f->state == FLOW_CLOSING)
+		seconds = cfg->closing_seconds;
+	else if (f->state == FLOW_NAT)
+		seconds = f->bytes; /* its flow's */
+	else if (f->state != FLOW_ESTABLISHED && f->proto == IPPROTO_TCP)
+		seconds = cfg->half_open_seconds;
+	return (__u64)seconds * cfg->hz;
+}
+
+static __always_inline int expired(const struct setting *cfg, const struct flow *f, __u64 now)
+{
+	__u64 seen = READ_ONCE(f->seen);
+
+	/* Another CPU may have read a later clock. */
+	return now > seen && now - seen > limit_of(cfg, f);
+}
+
+/* Looks without the lock. Finds live records only; 0 means look again locked. */
+static __always_inline struct flow *peek(const struct setting *cfg, struct bucket *b,
+					 const struct wanted *w, struct found *out)
+{
+	for (__u32 i = 0; i < BUCKET_SLOTS; i++) {
+		struct flow *f = slot(b, w->hash, i);
+		__u32 version = READ_ONCE(f->version);
+		int live;
+
+		if (version & 1)
+			continue;
+		memory_order();
+		if (!matches(f, w))
+			continue;
+		copy_out(out, f);
+		live = !expired(cfg, f, w->now);
+		memory_order();
+		if (READ_ONCE(f->version) != version || !live)
+			return 0;
+		return f;
+	}
+	return 0;
+}
+
+/* The rest of this file runs under the lock. */
+
+static __always_inline void write_begin(struct flow *f)
+{
+	WRITE_ONCE(f->version, f->version + 1);
+	memory_order();
+}
+
+static __always_inline void write_end(struct flow *f)
+{
+	memory_order();
+	WRITE_ONCE(f->version, f->version + 1);
+}
+
+static __always_inline void release(struct flow *f)
+{
+	write_begin(f);
+	f->state = FLOW_FREE;
+	write_end(f);
+}
+
+static __always_inline void set_state(struct flow *f, __u8 state, __u8 flags)
+{
+	write_begin(f);
+	f->state = state;
+	f->flags = flags;
+	write_end(f);
+}
+
+static __always_inline struct flow *find(struct bucket *b, const struct wanted *w)
+{
+	for (__u32 i = 0; i < BUCKET_SLOTS; i++) {
+		struct flow *f = slot(b, w->hash, i);
+
+		if (matches(f, w))
+			return f;
+	}
+	return 0;
+}
+
+/* How ready a record is to make room: free, closing, half-open, past its idle
+ * timeout. 0 is a live flow, which is never sacrificed. */
+#define RANK_FREE 4
+#define RANK_CLOSING 3
+#define RANK_HALF_OPEN 2
+#define RANK_IDLE 1
+
+static __always_inline __u32 rank(const struct setting *cfg, const struct flow *f, __u64 now)
+{
+	if (f->state == FLOW_FREE)
+		return RANK_FREE;
+	if (f->state == FLOW_CLOSING)
+		return RANK_CLOSING;
+	if (f->state == FLOW_OPENING || f->state == FLOW_ANSWERED)
+		return RANK_HALF_OPEN;
+	if (f->state == FLOW_NAT && !(f->flags & FLOW_PROVEN))
+		return RANK_HALF_OPEN;
+	return expired(cfg, f, now) ? RANK_IDLE : 0;
+}
+
+/* The slot for a new record: the highest rank, the longest unseen among equals,
+ * the first in probing order among those. */
+static __always_inline struct flow *vacancy(const struct setting *cfg, struct bucket *b,
+					    __u64 hash, __u64 now, __u32 *best_rank)
+{
+	struct flow *best = 0; /* not its number: the verifier would try all of them */
+	__u64 oldest = 0;
+	__u32 top = 0;
+
+	for (__u32 i = 0; i < BUCKET_SLOTS; i++) {
+		struct flow *f = slot(b, hash, i);
+		__u32 r = rank(cfg, f, now);
+		__u64 seen = r == RANK_FREE ? 0 : f->seen;
+
+		if (r > top || (r == top && r && seen < oldest)) {
+			best = f;
+			top = r;
+			oldest = seen;
+		}
+	}
+	*best_rank = top;
+	return best;
+}
+
+static __always_inline void overwrite(struct flow *f, const struct flow *with)
+{
+	write_begin(f);
+	f->state = with->state;
+	f->flags = with->flags;
+	f->proto = with->proto;
+	f->layout = FLOW_LAYOUT;
+	f->seen = with->seen;
+	f->client = with->client;
+	f->port = with->port;
+	f->nat = with->nat;
+	f->listener = with->listener;
+	f->target = with->target;
+	f->tag = with->tag;
+	f->link = with->link;
+	f->bytes = with->bytes;
+	write_end(f);
+}
+
+#endif

@@ -1,0 +1,408 @@
+package datapath
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
+	"math"
+	"net/netip"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/fairlead-lb/fairlead/internal/datapath/maglev"
+	"github.com/fairlead-lb/fairlead/internal/lb"
+)
+
+// Sizes of the maps, as in bpf/maps.h.
+const (
+	maxListeners = 16384
+	maxGroups    = 16384
+	maxTargets   = 65536
+	maxBalancers = 4096
+)
+
+const (
+	ipProtoTCP = 6
+	ipProtoUDP = 17
+)
+
+// Flags of groups and targets, as in bpf/maps.h.
+const (
+	groupSourceNAT = 1
+	groupSticky    = 2
+	groupFailOpen  = 4
+
+	targetTerminate        = 1
+	targetTerminateOnLeave = 2
+)
+
+// assignment is what assign needs to know.
+type assignment struct {
+	tables Tables
+	have   contents
+	// resolve returns the next hop's MAC. A target without one gets no new flows.
+	resolve func(netip.Addr) ([6]byte, bool)
+	// inUse says whether a flow still refers to a target.
+	inUse func(id uint32) bool
+}
+
+// assign turns Tables into map contents. Whatever is in the maps already keeps
+// its index and its ID; targets that left stay as long as flows use them. It is
+// pure; an error means that something does not fit, and the rest is still right.
+func assign(a assignment) (contents, error) {
+	s := assigner{assignment: a, want: newContents(), fresh: a.have.generation + 1}
+	if s.fresh&0xffff == 0 {
+		s.fresh++ // an ID is never zero
+	}
+	s.want.generation = a.have.generation
+	s.indexHave()
+	groups := s.groups()
+	s.targets(groups)
+	s.choices(groups)
+	s.prefixes()
+	balancers := s.vips()
+	s.listeners(groups, balancers)
+	return s.want, s.problem()
+}
+
+type targetName struct {
+	group uint32
+	addr  netip.AddrPort
+}
+
+type assigner struct {
+	assignment
+	want    contents
+	fresh   uint32 // generation of IDs that are made now
+	byName  map[targetName]uint32
+	bySum   map[[16]byte]uint32 // groups
+	lisSum  map[[16]byte]uint32 // listeners
+	ids     map[targetName]uint32
+	lacking map[string]int
+}
+
+func (s *assigner) indexHave() {
+	s.byName, s.bySum, s.lisSum = map[targetName]uint32{}, map[[16]byte]uint32{}, map[[16]byte]uint32{}
+	s.ids, s.lacking = map[targetName]uint32{}, map[string]int{}
+	for i, t := range s.have.targets {
+		s.byName[nameOf(t)] = i
+	}
+	for i, g := range s.have.groups {
+		s.bySum[g.Digest] = i
+	}
+	for i, l := range s.have.listeners {
+		s.lisSum[l.Digest] = i
+	}
+}
+
+func nameOf(t edgeTarget) targetName {
+	return targetName{t.Group, netip.AddrPortFrom(addrFromMap(t.Addr), portFromMap(t.Port))}
+}
+
+func (s *assigner) problem() error {
+	var errs []string
+	for what, n := range s.lacking {
+		errs = append(errs, fmt.Sprintf("%d %s more than there is room for", n, what))
+	}
+	if len(errs) == 0 {
+		return nil
+	}
+	slices.Sort(errs)
+	return fmt.Errorf("assign map entries: %v", errs)
+}
+
+// freeIndexes hands out the indexes that neither of two maps uses.
+type freeIndexes struct{ next, limit uint32 }
+
+func (f *freeIndexes) take(used func(uint32) bool) (uint32, bool) {
+	for ; f.next < f.limit; f.next++ {
+		if !used(f.next) {
+			f.next++
+			return f.next - 1, true
+		}
+	}
+	return 0, false
+}
+
+func (s *assigner) newID(index uint32) uint32 {
+	s.want.generation = s.fresh
+	return makeID(s.fresh, index)
+}
+
+// groups gives every group its index.
+func (s *assigner) groups() map[string]uint32 {
+	out := map[string]uint32{}
+	free := freeIndexes{limit: maxGroups}
+	for _, g := range s.tables.Groups {
+		sum := digest("group", g.ARN)
+		index, known := s.bySum[sum]
+		if !known {
+			var ok bool
+			index, ok = free.take(func(i uint32) bool { _, used := s.have.groups[i]; return used })
+			if !ok {
+				s.lacking["target groups"]++
+				continue
+			}
+		}
+		out[g.ARN] = index
+		s.want.groups[index] = edgeGroup{Digest: sum, Flags: groupFlags(g)}
+	}
+	return out
+}
+
+func groupFlags(g Group) (flags uint32) {
+	if g.SourceNAT {
+		flags |= groupSourceNAT
+	}
+	if g.Sticky {
+		flags |= groupSticky
+	}
+	if g.FailOpen {
+		flags |= groupFailOpen
+	}
+	return flags
+}
+
+// targets gives every target its place: those that are known keep theirs, those
+// that left keep theirs while flows use them.
+func (s *assigner) targets(groups map[string]uint32) {
+	instances := s.instances()
+	var added []edgeTarget
+	for _, g := range s.tables.Groups {
+		group, ok := groups[g.ARN]
+		if !ok {
+			continue
+		}
+		for _, t := range g.Targets {
+			entry := edgeTarget{
+				Addr: addrToMap(t.Addr.Addr()), Port: portToMap(t.Addr.Port()),
+				Group: group, Instance: instances[t.Instance], Flags: targetFlags(t),
+			}
+			index, known := s.byName[targetName{group, t.Addr}]
+			if mac, ok := s.resolve(t.Addr.Addr()); ok {
+				entry.Mac = macToMap(mac)
+			} else if known {
+				entry.Mac = s.have.targets[index].Mac
+			}
+			if !known {
+				added = append(added, entry)
+				continue
+			}
+			entry.Id = s.have.targets[index].Id
+			s.want.targets[index] = entry
+		}
+	}
+	s.keepUsedTargets()
+	s.placeTargets(added)
+	for _, t := range s.want.targets {
+		s.ids[nameOf(t)] = t.Id
+	}
+}
+
+func targetFlags(t Target) (flags uint16) {
+	if t.Terminate {
+		flags |= targetTerminate
+	}
+	if t.OnLeave {
+		flags |= targetTerminateOnLeave
+	}
+	return flags
+}
+
+func (s *assigner) keepUsedTargets() {
+	for index, t := range s.have.targets {
+		if _, wanted := s.want.targets[index]; wanted || !s.inUse(t.Id) {
+			continue
+		}
+		if t.Flags&targetTerminateOnLeave != 0 {
+			t.Flags |= targetTerminate
+		}
+		if mac, ok := s.resolve(addrFromMap(t.Addr)); ok {
+			t.Mac = macToMap(mac)
+		}
+		s.want.targets[index] = t
+	}
+}
+
+func (s *assigner) placeTargets(added []edgeTarget) {
+	free := freeIndexes{limit: maxTargets}
+	for _, t := range added {
+		index, ok := free.take(func(i uint32) bool {
+			_, had := s.have.targets[i]
+			_, has := s.want.targets[i]
+			return had || has
+		})
+		if !ok {
+			s.lacking["targets"]++
+			continue
+		}
+		t.Id = s.newID(index)
+		s.want.targets[index] = t
+	}
+}
+
+// instances numbers the instances. A number only has to agree between a target
+// and a prefix, so it is made from the name and stays the same without memory.
+func (s *assigner) instances() map[string]uint32 {
+	out := map[string]uint32{"": 0}
+	for name := range s.tables.Instances {
+		sum := digest("instance", name)
+		out[name] = binary.LittleEndian.Uint32(sum[:]) | 1
+	}
+	return out
+}
+
+func (s *assigner) prefixes() {
+	for name, id := range s.instances() {
+		for _, p := range s.tables.Instances[name] {
+			// Two instances that claim one prefix: any answer, but always the same.
+			s.want.prefixes[p] = max(id, s.want.prefixes[p])
+		}
+	}
+}
+
+// choices fills the hash tables of groups whose choice has changed.
+func (s *assigner) choices(groups map[string]uint32) {
+	for _, g := range s.tables.Groups {
+		index, ok := groups[g.ARN]
+		if !ok {
+			continue
+		}
+		members := s.members(g, index)
+		entry := s.want.groups[index]
+		entry.Fingerprint = fingerprint(members, maglev.Size(len(g.Targets)))
+		s.want.groups[index] = entry
+		if s.have.groups[index].Digest == entry.Digest && s.have.groups[index].Fingerprint == entry.Fingerprint {
+			continue
+		}
+		s.want.tables[index] = slots(members, maglev.Size(len(g.Targets)))
+	}
+}
+
+// member is a target that new flows of a group may go to.
+type member struct {
+	name string
+	id   uint32
+}
+
+func (s *assigner) members(g Group, index uint32) []member {
+	var out []member
+	for _, t := range g.Targets {
+		id := s.ids[targetName{index, t.Addr}]
+		if t.Selectable && id != 0 && s.want.targets[indexOf(id)].Mac != 0 {
+			out = append(out, member{t.Addr.String(), id})
+		}
+	}
+	slices.SortFunc(out, func(a, b member) int { return cmp.Compare(a.name, b.name) })
+	return out
+}
+
+func fingerprint(members []member, size int) uint64 {
+	h := sha256.New()
+	var word [4]byte
+	binary.LittleEndian.PutUint32(word[:], uint32(size))
+	h.Write(word[:])
+	for _, m := range members {
+		binary.LittleEndian.PutUint32(word[:], m.id)
+		h.Write(word[:])
+		h.Write([]byte(m.name))
+	}
+	return binary.LittleEndian.Uint64(h.Sum(nil))
+}
+
+// slots returns target IDs by slot; none when there is no target.
+func slots(members []member, size int) []uint32 {
+	if len(members) == 0 {
+		return nil
+	}
+	all := make([]maglev.Target, len(members))
+	for i, m := range members {
+		all[i] = maglev.Target{Name: m.name, Weight: 1}
+	}
+	out := make([]uint32, size)
+	for slot, i := range maglev.Build(all, size) {
+		out[slot] = members[i].id
+	}
+	return out
+}
+
+// vips gives every load balancer its counters and lists its addresses.
+func (s *assigner) vips() map[string]uint32 {
+	known, used := map[[16]byte]uint32{}, map[uint32]bool{}
+	for _, v := range s.have.vips {
+		known[v.Digest] = v.Balancer
+		used[v.Balancer] = true
+	}
+	out := map[string]uint32{}
+	free := freeIndexes{limit: maxBalancers}
+	for _, b := range s.tables.Balancers {
+		sum := digest("balancer", b.ARN)
+		index, ok := known[sum]
+		if !ok {
+			if index, ok = free.take(func(i uint32) bool { return used[i] }); !ok {
+				s.lacking["load balancers"]++
+				continue
+			}
+			s.want.counters[index] = struct{}{}
+		}
+		out[b.ARN] = index
+		for _, addr := range b.Addrs {
+			s.want.vips[addr] = edgeVip{Balancer: index, Digest: sum}
+		}
+	}
+	return out
+}
+
+func (s *assigner) listeners(groups, balancers map[string]uint32) {
+	free := freeIndexes{limit: maxListeners}
+	for _, l := range s.tables.Listeners {
+		balancer, ok := balancers[l.Balancer]
+		if !ok {
+			continue
+		}
+		sum := digest("listener", l.ARN, l.VIP.String(), string(l.Protocol), strconv.Itoa(int(l.Port)))
+		index, known := s.lisSum[sum]
+		id := s.have.listeners[index].Id
+		if !known {
+			if index, ok = free.take(func(i uint32) bool { _, used := s.have.listeners[i]; return used }); !ok {
+				s.lacking["listeners"]++
+				continue
+			}
+			id = s.newID(index)
+		}
+		entry := edgeListener{
+			Id: id, Balancer: balancer, Vip: addrToMap(l.VIP), Port: portToMap(l.Port),
+			Proto: protocolNumber(l.Protocol), IdleSeconds: uint32(l.Idle / time.Second), Digest: sum,
+		}
+		bounds(&entry, l.Forward, groups)
+		s.want.listeners[index] = entry
+		s.want.keys[edgeListenerKey{Vip: entry.Vip, Port: entry.Port, Proto: entry.Proto}] = id
+	}
+}
+
+func protocolNumber(p lb.Protocol) uint8 {
+	if p == lb.UDP {
+		return ipProtoUDP
+	}
+	return ipProtoTCP
+}
+
+// bounds writes weights as the upper bounds of ranges of a 32-bit hash.
+func bounds(entry *edgeListener, forward []Choice, groups map[string]uint32) {
+	total, sum := 0, 0
+	for _, c := range forward {
+		total += c.Weight
+	}
+	for _, c := range forward {
+		index, ok := groups[c.Group]
+		sum += c.Weight
+		if !ok || entry.Choices == maxChoices {
+			continue
+		}
+		bound := uint64(sum) * math.MaxUint32 / uint64(total)
+		entry.Choice[entry.Choices] = edgeChoice{Group: index, Bound: uint32(bound)}
+		entry.Choices++
+	}
+}

@@ -1,0 +1,195 @@
+package datapath
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"runtime"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/link"
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+)
+
+// Mode is how the program is attached.
+type Mode string
+
+// Modes of attachment. Generic XDP runs after the kernel has made a socket
+// buffer of the frame: it works on every interface and costs several times more.
+const (
+	Native   Mode = "native"
+	Generic  Mode = "generic"
+	Detached Mode = "detached"
+)
+
+const linkPin = "link"
+
+// attachment ties the program to the uplink through a pinned link, which keeps
+// it there without a process.
+type attachment struct {
+	name string // of the uplink
+	pin  string // path; empty: not pinned
+	prog *ebpf.Program
+	link link.Link
+	mode Mode
+}
+
+// attach adopts the pinned link, swapping the program in one step, or makes one.
+// It acts in the network namespace of the calling thread.
+func (a *attachment) attach() error {
+	iface, err := net.InterfaceByName(a.name)
+	if err != nil {
+		return fmt.Errorf("find the uplink %s: %w", a.name, err)
+	}
+	if err := a.hearAll(iface.Index, true); err != nil {
+		return err
+	}
+	if err := a.adopt(iface.Index); err == nil {
+		return a.readMode(iface.Index)
+	}
+	a.drop()
+	for _, try := range []struct {
+		mode  Mode
+		flags link.XDPAttachFlags
+	}{{Native, link.XDPDriverMode}, {Generic, link.XDPGenericMode}} {
+		a.link, err = link.AttachXDP(link.XDPOptions{Program: a.prog, Interface: iface.Index, Flags: try.flags})
+		if err == nil {
+			a.mode = try.mode
+			return a.pinLink()
+		}
+	}
+	return fmt.Errorf("attach XDP to %s: %w", a.name, err)
+}
+
+// hearAll has the uplink receive all multicast frames: neighbour solicitations
+// for addresses that the kernel does not know come to groups it has not joined.
+func (a *attachment) hearAll(index int, on bool) error {
+	l, err := netlink.LinkByIndex(index)
+	if err != nil {
+		return fmt.Errorf("examine the uplink %s: %w", a.name, err)
+	}
+	set := netlink.LinkSetAllmulticastOff
+	if on {
+		set = netlink.LinkSetAllmulticastOn
+	}
+	if err := set(l); err != nil {
+		return fmt.Errorf("set allmulti on %s: %w", a.name, err)
+	}
+	return nil
+}
+
+func (a *attachment) adopt(index int) error {
+	if a.pin == "" {
+		return os.ErrNotExist
+	}
+	l, err := link.LoadPinnedLink(a.pin, nil)
+	if err != nil {
+		return err
+	}
+	if attachedTo(l) != index {
+		l.Close()
+		return errors.New("the link is not attached any more")
+	}
+	if err := l.Update(a.prog); err != nil {
+		l.Close()
+		return err
+	}
+	a.link = l
+	return nil
+}
+
+func (a *attachment) pinLink() error {
+	if a.pin == "" {
+		return nil
+	}
+	if err := a.link.Pin(a.pin); err != nil {
+		return fmt.Errorf("pin the XDP link: %w", err)
+	}
+	return nil
+}
+
+// detach takes the program off the uplink for good. An uplink that is gone has
+// none.
+func (a *attachment) detach() error {
+	a.drop()
+	iface, err := net.InterfaceByName(a.name)
+	if err != nil {
+		return nil
+	}
+	return a.hearAll(iface.Index, false)
+}
+
+// drop forgets a link that is of no use any more.
+func (a *attachment) drop() {
+	if a.link != nil {
+		a.link.Close()
+		a.link = nil
+	}
+	if a.pin != "" {
+		_ = os.Remove(a.pin)
+	}
+	a.mode = Detached
+}
+
+// attachedTo returns the interface index, 0 when the link has been detached.
+func attachedTo(l link.Link) int {
+	info, err := l.Info()
+	if err != nil || info.XDP() == nil {
+		return 0
+	}
+	return int(info.XDP().Ifindex)
+}
+
+func (a *attachment) readMode(index int) error {
+	l, err := netlink.LinkByIndex(index)
+	if err != nil {
+		return fmt.Errorf("examine the uplink %s: %w", a.name, err)
+	}
+	a.mode = Native
+	if xdp := l.Attrs().Xdp; xdp != nil && xdp.AttachMode == nlXDPGeneric {
+		a.mode = Generic
+	}
+	return nil
+}
+
+// nlXDPGeneric is XDP_ATTACHED_SKB of linux/if_link.h.
+const nlXDPGeneric = 2
+
+// intact says whether the program is still where it was attached.
+func (a *attachment) intact() bool { return a.link != nil && attachedTo(a.link) != 0 }
+
+// namespace is the network namespace that a data path was opened in.
+type namespace struct{ file *os.File }
+
+func currentNamespace() (namespace, error) {
+	f, err := os.Open("/proc/thread-self/ns/net")
+	if err != nil {
+		return namespace{}, fmt.Errorf("open the network namespace: %w", err)
+	}
+	return namespace{f}, nil
+}
+
+// in runs f on a thread of the namespace. The thread is given up afterwards: it
+// may not be able to return.
+func (n namespace) in(f func() error) error {
+	done := make(chan error, 1)
+	go func() {
+		runtime.LockOSThread()
+		if err := unix.Setns(int(n.file.Fd()), unix.CLONE_NEWNET); err != nil {
+			done <- fmt.Errorf("enter the network namespace: %w", err)
+			return
+		}
+		done <- f()
+	}()
+	return <-done
+}
+
+func linkPath(pinDir string) string {
+	if pinDir == "" {
+		return ""
+	}
+	return filepath.Join(pinDir, linkPin)
+}

@@ -1,0 +1,398 @@
+// Package datapath turns what an edge should do into the maps of the XDP program
+// in bpf/ and keeps the two in step.
+//
+// Desired (pure) decides what the data path should do; assign (pure) gives it
+// places in the maps; diff (pure) says what to write in which order; a store
+// writes it. The program forwards without this process: maps and link are
+// pinned, and the next process adopts them with all flows.
+//
+// Invariants: IDs in the maps are stable for as long as what they name lives, and
+// never taken for another's afterwards; a target gets new flows only when its MAC
+// is known; no step of a write leaves a reference to something that is not there.
+package datapath
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"net"
+	"net/netip"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/vishvananda/netlink"
+
+	"github.com/fairlead-lb/fairlead/internal/announce"
+	"github.com/fairlead-lb/fairlead/internal/lb"
+)
+
+// Config says where and how to run.
+type Config struct {
+	Interface string // the uplink: clients and targets are reached over it
+	PinDir    string // maps and link survive the process here; empty: they do not
+	Flows     int    // room for this many flows, 64 bytes each; default 1,048,576; kept by adopted maps
+	Echo      bool   // answer echo requests to load balancer addresses; NLB does not
+	Logger    *slog.Logger
+}
+
+// Times of Run.
+const (
+	sweepInterval    = 10 * time.Second
+	neighborPatience = 250 * time.Millisecond
+)
+
+// Datapath is a loaded and attached program.
+type Datapath struct {
+	cfg   Config
+	log   *slog.Logger
+	ns    namespace
+	mac   [6]byte
+	objs  *edgeObjects
+	store store
+	bpf   *bpfStore
+	near  *neighbors
+	hello *announce.Announcer
+
+	mu     sync.Mutex // guards all below
+	at     attachment
+	tables Tables
+	have   contents // what the store holds; nil maps when that is not known
+	known  bool
+	ready  bool // tables come from Apply; before, what was adopted must stay
+	census census
+}
+
+// Open loads the program, adopts what is pinned, and attaches to the uplink:
+// natively, or generically where the driver cannot. It belongs to the network
+// namespace of the calling thread. Run must be running for the data path to
+// follow its surroundings.
+func Open(cfg Config) (*Datapath, error) {
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	iface, err := net.InterfaceByName(cfg.Interface)
+	if err != nil {
+		return nil, fmt.Errorf("find the uplink %s: %w", cfg.Interface, err)
+	}
+	if len(iface.HardwareAddr) != 6 {
+		return nil, fmt.Errorf("the uplink %s has no Ethernet address", cfg.Interface)
+	}
+	if cfg.PinDir != "" {
+		if err := preparePins(cfg.PinDir); err != nil {
+			return nil, err
+		}
+	}
+	objs, bpf, err := load(cfg.PinDir, cfg.Flows, nil)
+	if err != nil {
+		return nil, err
+	}
+	d := &Datapath{cfg: cfg, log: cfg.Logger, mac: [6]byte(iface.HardwareAddr), objs: objs, store: bpf, bpf: bpf}
+	if err := d.start(iface.Index); err != nil {
+		return nil, errors.Join(err, d.Close())
+	}
+	return d, nil
+}
+
+func (d *Datapath) start(link int) error {
+	var err error
+	if d.ns, err = currentNamespace(); err != nil {
+		return err
+	}
+	flags, err := settingFlags(d.cfg, link)
+	if err != nil {
+		return err
+	}
+	if err := prepareSettings(d.bpf, d.objs.Jiffies, d.mac, flags); err != nil {
+		return err
+	}
+	if d.have, err = d.store.load(); err != nil {
+		return err
+	}
+	d.known = true
+	if d.near, err = newNeighbors(link, d.log); err != nil {
+		return err
+	}
+	if d.hello, err = announce.New(link, d.mac, d.log); err != nil {
+		return err
+	}
+	// Targets that flows use must be followed before the first Apply.
+	d.near.want(d.addresses())
+	d.at = attachment{name: d.cfg.Interface, pin: linkPath(d.cfg.PinDir), prog: d.objs.Edge}
+	if err := d.at.attach(); err != nil {
+		return err
+	}
+	d.log.Info("data path attached", "interface", d.cfg.Interface, "mode", d.at.mode)
+	return nil
+}
+
+func settingFlags(cfg Config, link int) (flags uint32, err error) {
+	l, err := netlink.LinkByIndex(link)
+	if err != nil {
+		return 0, fmt.Errorf("examine the uplink %s: %w", cfg.Interface, err)
+	}
+	if l.Type() == "veth" {
+		flags |= settingRedirect
+	}
+	if cfg.Echo {
+		flags |= settingEcho
+	}
+	return flags, nil
+}
+
+// Close lets go of the program without stopping it when it is pinned; otherwise
+// forwarding ends.
+func (d *Datapath) Close() error {
+	var errs []error
+	if d.hello != nil {
+		errs = append(errs, d.hello.Close())
+	}
+	if d.near != nil {
+		d.near.close()
+	}
+	if d.at.link != nil {
+		errs = append(errs, d.at.link.Close())
+	}
+	if d.ns.file != nil {
+		errs = append(errs, d.ns.file.Close())
+	}
+	return errors.Join(append(errs, d.objs.Close())...)
+}
+
+// Detach stops forwarding and removes all that was pinned. The data path can
+// only be closed afterwards.
+func (d *Datapath) Detach() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	err := d.ns.in(d.at.detach)
+	if d.cfg.PinDir != "" {
+		err = errors.Join(err, removePins(d.cfg.PinDir))
+	}
+	return err
+}
+
+// Mode says how the program is attached.
+func (d *Datapath) Mode() Mode {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.at.mode
+}
+
+// Apply makes the data path do what the tables say and returns when it does. An
+// error leaves it somewhere between before and after, each packet still seeing
+// something whole; the next Apply finds out where and goes on.
+func (d *Datapath) Apply(ctx context.Context, t Tables) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, u := range t.Unserved {
+		if !slices.Contains(d.tables.Unserved, u) {
+			d.log.Warn("not served by the data path", "what", u)
+		}
+	}
+	d.tables, d.ready = t, true
+	d.near.want(d.addresses())
+	d.near.wait(neighborPatience)
+	err := d.reconcile(ctx)
+	d.hello.Set(d.vips())
+	return err
+}
+
+// addresses are all targets that packets go to.
+func (d *Datapath) addresses() map[netip.Addr]struct{} {
+	out := map[netip.Addr]struct{}{}
+	for _, g := range d.tables.Groups {
+		for _, t := range g.Targets {
+			out[t.Addr.Addr()] = struct{}{}
+		}
+	}
+	for _, t := range d.have.targets {
+		out[addrFromMap(t.Addr)] = struct{}{}
+	}
+	return out
+}
+
+func (d *Datapath) vips() []netip.Addr {
+	return slices.SortedFunc(maps.Keys(d.have.vips), netip.Addr.Compare)
+}
+
+// reconcile writes the difference between what should be in the maps and what is.
+func (d *Datapath) reconcile(ctx context.Context) error {
+	if !d.ready {
+		return nil
+	}
+	if !d.known {
+		have, err := d.store.load()
+		if err != nil {
+			return err
+		}
+		d.have, d.known = have, true
+	}
+	want, problem := assign(assignment{tables: d.tables, have: d.have, resolve: d.near.resolve, inUse: d.inUse})
+	for _, s := range diff(want, d.have) {
+		if err := ctx.Err(); err != nil {
+			d.known = false
+			return fmt.Errorf("write %s: %w", s.what, err)
+		}
+		if err := errors.Join(d.store.put(s.put), d.store.remove(s.remove)); err != nil {
+			d.known = false
+			return fmt.Errorf("write %s: %w", s.what, err)
+		}
+	}
+	want.tables, want.counters = map[uint32][]uint32{}, map[uint32]struct{}{}
+	d.have = want
+	return problem
+}
+
+// inUse says whether flows may refer to a target. Without a census all do.
+func (d *Datapath) inUse(id uint32) bool {
+	if d.census.targets == nil {
+		return true
+	}
+	_, used := d.census.targets[id]
+	return used
+}
+
+// Run keeps the data path in step with its surroundings until ctx ends: next
+// hops and their MACs, flows that end, announcements of addresses, and the
+// program itself should someone detach it.
+func (d *Datapath) Run(ctx context.Context) error {
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	wg.Go(func() { d.hello.Run(ctx) })
+	sweep := time.NewTicker(sweepInterval)
+	defer sweep.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-d.near.changed:
+			d.report("following neighbours", d.follow(ctx))
+		case <-sweep.C:
+			d.report("checking the attachment", d.reattach())
+			d.report("sweeping flows", d.Sweep(ctx))
+		}
+	}
+}
+
+func (d *Datapath) report(what string, err error) {
+	if err != nil && !errors.Is(err, context.Canceled) {
+		d.log.Error(what, "error", err)
+	}
+}
+
+func (d *Datapath) follow(ctx context.Context) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.reconcile(ctx)
+}
+
+// Sweep counts the flows and lets go of targets that left and that no flow uses
+// any more.
+func (d *Datapath) Sweep(ctx context.Context) error {
+	found, err := d.bpf.census(d.objs.Jiffies)
+	if err != nil {
+		return err
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.census = found
+	err = d.reconcile(ctx)
+	// A flow that was made after the census may use any target that is still
+	// chosen, but none that has left.
+	d.census.targets = nil
+	d.near.want(d.addresses())
+	return err
+}
+
+// reattach puts the program back when it is gone from the uplink.
+func (d *Datapath) reattach() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.at.intact() {
+		return nil
+	}
+	d.log.Warn("the program was detached from the uplink; attaching it again", "interface", d.cfg.Interface)
+	return d.ns.in(d.at.attach)
+}
+
+// Counters reads all counters.
+func (d *Datapath) Counters() (Counters, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	reasons, err1 := d.bpf.reasons()
+	events, err2 := d.bpf.events()
+	out := Counters{Balancers: map[string]BalancerCounters{}, Reasons: reasons, Events: events}
+	errs := []error{err1, err2}
+	for _, b := range d.tables.Balancers {
+		index, ok := d.balancerIndex(b)
+		if !ok {
+			continue
+		}
+		c, err := d.bpf.balancer(index)
+		errs = append(errs, err)
+		d.addActive(&c, index)
+		out.Balancers[b.ARN] = c
+	}
+	return out, errors.Join(errs...)
+}
+
+func (d *Datapath) balancerIndex(b Balancer) (uint32, bool) {
+	for _, addr := range b.Addrs {
+		if v, ok := d.have.vips[addr]; ok {
+			return v.Balancer, true
+		}
+	}
+	return 0, false
+}
+
+func (d *Datapath) addActive(c *BalancerCounters, balancer uint32) {
+	for id, active := range d.census.active {
+		if l, ok := d.have.listeners[indexOf(id)]; ok && l.Id == id && l.Balancer == balancer {
+			c.ActiveFlowCountTCP += active.tcp
+			c.ActiveFlowCountUDP += active.udp
+		}
+	}
+}
+
+// Flows returns the live flows, at most limit of them (0: all), in no order.
+func (d *Datapath) Flows(limit int) ([]Flow, error) {
+	d.mu.Lock()
+	have := d.have
+	d.mu.Unlock()
+	now, err := d.bpf.clock(d.objs.Jiffies)
+	if err != nil {
+		return nil, err
+	}
+	var out []Flow
+	collect := func(f *edgeFlow) {
+		_, named := flowStates[edgeFlowState(f.State)]
+		if named && now.live(f) && (limit == 0 || len(out) < limit) {
+			out = append(out, describeFlow(f, have, now))
+		}
+	}
+	err = errors.Join(walkFlows(d.bpf.maps.Flows, collect), walkFlows(d.bpf.maps.HalfOpen, collect))
+	return out, err
+}
+
+func describeFlow(f *edgeFlow, have contents, now clock) Flow {
+	out := Flow{
+		Protocol: lb.TCP, State: flowStates[edgeFlowState(f.State)], SourceNAT: portFromMap(f.Nat), Idle: now.idle(f),
+		Client:    netip.AddrPortFrom(addrFromMap(f.Client), portFromMap(f.Port)),
+		ClientMAC: macFromMap(f.Link),
+	}
+	if f.Proto == ipProtoUDP {
+		out.Protocol = lb.UDP
+	}
+	if l, ok := have.listeners[indexOf(f.Listener)]; ok && l.Id == f.Listener {
+		out.VIP = netip.AddrPortFrom(addrFromMap(l.Vip), portFromMap(l.Port))
+	}
+	if t, ok := have.targets[indexOf(f.Target)]; ok && t.Id == f.Target {
+		out.Target = netip.AddrPortFrom(addrFromMap(t.Addr), portFromMap(t.Port))
+	}
+	if state := edgeFlowState(f.State); state == edgeFlowStateFLOW_ESTABLISHED || state == edgeFlowStateFLOW_CLOSING {
+		out.Bytes = f.Bytes
+	}
+	return out
+}

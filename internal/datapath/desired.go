@@ -1,0 +1,243 @@
+package datapath
+
+import (
+	"cmp"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/fairlead-lb/fairlead/internal/lb"
+)
+
+// Input is all that decides what the data path does.
+type Input struct {
+	Snapshot lb.ZoneSnapshot
+	Health   map[lb.TargetKey]lb.HealthState // a missing target is lb.Initial
+	Now      time.Time                       // compared with lb.ZonalTarget.DrainUntil
+}
+
+// udpIdleTimeout is fixed (NLB user guide, "Listeners", "Connection idle timeout").
+const udpIdleTimeout = 120 * time.Second
+
+// maxChoices is how many groups a forward action can have ("Quotas").
+const maxChoices = 5
+
+// Desired returns what the data path should do. It is pure and total: what
+// cannot be served is left out and named in Tables.Unserved.
+func Desired(in Input) Tables {
+	d := desire{in: in, groups: map[string]*lb.ZonalGroup{}}
+	d.out = Tables{Revision: in.Snapshot.Revision, Instances: map[string][]netip.Prefix{}}
+	for i := range in.Snapshot.TargetGroups {
+		g := &in.Snapshot.TargetGroups[i]
+		d.groups[g.ARN] = g
+		d.out.Groups = append(d.out.Groups, d.group(g))
+	}
+	for _, b := range in.Snapshot.LoadBalancers {
+		d.balancer(b)
+	}
+	slices.SortFunc(d.out.Groups, func(a, b Group) int { return cmp.Compare(a.ARN, b.ARN) })
+	slices.SortFunc(d.out.Balancers, func(a, b Balancer) int { return cmp.Compare(a.ARN, b.ARN) })
+	slices.SortFunc(d.out.Listeners, compareListeners)
+	slices.Sort(d.out.Unserved)
+	d.out.Unserved = slices.Compact(d.out.Unserved)
+	return d.out
+}
+
+func compareListeners(a, b Listener) int {
+	return cmp.Or(cmp.Compare(a.ARN, b.ARN), a.VIP.Compare(b.VIP), cmp.Compare(a.Protocol, b.Protocol))
+}
+
+type desire struct {
+	in     Input
+	groups map[string]*lb.ZonalGroup
+	out    Tables
+}
+
+func (d *desire) unserved(format string, args ...any) {
+	d.out.Unserved = append(d.out.Unserved, fmt.Sprintf(format, args...))
+}
+
+func (d *desire) balancer(b lb.ZonalBalancer) {
+	out := Balancer{ARN: b.ARN}
+	for _, addr := range []netip.Addr{b.IPv4, b.IPv6} {
+		if !addr.IsValid() {
+			continue
+		}
+		addr = addr.Unmap()
+		out.Addrs = append(out.Addrs, addr)
+		for _, l := range b.Listeners {
+			d.listener(b, l, addr)
+		}
+	}
+	d.out.Balancers = append(d.out.Balancers, out)
+}
+
+func (d *desire) listener(b lb.ZonalBalancer, l lb.ZonalListener, vip netip.Addr) {
+	var protocols []lb.Protocol
+	switch l.Protocol {
+	case lb.TCP, lb.UDP:
+		protocols = []lb.Protocol{l.Protocol}
+	case lb.TCPUDP:
+		protocols = []lb.Protocol{lb.TCP, lb.UDP}
+	default:
+		d.unserved("listener %s: protocol %s needs a userspace listener", l.ARN, l.Protocol)
+		return
+	}
+	forward, ok := d.forward(l, vip)
+	if !ok {
+		return
+	}
+	for _, p := range protocols {
+		idle := l.IdleTimeout
+		if p == lb.UDP {
+			idle = udpIdleTimeout
+		}
+		d.out.Listeners = append(d.out.Listeners, Listener{
+			ARN: l.ARN, Balancer: b.ARN, VIP: vip, Port: l.Port, Protocol: p, Idle: idle, Forward: forward,
+		})
+	}
+}
+
+// forward returns the groups that take new flows. ok is false when the listener
+// must not be served at all, because its groups expect what XDP cannot give.
+func (d *desire) forward(l lb.ZonalListener, vip netip.Addr) (choices []Choice, ok bool) {
+	if len(l.Forward) > maxChoices {
+		d.unserved("listener %s: %d target groups, at most %d", l.ARN, len(l.Forward), maxChoices)
+		return nil, false
+	}
+	for _, f := range l.Forward {
+		g := d.groups[f.TargetGroupARN]
+		if g == nil {
+			d.unserved("listener %s: target group %s is not in the snapshot", l.ARN, f.TargetGroupARN)
+			continue
+		}
+		if g.ProxyProtocolV2 {
+			d.unserved("listener %s: PROXY protocol of target group %s needs a userspace listener", l.ARN, g.ARN)
+			return nil, false
+		}
+		if foreign := firstForeign(g, vip); foreign.IsValid() {
+			d.unserved("listener %s: %s cannot reach target %s of the other address family", l.ARN, vip, foreign)
+		}
+		weight := f.Weight
+		if len(l.Forward) == 1 {
+			weight = 1
+		}
+		if weight > 0 {
+			choices = append(choices, Choice{Group: g.ARN, Weight: weight})
+		}
+	}
+	return choices, true
+}
+
+func firstForeign(g *lb.ZonalGroup, vip netip.Addr) netip.Addr {
+	for _, t := range g.Targets {
+		if t.Addr.IsValid() && t.Addr.Unmap().Is4() != vip.Is4() {
+			return t.Addr
+		}
+	}
+	return netip.Addr{}
+}
+
+func (d *desire) group(g *lb.ZonalGroup) Group {
+	out := Group{ARN: g.ARN, SourceNAT: !g.PreserveClientIP, Sticky: g.Stickiness, FailOpen: d.failsOpen(g)}
+	for _, t := range g.Targets {
+		if !t.Addr.IsValid() {
+			d.unserved("target %s of %s: no address is known for it", t.ID, g.ARN)
+			continue
+		}
+		out.Targets = append(out.Targets, d.target(g, t, out.FailOpen))
+	}
+	slices.SortFunc(out.Targets, func(a, b Target) int { return a.Addr.Compare(b.Addr) })
+	out.Targets = mergeTargets(out.Targets)
+	return out
+}
+
+func (d *desire) target(g *lb.ZonalGroup, t lb.ZonalTarget, failOpen bool) Target {
+	state := d.state(g, t)
+	draining := !t.DrainUntil.IsZero()
+	out := Target{
+		Addr:       netip.AddrPortFrom(t.Addr.Unmap(), t.Port),
+		Selectable: !draining && (serves(state) || failOpen && refuses(state)),
+		OnLeave:    g.DeregistrationTermination,
+		Instance:   d.instance(t.Siblings),
+	}
+	if draining {
+		out.Terminate = g.DeregistrationTermination && !d.in.Now.Before(t.DrainUntil)
+	}
+	if state == lb.Unhealthy && g.UnhealthyTermination && !failOpen {
+		out.Terminate = true
+	}
+	return out
+}
+
+func (d *desire) state(g *lb.ZonalGroup, t lb.ZonalTarget) lb.HealthState {
+	return d.in.Health[lb.TargetKey{TargetGroupARN: g.ARN, ID: t.ID, Port: t.Port}]
+}
+
+// serves says whether a state admits new flows. A target whose checks are off
+// is not known to be unable.
+func serves(s lb.HealthState) bool { return s == lb.Healthy || s == lb.Unavailable }
+
+// refuses says whether a state is a verdict against the target. The initial
+// state is none: failing open never sends clients to a target that was not
+// asked yet.
+func refuses(s lb.HealthState) bool { return s == lb.Unhealthy || s == lb.UnhealthyDraining }
+
+// failsOpen says whether a group sends traffic to all its targets because too
+// few are healthy (NLB user guide, "Target group health": fewer than the count
+// or the percentage, whichever comes first; one is the least count there is).
+func (d *desire) failsOpen(g *lb.ZonalGroup) bool {
+	registered, healthy := 0, 0
+	for _, t := range g.Targets {
+		if !t.DrainUntil.IsZero() {
+			continue
+		}
+		registered++
+		if serves(d.state(g, t)) {
+			healthy++
+		}
+	}
+	if registered == 0 {
+		return false
+	}
+	return healthy < max(1, g.UnhealthyRoutingMinCount) || healthy*100 < g.UnhealthyRoutingMinPercentage*registered
+}
+
+// instance names the machine behind a target by its addresses.
+func (d *desire) instance(siblings []netip.Prefix) string {
+	if len(siblings) == 0 {
+		return ""
+	}
+	all := make([]netip.Prefix, len(siblings))
+	texts := make([]string, len(siblings))
+	for i, p := range siblings {
+		all[i] = p.Masked()
+		texts[i] = all[i].String()
+	}
+	slices.Sort(texts)
+	name := strings.Join(texts, " ")
+	if _, known := d.out.Instances[name]; !known {
+		slices.SortFunc(all, func(a, b netip.Prefix) int { return cmp.Compare(a.String(), b.String()) })
+		d.out.Instances[name] = all
+	}
+	return name
+}
+
+// mergeTargets joins targets of one address and port, which can be registered
+// under several IDs: what one of them may do, the address may do.
+func mergeTargets(sorted []Target) []Target {
+	out := sorted[:0]
+	for _, t := range sorted {
+		last := len(out) - 1
+		if last < 0 || out[last].Addr != t.Addr {
+			out = append(out, t)
+			continue
+		}
+		out[last].Selectable = out[last].Selectable || t.Selectable
+		out[last].Terminate = out[last].Terminate && t.Terminate
+		out[last].OnLeave = out[last].OnLeave && t.OnLeave
+	}
+	return out
+}

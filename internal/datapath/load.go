@@ -1,0 +1,216 @@
+package datapath
+
+import (
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math/bits"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/cilium/ebpf"
+	"golang.org/x/sys/unix"
+)
+
+// Defaults of Config and of the program's settings.
+const (
+	defaultFlows    = 1 << 20
+	slotsPerBucket  = 8
+	halfOpenShare   = 8 // half-open records are a part of the flows'
+	halfOpenSeconds = 30
+	closingSeconds  = 10
+	answersPerSec   = 2000 // resets and echo replies, per CPU
+	answersBurst    = 200
+)
+
+// private maps hold nothing that a new process needs.
+var privateMaps = []string{edgeMapWalks, edgeMapLimiters}
+
+// load loads the program with its maps. With a pin directory the maps that are
+// pinned there are adopted, whatever their size, and new ones are pinned.
+func load(pinDir string, flows int, edit func(*ebpf.CollectionSpec) error) (*edgeObjects, *bpfStore, error) {
+	spec, err := loadEdge()
+	if err != nil {
+		return nil, nil, fmt.Errorf("read the XDP program: %w", err)
+	}
+	buckets := bucketsFor(flows)
+	spec.Maps[edgeMapFlows].MaxEntries = buckets
+	spec.Maps[edgeMapHalfOpen].MaxEntries = max(1, buckets/halfOpenShare)
+	if pinDir != "" {
+		if err := pinMaps(spec, pinDir); err != nil {
+			return nil, nil, err
+		}
+	}
+	if edit != nil {
+		if err := edit(spec); err != nil {
+			return nil, nil, err
+		}
+	}
+	var objs edgeObjects
+	opts := &ebpf.CollectionOptions{Maps: ebpf.MapOptions{PinPath: pinDir}}
+	if err := spec.LoadAndAssign(&objs, opts); err != nil {
+		var verifier *ebpf.VerifierError
+		if errors.As(err, &verifier) {
+			return nil, nil, fmt.Errorf("load the XDP program: %+v", verifier)
+		}
+		return nil, nil, fmt.Errorf("load the XDP program: %w", err)
+	}
+	return &objs, &bpfStore{maps: objs.edgeMaps, inner: spec.Maps[edgeMapTables].InnerMap}, nil
+}
+
+// bucketsFor rounds a number of flows up to a power of two of buckets.
+func bucketsFor(flows int) uint32 {
+	if flows <= 0 {
+		flows = defaultFlows
+	}
+	buckets := (flows + slotsPerBucket - 1) / slotsPerBucket
+	return 1 << bits.Len32(uint32(buckets-1))
+}
+
+// pinMaps marks the maps to be pinned, and takes over the sizes of the flow
+// tables that are pinned already: their content is worth more than a new size.
+func pinMaps(spec *ebpf.CollectionSpec, dir string) error {
+	for name, m := range spec.Maps {
+		if isPrivate(name) {
+			continue
+		}
+		m.Pinning = ebpf.PinByName
+		if name != edgeMapFlows && name != edgeMapHalfOpen {
+			continue
+		}
+		pinned, err := ebpf.LoadPinnedMap(filepath.Join(dir, name), nil)
+		if errors.Is(err, os.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("adopt the map %s: %w", name, err)
+		}
+		m.MaxEntries = pinned.MaxEntries()
+		pinned.Close()
+	}
+	return nil
+}
+
+func isPrivate(name string) bool {
+	if name[0] == '.' { // constants of one program
+		return true
+	}
+	for _, p := range privateMaps {
+		if p == name {
+			return true
+		}
+	}
+	return false
+}
+
+// preparePins makes the pin directory, on a BPF file system of its own when it
+// does not lie on one.
+func preparePins(dir string) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return fmt.Errorf("make the pin directory: %w", err)
+	}
+	var fs unix.Statfs_t
+	if err := unix.Statfs(dir, &fs); err != nil {
+		return fmt.Errorf("examine the pin directory %s: %w", dir, err)
+	}
+	if fs.Type == unix.BPF_FS_MAGIC {
+		return nil
+	}
+	if err := unix.Mount("bpf", dir, "bpf", 0, "mode=0700"); err != nil {
+		return fmt.Errorf("mount a BPF file system on %s: %w", dir, err)
+	}
+	return nil
+}
+
+// removePins takes away what pinning left, and the file system if it is ours.
+func removePins(dir string) error {
+	spec, err := loadEdge()
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for name := range spec.Maps {
+		if isPrivate(name) {
+			continue
+		}
+		if err := os.Remove(filepath.Join(dir, name)); err != nil && !errors.Is(err, os.ErrNotExist) {
+			errs = append(errs, err)
+		}
+	}
+	if err := unix.Unmount(dir, 0); err != nil && !errors.Is(err, unix.EINVAL) {
+		errs = append(errs, fmt.Errorf("unmount %s: %w", dir, err))
+	}
+	errs = append(errs, os.Remove(dir))
+	return errors.Join(errs...)
+}
+
+// prepareSettings fills in what the program needs to start. Keys and clock rate
+// are found once and kept: flow records depend on them.
+func prepareSettings(s *bpfStore, clock *ebpf.Program, mac [6]byte, flags uint32) error {
+	settings, err := s.settings()
+	if err != nil {
+		return err
+	}
+	if settings.Key == [32]uint64{} {
+		if err := binary.Read(rand.Reader, binary.NativeEndian, &settings.Key); err != nil {
+			return fmt.Errorf("make hash keys: %w", err)
+		}
+	}
+	if settings.Hz == 0 {
+		if settings.Hz, err = measureHz(clock); err != nil {
+			return err
+		}
+	}
+	s.masks(&settings)
+	settings.Mac = macToMap(mac)
+	settings.HalfOpenSeconds, settings.ClosingSeconds = halfOpenSeconds, closingSeconds
+	settings.AnswersPerJiffy = max(1, answersPerSec/settings.Hz)
+	settings.AnswersBurst = answersBurst
+	settings.Flags = flags
+	return s.putSettings(settings)
+}
+
+// Flags of the settings, as in bpf/maps.h.
+const (
+	settingEcho     = 1
+	settingRedirect = 2
+)
+
+// measureHz finds the rate of the kernel's clock, which no file tells reliably.
+func measureHz(clock *ebpf.Program) (uint32, error) {
+	before, err := readJiffies64(clock)
+	if err != nil {
+		return 0, err
+	}
+	start := time.Now()
+	time.Sleep(100 * time.Millisecond)
+	after, err := readJiffies64(clock)
+	if err != nil {
+		return 0, err
+	}
+	rate := float64(after-before) / time.Since(start).Seconds()
+	best := uint32(100)
+	for _, hz := range []uint32{100, 250, 300, 1000} {
+		if abs(rate-float64(hz)) < abs(rate-float64(best)) {
+			best = hz
+		}
+	}
+	return best, nil
+}
+
+func abs(x float64) float64 { return max(x, -x) }
+
+// readJiffies64 reads the clock that flow records are stamped with.
+func readJiffies64(clock *ebpf.Program) (uint64, error) {
+	out := make([]byte, 64)
+	ret, err := clock.Run(&ebpf.RunOptions{Data: make([]byte, 64), DataOut: out})
+	if err != nil {
+		return 0, fmt.Errorf("read the kernel's clock: %w", err)
+	}
+	if ret != 1 {
+		return 0, errors.New("read the kernel's clock: the program has no room for an answer")
+	}
+	return binary.NativeEndian.Uint64(out), nil
+}

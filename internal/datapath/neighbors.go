@@ -1,0 +1,266 @@
+package datapath
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+)
+
+// neighbors knows the MAC of the next hop to each target. The kernel resolves
+// and keeps fresh ("managed" neighbour entries); this follows what it says.
+type neighbors struct {
+	handle *netlink.Handle
+	link   int // interface index
+	log    *slog.Logger
+
+	changed chan struct{} // capacity 1: a next hop or a MAC has changed
+	done    chan struct{}
+	wg      sync.WaitGroup
+
+	mu   sync.Mutex                // guards all below
+	hops map[netip.Addr]netip.Addr // target -> next hop; the zero Addr: none on this link
+	macs map[netip.Addr][6]byte    // next hop -> MAC
+}
+
+// newNeighbors subscribes before it lists, so that nothing falls in between. It
+// belongs to the network namespace of the calling thread.
+func newNeighbors(link int, log *slog.Logger) (*neighbors, error) {
+	n := &neighbors{
+		link: link, log: log, changed: make(chan struct{}, 1), done: make(chan struct{}),
+		hops: map[netip.Addr]netip.Addr{}, macs: map[netip.Addr][6]byte{},
+	}
+	updates, routes := make(chan netlink.NeighUpdate, 256), make(chan netlink.RouteUpdate, 256)
+	onError := func(err error) {
+		select {
+		case <-n.done: // the sockets are being closed
+		default:
+			n.log.Warn("watching neighbours and routes", "error", err)
+		}
+	}
+	err := netlink.NeighSubscribeWithOptions(updates, n.done, netlink.NeighSubscribeOptions{ErrorCallback: onError})
+	if err != nil {
+		return nil, fmt.Errorf("watch neighbours: %w", err)
+	}
+	err = netlink.RouteSubscribeWithOptions(routes, n.done, netlink.RouteSubscribeOptions{ErrorCallback: onError})
+	if err != nil {
+		close(n.done)
+		return nil, fmt.Errorf("watch routes: %w", err)
+	}
+	if n.handle, err = netlink.NewHandle(unix.NETLINK_ROUTE); err != nil {
+		close(n.done)
+		return nil, fmt.Errorf("open netlink: %w", err)
+	}
+	if err := n.list(); err != nil {
+		n.close()
+		return nil, err
+	}
+	n.wg.Add(2)
+	go n.followNeighbors(updates)
+	go n.followRoutes(routes)
+	return n, nil
+}
+
+func (n *neighbors) close() {
+	close(n.done)
+	n.wg.Wait()
+	n.handle.Close()
+}
+
+// list reads all neighbours, again when the kernel's table changed under it.
+func (n *neighbors) list() error {
+	for _, family := range []int{unix.AF_INET, unix.AF_INET6} {
+		var all []netlink.Neigh
+		var err error
+		for range 5 {
+			if all, err = n.handle.NeighList(n.link, family); !errors.Is(err, netlink.ErrDumpInterrupted) {
+				break
+			}
+		}
+		if err != nil {
+			return fmt.Errorf("list neighbours: %w", err)
+		}
+		for _, one := range all {
+			n.learn(one)
+		}
+	}
+	return nil
+}
+
+func (n *neighbors) followNeighbors(updates <-chan netlink.NeighUpdate) {
+	defer n.wg.Done()
+	for u := range updates {
+		if u.Type == unix.RTM_NEWNEIGH && u.LinkIndex == n.link {
+			n.learn(u.Neigh)
+		}
+	}
+}
+
+// followRoutes looks for other next hops whenever a route has changed.
+func (n *neighbors) followRoutes(updates <-chan netlink.RouteUpdate) {
+	defer n.wg.Done()
+	for range updates {
+		n.mu.Lock()
+		targets := make([]netip.Addr, 0, len(n.hops))
+		for t := range n.hops {
+			targets = append(targets, t)
+		}
+		n.mu.Unlock()
+		for _, t := range targets {
+			n.route(t)
+		}
+	}
+}
+
+// learn takes over a neighbour's MAC. One that fails keeps its last MAC: whether
+// the target still serves is for health checks to say.
+func (n *neighbors) learn(one netlink.Neigh) {
+	addr, ok := netip.AddrFromSlice(one.IP)
+	if !ok || len(one.HardwareAddr) != 6 || one.State&(unix.NUD_FAILED|unix.NUD_INCOMPLETE|unix.NUD_NONE) != 0 {
+		return
+	}
+	mac := [6]byte(one.HardwareAddr)
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	addr = addr.Unmap()
+	if n.macs[addr] == mac {
+		return
+	}
+	n.macs[addr] = mac
+	n.signal()
+}
+
+func (n *neighbors) signal() {
+	select {
+	case n.changed <- struct{}{}:
+	default:
+	}
+}
+
+// resolve returns the MAC that packets for a target go to.
+func (n *neighbors) resolve(target netip.Addr) ([6]byte, bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	mac, ok := n.macs[n.hops[target]]
+	return mac, ok
+}
+
+// want sets which targets matter. New ones are asked for at once, old ones are
+// let go.
+func (n *neighbors) want(targets map[netip.Addr]struct{}) {
+	var added, gone []netip.Addr
+	n.mu.Lock()
+	for t := range targets {
+		if _, known := n.hops[t]; !known {
+			added = append(added, t)
+		}
+	}
+	for t := range n.hops {
+		if _, wanted := targets[t]; !wanted {
+			gone = append(gone, t)
+		}
+	}
+	n.mu.Unlock()
+	for _, t := range added {
+		n.route(t)
+	}
+	for _, t := range gone {
+		n.forget(t)
+	}
+}
+
+// route finds a target's next hop and has the kernel keep its MAC.
+func (n *neighbors) route(target netip.Addr) {
+	hop := n.nextHop(target)
+	n.mu.Lock()
+	old, known := n.hops[target]
+	n.hops[target] = hop
+	n.mu.Unlock()
+	if known && old == hop {
+		return
+	}
+	n.signal()
+	if !hop.IsValid() {
+		n.log.Warn("target cannot be reached over the uplink; it gets no traffic", "target", target)
+		return
+	}
+	err := n.handle.NeighSet(&netlink.Neigh{
+		LinkIndex: n.link, Family: familyOf(hop), State: unix.NUD_NONE,
+		Flags: unix.NTF_USE, FlagsExt: netlink.NTF_EXT_MANAGED, IP: hop.AsSlice(),
+	})
+	if err != nil {
+		n.log.Warn("asking for a target's MAC", "target", target, "nextHop", hop, "error", err)
+	}
+}
+
+func (n *neighbors) nextHop(target netip.Addr) netip.Addr {
+	routes, err := n.handle.RouteGet(target.AsSlice())
+	if err != nil || len(routes) == 0 || routes[0].LinkIndex != n.link || routes[0].Type != unix.RTN_UNICAST {
+		return netip.Addr{}
+	}
+	if gw, ok := netip.AddrFromSlice(routes[0].Gw); ok {
+		return gw.Unmap()
+	}
+	return target
+}
+
+// forget lets the kernel drop a next hop that no target needs any more.
+func (n *neighbors) forget(target netip.Addr) {
+	n.mu.Lock()
+	hop := n.hops[target]
+	delete(n.hops, target)
+	shared := false
+	for _, h := range n.hops {
+		shared = shared || h == hop
+	}
+	if !shared {
+		delete(n.macs, hop)
+	}
+	n.mu.Unlock()
+	if shared || !hop.IsValid() {
+		return
+	}
+	err := n.handle.NeighDel(&netlink.Neigh{LinkIndex: n.link, Family: familyOf(hop), IP: hop.AsSlice()})
+	if err != nil && !errors.Is(err, unix.ENOENT) {
+		n.log.Debug("letting a neighbour go", "nextHop", hop, "error", err)
+	}
+}
+
+func familyOf(a netip.Addr) int {
+	if a.Is4() {
+		return unix.AF_INET
+	}
+	return unix.AF_INET6
+}
+
+// unresolved counts the targets on this link whose MAC is not known yet.
+func (n *neighbors) unresolved() (count int) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for _, hop := range n.hops {
+		if _, ok := n.macs[hop]; !ok && hop.IsValid() {
+			count++
+		}
+	}
+	return count
+}
+
+// wait gives new targets the time that an answer on a segment takes.
+func (n *neighbors) wait(limit time.Duration) {
+	deadline := time.NewTimer(limit)
+	defer deadline.Stop()
+	for n.unresolved() > 0 {
+		select {
+		case <-n.changed:
+		case <-deadline.C:
+			return
+		case <-n.done:
+			return
+		}
+	}
+}

@@ -1,0 +1,260 @@
+package datapath_test
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/fairlead-lb/fairlead/internal/datapath"
+	"github.com/fairlead-lb/fairlead/internal/lb"
+	"github.com/fairlead-lb/fairlead/internal/netlab"
+	"github.com/fairlead-lb/fairlead/internal/netlab/netlabtest"
+)
+
+// segment is a client, an edge and two targets on one bridge. Targets send what
+// is for the client to the edge, by a host route: what a node's helper does.
+type segment struct {
+	prefix string
+	pins   string
+}
+
+const (
+	vip4 = "198.18.0.100"
+	vip6 = "2001:db8::100"
+)
+
+func newSegment(t *testing.T) *segment {
+	t.Helper()
+	p := netlabtest.Prefix(t)
+	name := func(s string) string { return p + s }
+	sw := name("sw")
+	port := func(ns string, host int) netlab.Port {
+		return netlab.Port{Namespace: name(ns), Name: "eth0", Addresses: []netip.Prefix{
+			netip.MustParsePrefix(fmt.Sprintf("198.18.0.%d/16", host)),
+			netip.MustParsePrefix(fmt.Sprintf("2001:db8::%d/32", host)),
+		}}
+	}
+	bridged := func(n string) netlab.Port { return netlab.Port{Namespace: sw, Name: n, Bridge: "br0"} }
+	facingEdge := bridged("edge")
+	facingEdge.Offload = netlab.Offload{TXChecksum: netlab.Off, GRO: netlab.On}
+	back := []netlab.Route{
+		{To: netip.MustParsePrefix("198.18.0.10/32"), Via: netip.MustParseAddr("198.18.0.4")},
+		{To: netip.MustParsePrefix("2001:db8::10/128"), Via: netip.MustParseAddr("2001:db8::4")},
+	}
+	topology := netlab.Topology{
+		Namespaces: []netlab.Namespace{
+			{Name: sw, Bridges: []string{"br0"}}, {Name: name("client")}, {Name: name("edge")},
+			{Name: name("t1"), Routes: back}, {Name: name("t2"), Routes: back},
+		},
+		Cables: []netlab.Cable{
+			{A: bridged("client"), B: port("client", 10)}, {A: facingEdge, B: port("edge", 4)},
+			{A: bridged("t1"), B: port("t1", 21)}, {A: bridged("t2"), B: port("t2", 22)},
+		},
+	}
+	if err := netlab.Apply(topology); err != nil {
+		t.Fatal(err)
+	}
+	return &segment{prefix: p, pins: filepath.Join(t.TempDir(), "pins")}
+}
+
+// open opens a data path on the segment's edge and runs it.
+func (s *segment) open(t *testing.T) (d *datapath.Datapath, stop func()) {
+	t.Helper()
+	cfg := datapath.Config{Interface: "eth0", PinDir: s.pins, Flows: 4096, Logger: slog.New(slog.NewTextHandler(t.Output(), nil))}
+	err := netlab.In(s.prefix+"edge", func() (err error) { d, err = datapath.Open(cfg); return err })
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() { defer close(done); _ = d.Run(ctx) }()
+	return d, func() {
+		cancel()
+		<-done
+		if err := d.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// explain prints what the data path did when a test has failed.
+func explain(t *testing.T, d *datapath.Datapath) {
+	if !t.Failed() {
+		return
+	}
+	c, err := d.Counters()
+	t.Logf("events %v, balancers %+v, error %v", c.Events, c.Balancers, err)
+	for name, n := range c.Reasons {
+		if n > 0 {
+			t.Logf("%s: %d", name, n)
+		}
+	}
+	flows, err := d.Flows(20)
+	for _, f := range flows {
+		t.Logf("%+v", f)
+	}
+	t.Log(err)
+}
+
+func (s *segment) cleanup(t *testing.T) {
+	t.Cleanup(func() {
+		d, stop := s.open(t)
+		explain(t, d)
+		if err := d.Detach(); err != nil {
+			t.Error(err)
+		}
+		stop()
+		if _, err := os.Stat(s.pins); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("pin directory after Detach: %v", err)
+		}
+	})
+}
+
+// serve answers each line with the target's name and the client's address.
+func (s *segment) serve(t *testing.T, ns string, port int) {
+	t.Helper()
+	var l net.Listener
+	err := netlab.In(s.prefix+ns, func() (err error) { l, err = net.Listen("tcp", fmt.Sprintf(":%d", port)); return err })
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go answer(c, ns)
+		}
+	}()
+}
+
+func answer(c net.Conn, name string) {
+	defer c.Close()
+	lines := bufio.NewScanner(c)
+	lines.Buffer(nil, 1<<20)
+	for lines.Scan() {
+		fmt.Fprintf(c, "%s %s %d\n", name, c.RemoteAddr(), len(lines.Text()))
+	}
+}
+
+type conn struct {
+	net.Conn
+	r *bufio.Reader
+}
+
+func (s *segment) dial(t *testing.T, from, address string) *conn {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
+	c, err := netlab.Dial(ctx, s.prefix+from, "tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	return &conn{c, bufio.NewReader(c)}
+}
+
+// ask sends a line and returns the answer's words.
+func (c *conn) ask(t *testing.T, line string) []string {
+	t.Helper()
+	_ = c.SetDeadline(time.Now().Add(5 * time.Second))
+	if _, err := io.WriteString(c, line+"\n"); err != nil {
+		t.Fatal(err)
+	}
+	reply, err := c.r.ReadString('\n')
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.Fields(reply)
+}
+
+func snapshot() lb.ZoneSnapshot {
+	group := func(arn string, addrs ...string) lb.ZonalGroup {
+		g := lb.ZonalGroup{ARN: arn, Protocol: lb.TCP, PreserveClientIP: true, UnhealthyTermination: true}
+		for i, a := range addrs {
+			g.Targets = append(g.Targets, lb.ZonalTarget{ID: fmt.Sprintf("i-%d", i), Port: 8080, Addr: netip.MustParseAddr(a)})
+		}
+		return g
+	}
+	listener := func(arn string, port uint16, group string) lb.ZonalListener {
+		return lb.ZonalListener{ARN: arn, Protocol: lb.TCP, Port: port, IdleTimeout: 350 * time.Second,
+			Forward: []lb.WeightedGroup{{TargetGroupARN: group, Weight: 1}}}
+	}
+	return lb.ZoneSnapshot{
+		Revision: 1, Zone: "us-west-2a",
+		LoadBalancers: []lb.ZonalBalancer{
+			{ARN: "lb4", IPv4: netip.MustParseAddr(vip4), Listeners: []lb.ZonalListener{listener("l4", 80, "tg4")}},
+			{ARN: "lb6", IPv6: netip.MustParseAddr(vip6), Listeners: []lb.ZonalListener{listener("l6", 80, "tg6")}},
+		},
+		TargetGroups: []lb.ZonalGroup{
+			group("tg4", "198.18.0.21", "198.18.0.22"),
+			group("tg6", "2001:db8::21", "2001:db8::22"),
+		},
+	}
+}
+
+func healthy(s lb.ZoneSnapshot) map[lb.TargetKey]lb.HealthState {
+	out := map[lb.TargetKey]lb.HealthState{}
+	for _, g := range s.TargetGroups {
+		for _, t := range g.Targets {
+			out[lb.TargetKey{TargetGroupARN: g.ARN, ID: t.ID, Port: t.Port}] = lb.Healthy
+		}
+	}
+	return out
+}
+
+func apply(t *testing.T, d *datapath.Datapath, s lb.ZoneSnapshot, health map[lb.TargetKey]lb.HealthState) {
+	t.Helper()
+	tables := datapath.Desired(datapath.Input{Snapshot: s, Health: health, Now: time.Now()})
+	if err := d.Apply(t.Context(), tables); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestConnectionsPassBothWaysWithTheClientsAddress(t *testing.T) {
+	s := newSegment(t)
+	s.serve(t, "t1", 8080)
+	s.serve(t, "t2", 8080)
+	d, stop := s.open(t)
+	s.cleanup(t)
+	if d.Mode() != datapath.Native {
+		t.Errorf("mode = %s, want native", d.Mode())
+	}
+	snap := snapshot()
+	apply(t, d, snap, healthy(snap))
+	for _, address := range []string{vip4 + ":80", "[" + vip6 + "]:80"} {
+		seen := map[string]int{}
+		for range 40 {
+			c := s.dial(t, "client", address)
+			words := c.ask(t, strings.Repeat("x", 9000))
+			seen[words[0]]++
+			if words[1] != c.LocalAddr().String() {
+				t.Fatalf("target saw %s, want the client's own %s", words[1], c.LocalAddr())
+			}
+			c.Close()
+		}
+		if len(seen) != 2 {
+			t.Errorf("%s: answers from %v, want both targets", address, seen)
+		}
+	}
+	counters, err := d.Counters()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := counters.Balancers["lb4"].NewFlowCountTCP; got != 40 {
+		t.Errorf("NewFlowCount_TCP = %d, want 40", got)
+	}
+	stop()
+}
