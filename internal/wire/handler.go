@@ -114,18 +114,23 @@ func (x *exchange) fail(e *Error) reply {
 	return reply{e.Status, x.protocol.encode(e, x.namespace, x.call.RequestID), e.Code}
 }
 
-// serve answers a request: read, authenticate, find the action, decode, call,
-// encode.
+// serve answers a request: identify, read, verify, find the action, decode,
+// call, encode. The body of a request with a key that nobody has is not read.
 func (h *handler) serve(x *exchange, w http.ResponseWriter) ([]byte, error) {
+	id, err := h.identify(x)
+	if err != nil {
+		return nil, err
+	}
 	raw, err := readBody(w, x.request)
 	if err != nil {
 		return nil, err
 	}
-	versions, err := h.authenticate(x, raw)
-	if err != nil {
+	want := expectation{[]string{id.versions[0].Region, h.Region}, id.versions[0].Service, x.start}
+	if err := id.authorization.verify(x.request, raw, id.credential, want); err != nil {
 		return nil, err
 	}
-	svc, action, b, err := resolve(x, versions, raw)
+	x.caller = id.credential.Caller
+	svc, action, b, err := resolve(x, id.versions, raw)
 	if err != nil {
 		return nil, err
 	}
@@ -139,6 +144,42 @@ func (h *handler) serve(x *exchange, w http.ResponseWriter) ([]byte, error) {
 		return nil, err
 	}
 	return action.codec.encode(out, svc.Namespace, x.call.RequestID)
+}
+
+// identity is what a request claims in its Authorization header.
+type identity struct {
+	authorization
+	versions   []service // of the service in the credential scope
+	credential Credential
+}
+
+// identify reads the Authorization header and finds the service and the key
+// that it names. Nothing is proved yet.
+func (h *handler) identify(x *exchange) (identity, error) {
+	header := x.request.Header.Get("Authorization")
+	if header == "" {
+		if strings.Contains(x.request.URL.RawQuery, "X-Amz-Signature=") {
+			return identity{}, Errorf(codeIncomplete, "Presigned URLs are not accepted here: sign the request in its Authorization header.")
+		}
+		return identity{}, Errorf(codeMissingToken, "Request is missing Authentication Token")
+	}
+	auth, err := parseAuthorization(header)
+	if err != nil {
+		return identity{}, err
+	}
+	x.call.Service, x.call.Region = quotable(auth.service), quotable(auth.region)
+	x.protocol = protocolOf(auth.service, x.request.Header)
+	versions, ok := h.services[auth.service]
+	if !ok {
+		return identity{}, Errorf(codeUnknownOperation, "This endpoint does not offer the service '%s'; it offers %s.",
+			quotable(auth.service), strings.Join(slices.Sorted(maps.Keys(h.services)), ", "))
+	}
+	x.namespace = versions[0].Namespace
+	credential, ok := h.Credentials.Credential(auth.accessKeyID)
+	if !ok {
+		return identity{}, Errorf(codeUnknownKey, unknownKey)
+	}
+	return identity{auth, versions, credential}, nil
 }
 
 func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
@@ -158,40 +199,6 @@ func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 		return nil, Errorf("RequestTimeout", "The request body did not arrive: it was cut short or took too long.")
 	}
 	return raw, nil
-}
-
-// authenticate finds the service by the credential scope and checks the
-// signature. It returns the service's versions.
-func (h *handler) authenticate(x *exchange, raw []byte) ([]service, error) {
-	header := x.request.Header.Get("Authorization")
-	if header == "" {
-		if strings.Contains(x.request.URL.RawQuery, "X-Amz-Signature=") {
-			return nil, Errorf(codeIncomplete, "Presigned URLs are not accepted here: sign the request in its Authorization header.")
-		}
-		return nil, Errorf(codeMissingToken, "Request is missing Authentication Token")
-	}
-	auth, err := parseAuthorization(header)
-	if err != nil {
-		return nil, err
-	}
-	x.call.Service, x.call.Region = quotable(auth.service), quotable(auth.region)
-	x.protocol = protocolOf(auth.service, x.request.Header)
-	versions, ok := h.services[auth.service]
-	if !ok {
-		return nil, Errorf(codeUnknownOperation, "This endpoint does not offer the service '%s'; it offers %s.",
-			quotable(auth.service), strings.Join(slices.Sorted(maps.Keys(h.services)), ", "))
-	}
-	x.namespace = versions[0].Namespace
-	credential, ok := h.Credentials.Credential(auth.accessKeyID)
-	if !ok {
-		return nil, Errorf(codeUnknownKey, unknownKey)
-	}
-	want := expectation{versions[0].Region, versions[0].Service, x.start}
-	if err := auth.verify(x.request, raw, credential, want); err != nil {
-		return nil, err
-	}
-	x.caller = credential.Caller
-	return versions, nil
 }
 
 // resolve finds the action that a verified request asks for.

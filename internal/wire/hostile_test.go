@@ -109,6 +109,8 @@ func TestRequestsThatFindNoActionOrDoNotFit(t *testing.T) {
 			want: xmlHeader + `<EchoResponse xmlns="http://ec2.amazonaws.com/doc/2016-11-15/"><requestId>ID</requestId><text>a</text><number>1</number></EchoResponse>`},
 		"json: echo in the region of a global service": {service: "shield", region: "us-east-1", body: `{"Text":"a","Number":1}`,
 			header: target("AWSShield_20160616.Echo"), status: 200, want: `{"Text":"a","Number":1}`},
+		"json: echo in the endpoint's own region": {service: "shield", body: `{"Text":"a","Number":1}`,
+			header: target("AWSShield_20160616.Echo"), status: 200, want: `{"Text":"a","Number":1}`},
 		"json: no body": {service: "shield", region: "us-east-1", header: target("AWSShield_20160616.Echo"), status: 200, want: `{"Text":"","Number":0}`},
 		"json: unknown operation": {service: "shield", region: "us-east-1", header: target("AWSShield_20160616.Nothing"), status: 400,
 			want: jsonText("UnknownOperationException", "Operation 'AWSShield_20160616.Nothing' is not known.")},
@@ -150,15 +152,35 @@ func TestABodyThatIsTooLargeIsRefusedWithoutReadingIt(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			body := &countingReader{left: 10 << 20}
 			r := httptest.NewRequest(http.MethodPost, "http://api.test/", body)
+			r.Header.Set("Authorization", someAuthorization)
 			if announced {
 				r.ContentLength = 10 << 20
 			}
 			status, text := answer(allProtocols(), r)
-			if status != http.StatusRequestEntityTooLarge || !strings.Contains(text, "<Code>RequestEntityTooLarge</Code>") {
-				t.Errorf("got %d %s, want 413", status, text)
+			if status != http.StatusRequestEntityTooLarge || !strings.Contains(text, "<Response><Errors><Error><Code>RequestEntityTooLarge</Code>") {
+				t.Errorf("got %d %s, want 413 in EC2's form", status, text)
 			}
 			if body.read > MaxBodyBytes+64<<10 {
 				t.Errorf("read %d bytes of the body", body.read)
+			}
+		})
+	}
+}
+
+// someAuthorization names a key that exists; its signature is never looked at.
+const someAuthorization = sigAlgorithm + " Credential=" + testKeyID + "/20260506/us-west-2/ec2/aws4_request, SignedHeaders=host, Signature=0"
+
+func TestABodyIsNotReadForAKeyThatNobodyHas(t *testing.T) {
+	for name, authorization := range map[string]string{
+		"no key": "", "an unknown key": strings.Replace(someAuthorization, testKeyID, "AKIAUNKNOWN", 1),
+	} {
+		t.Run(name, func(t *testing.T) {
+			body := &countingReader{left: MaxBodyBytes}
+			r := httptest.NewRequest(http.MethodPost, "http://api.test/", body)
+			r.Header.Set("Authorization", authorization)
+			status, text := answer(allProtocols(), r)
+			if status < 400 || body.read > 0 {
+				t.Errorf("got %d %s after reading %d bytes", status, text, body.read)
 			}
 		})
 	}
@@ -190,7 +212,7 @@ func TestABodyThatDoesNotArriveIsAnsweredAndTheConnectionClosed(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	fmt.Fprintf(conn, "POST / HTTP/1.1\r\nHost: api.test\r\nContent-Length: 100\r\n\r\nAction=")
+	fmt.Fprintf(conn, "POST / HTTP/1.1\r\nHost: api.test\r\nAuthorization: %s\r\nContent-Length: 100\r\n\r\nAction=", someAuthorization)
 	reader := bufio.NewReader(conn)
 	response, err := http.ReadResponse(reader, nil)
 	if err != nil {

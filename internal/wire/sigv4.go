@@ -98,8 +98,9 @@ func signingTime(h http.Header) (time.Time, error) {
 
 // expectation is what a signature has to fit.
 type expectation struct {
-	region, service string
-	now             time.Time
+	regions []string // any of them; the last is the endpoint's own
+	service string
+	now     time.Time
 }
 
 // checkScope compares everything about a signature that needs no key.
@@ -113,8 +114,9 @@ func (a authorization) checkScope(h http.Header, want expectation) (time.Time, e
 		return at, Errorf(codeBadSignature, "Credential should be scoped with a valid terminator: '%s', not '%s'.", sigTerminator, quotable(a.terminator))
 	case a.service != want.service:
 		return at, Errorf(codeBadSignature, "Credential should be scoped to correct service: '%s'.", want.service)
-	case a.region != want.region:
-		return at, Errorf(codeBadSignature, "Credential should be scoped to a valid region, not '%s': this endpoint is '%s'.", quotable(a.region), want.region)
+	case !slices.Contains(want.regions, a.region):
+		return at, Errorf(codeBadSignature, "Credential should be scoped to a valid region, not '%s': this endpoint is '%s'.",
+			quotable(a.region), want.regions[len(want.regions)-1])
 	case a.date != at.UTC().Format("20060102"):
 		return at, Errorf(codeBadSignature, "Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date from HTTP: '%s' != '%s', from '%s'.",
 			quotable(a.date), at.UTC().Format("20060102"), at.UTC().Format(sigTimeFormat))

@@ -201,7 +201,7 @@ func FuzzParseAuthorization(f *testing.F) {
 		}
 		r := httptest.NewRequest(http.MethodPost, "http://api.test/", nil)
 		r.Header.Set("X-Amz-Date", signedAt.Format(sigTimeFormat))
-		if err := a.verify(r, nil, Credential{SecretAccessKey: testSecret}, expectation{testRegion, "sts", signedAt}); err == nil {
+		if err := a.verify(r, nil, Credential{SecretAccessKey: testSecret}, expectation{[]string{testRegion}, "sts", signedAt}); err == nil {
 			t.Errorf("%q was accepted as a signature", header)
 		}
 	})

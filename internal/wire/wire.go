@@ -9,7 +9,8 @@
 // tells them apart as AWS endpoints would be: by the service in the signature's
 // credential scope, then Version, then Action or X-Amz-Target.
 //
-// Invariants: no request is decoded before its signature was verified; memory
+// Invariants: no body is read for an access key that nobody has, and none is
+// decoded before its signature was verified; memory
 // per request is bounded by a small multiple of [MaxBodyBytes], whatever the
 // parameters look like; an error that is not an [*Error] never reaches a
 // client, it is logged and answered as InternalFailure. Apart from net/http the
@@ -32,7 +33,7 @@ type API struct {
 	Version      string // such as 2015-12-01; empty for JSON services
 	Namespace    string // XML namespace of responses; empty for JSON services
 	TargetPrefix string // X-Amz-Target without the action, JSON services only
-	Region       string // where a global service is signed for; empty means Config.Region
+	Region       string // where a global service is signed for, beside Config.Region
 	Actions      []Action
 }
 
