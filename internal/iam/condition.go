@@ -67,7 +67,12 @@ var keys = []string{
 	"ec2:resourcetag/",
 	"ec2:vpc",
 	"elasticloadbalancing:createaction",
+	"elasticloadbalancing:listenerprotocol",
 	"elasticloadbalancing:resourcetag/",
+	"elasticloadbalancing:scheme",
+	"elasticloadbalancing:securitygroup",
+	"elasticloadbalancing:securitypolicy",
+	"elasticloadbalancing:subnet",
 	"iam:awsservicename",
 }
 

@@ -10,8 +10,8 @@
 // Every action has the same shape: resolve what the request names, authorise
 // the caller, honour DryRun, change the state in one transaction or read one
 // revision, answer. Codes, messages and filters are EC2's (API reference,
-// "Error codes" and the Filters of each Describe action). Tables of elements
-// (filters, tags) are in filter.go and list.go; nothing else pages or filters.
+// "Error codes" and the Filters of each Describe action). Filtering and paging
+// are done in filter.go and list.go and nowhere else.
 //
 // Invariants: a look-up by ID costs what it returns; whatever is derived from
 // the inventory is worked out once per inventory; no action answers success

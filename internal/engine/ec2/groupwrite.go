@@ -12,6 +12,10 @@ import (
 	"github.com/fairlead-lb/fairlead/internal/wire"
 )
 
+// maxGroups bounds the state. AWS's quota of 2,500 in a region is too few for
+// the load balancers that an engine can have, with a group each.
+const maxGroups = 60_000
+
 type createSecurityGroupInput struct {
 	DryRun
 	Name        string             `ec2:"GroupName,required"`
@@ -57,6 +61,9 @@ func (s *Service) createSecurityGroup(ctx context.Context, in *createSecurityGro
 	err = s.DB.Update(func(tx *store.Tx) error {
 		if _, taken := n.groupNamed(tx, vpcID, in.Name); taken {
 			return wire.Errorf("InvalidGroup.Duplicate", "The security group '%s' already exists for VPC '%s'", in.Name, vpcID)
+		}
+		if state.SecurityGroups.Len(tx) >= maxGroups {
+			return wire.Errorf("SecurityGroupLimitExceeded", "The maximum number of security groups has been reached.")
 		}
 		state.SecurityGroups.Put(tx, g)
 		state.PutTags(tx, g.GroupID, tags)
