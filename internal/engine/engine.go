@@ -101,11 +101,11 @@ func Open(c Config) (*Engine, error) {
 	}
 	e.publisher = newPublisher(e.db.Current(), e.network.current(), e.health)
 	audit, err := newAudit(c.Logger, c.Metrics)
-	if err != nil {
+	if err = errors.Join(err, registerGauges(c.Metrics, e)); err != nil {
 		return nil, errors.Join(err, e.db.Close())
 	}
 	e.handler = e.newHandler(audit)
-	return e, registerGauges(c.Metrics, e)
+	return e, nil
 }
 
 func (e *Engine) newHandler(audit audit) http.Handler {

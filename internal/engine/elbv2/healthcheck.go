@@ -102,7 +102,7 @@ func checkBounds(in checkSettings) error {
 func setHTTP(check *lb.HealthCheck, in checkSettings) error {
 	switch check.Protocol {
 	case lb.TCP:
-		if in.path != nil || in.matcher != nil {
+		if aws.ToString(in.path) != "" || in.matcher != nil && aws.ToString(in.matcher.HttpCode) != "" {
 			return invalid("Health check path and matcher cannot be specified for health checks with the protocol 'TCP'")
 		}
 		check.Path, check.Matcher = "", ""

@@ -206,7 +206,10 @@ func forwardsToIPv6(r store.Reader, b state.LoadBalancer) bool {
 }
 
 func (s *Service) setSecurityGroups(ctx context.Context, in *elb.SetSecurityGroupsInput) (*elb.SetSecurityGroupsOutput, error) {
-	keys := conditions{servicePrefix + "SecurityGroup": in.SecurityGroups}
+	keys := conditions{}
+	if len(in.SecurityGroups) > 0 {
+		keys[servicePrefix+"SecurityGroup"] = in.SecurityGroups
+	}
 	b, err := s.editBalancer(ctx, "SetSecurityGroups", in.LoadBalancerArn, keys, func(tx *store.Tx, b *state.LoadBalancer) error {
 		switch {
 		case len(b.SecurityGroups) == 0:

@@ -340,8 +340,7 @@ func target1(group func(world) types.TargetGroup, d types.TargetDescription) fun
 func tcpOf(w world) types.TargetGroup { return w.tcp }
 func v6Of(w world) types.TargetGroup  { return w.v6 }
 
-// ipv4 registers with a group of IPv4 addresses, which it makes first and
-// deletes again.
+// ipv4 registers with a group of IPv4 addresses.
 func ipv4(d types.TargetDescription) func(*harness, world) error {
 	return func(h *harness, _ world) error {
 		g := h.group("addresses", func(in *elb.CreateTargetGroupInput) { in.TargetType = types.TargetTypeEnumIp })

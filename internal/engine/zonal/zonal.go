@@ -79,14 +79,24 @@ func (g Group) siblings(t state.Target) []netip.Prefix {
 	return instance.AllPrefixes()
 }
 
+// running reports whether a target's machine can serve; of an address nothing
+// is known.
+func (g Group) running(t state.Target) bool {
+	if g.TargetType != lb.InstanceTarget {
+		return true
+	}
+	instance, known := g.network.Instance(t.ID)
+	return known && instance.Running()
+}
+
 // EdgeZones are the zones whose edges use a target: its own, or every enabled
 // one with cross-zone load balancing. None when the group serves no load
-// balancer or the target's zone is not enabled.
+// balancer, the target's zone is not enabled or its instance does not run.
 func (g Group) EdgeZones(t state.Target) []string {
 	zone := g.Zone(t)
 	_, enabled := g.Balancer.Zone(zone)
 	switch {
-	case !g.Attached || !enabled && zone != AllZones:
+	case !g.Attached || !g.running(t) || !enabled && zone != AllZones:
 		return nil
 	case g.CrossZone || zone == AllZones:
 		zones := make([]string, len(g.Balancer.Zones))
