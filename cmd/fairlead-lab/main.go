@@ -10,6 +10,7 @@ import (
 
 	"github.com/fairlead-lb/fairlead/internal/cli"
 	"github.com/fairlead-lb/fairlead/internal/lab"
+	"github.com/fairlead-lb/fairlead/internal/lab/clusterdns"
 	"github.com/fairlead-lb/fairlead/internal/lab/nodeagent"
 )
 
@@ -35,8 +36,8 @@ on the host, and 'down' takes everything away.
 	root.AddCommand(
 		newUpCommand(stateDir), newDownCommand(stateDir), newEnvCommand(stateDir), newExecCommand(stateDir),
 		newStatusCommand(stateDir), newLogsCommand(stateDir), newRestartCommand(stateDir), newNodeCommand(stateDir),
-		newSuperviseCommand(stateDir),
-		nodeagent.NewCommand(), nodeagent.NewNginxCommand(),
+		newDemoCommand(stateDir), newSuperviseCommand(stateDir),
+		nodeagent.NewCommand(), nodeagent.NewNginxCommand(), clusterdns.NewCommand(),
 	)
 	return root
 }

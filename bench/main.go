@@ -1,0 +1,56 @@
+// Command bench runs Fairlead's benchmarks and writes their results as rows,
+// one file for all suites, so that a figure in the documentation can always be
+// traced to a commit and a machine.
+//
+// A peer is measured in the same run as its counterpart, interleaved, because
+// machines are noisy and only ratios of one run mean anything.
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"slices"
+	"strings"
+)
+
+// suite measures one area; its rows' names begin with the suite's name.
+type suite struct {
+	name string
+	run  func(context.Context) ([]Row, error)
+}
+
+func suites() []suite {
+	return []suite{}
+}
+
+func main() {
+	out := flag.String("o", "bench/results.json", "file to write the rows to")
+	only := flag.String("only", "", "comma-separated suites to run; empty means all")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	if err := runAll(ctx, *out, *only); err != nil {
+		fmt.Fprintf(os.Stderr, "bench: %v\n", err)
+		os.Exit(1)
+	}
+}
+
+func runAll(ctx context.Context, out, only string) error {
+	var rows []Row
+	for _, s := range suites() {
+		if only != "" && !slices.Contains(strings.Split(only, ","), s.name) {
+			continue
+		}
+		fmt.Fprintf(os.Stderr, "== %s\n", s.name)
+		r, err := s.run(ctx)
+		if err != nil {
+			return fmt.Errorf("suite %s: %w", s.name, err)
+		}
+		rows = append(rows, r...)
+	}
+	print(os.Stdout, rows)
+	return write(out, rows)
+}

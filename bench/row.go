@@ -1,0 +1,88 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"runtime"
+	"strings"
+	"text/tabwriter"
+)
+
+// Row is one result. Peer, PeerValue and Ratio are empty where nothing else
+// does the same thing; Aim and Met where no aim was set.
+type Row struct {
+	Name      string  `json:"name"` // api., datapath., controller. or proxy. and what was measured
+	Unit      string  `json:"unit"`
+	Value     float64 `json:"value"`
+	Peer      string  `json:"peer,omitempty"`
+	PeerValue float64 `json:"peer_value,omitempty"`
+	Ratio     float64 `json:"ratio,omitempty"` // value over peer_value
+	Aim       string  `json:"aim,omitempty"`   // such as "<= 90" or ">= 1.05 x peer"
+	Met       *bool   `json:"met,omitempty"`
+	Commit    string  `json:"commit"`
+	Machine   string  `json:"machine"`
+}
+
+// atMost sets an upper aim for the value.
+func (r Row) atMost(limit float64) Row {
+	r.Aim = fmt.Sprintf("<= %g", limit)
+	met := r.Value <= limit
+	r.Met = &met
+	return r
+}
+
+// write stamps the rows with commit and machine and writes them as JSON.
+func write(path string, rows []Row) error {
+	commit, machine := commit(), machine()
+	for i := range rows {
+		rows[i].Commit, rows[i].Machine = commit, machine
+	}
+	data, err := json.MarshalIndent(rows, "", "  ")
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(path, append(data, '\n'), 0o644)
+}
+
+func print(w io.Writer, rows []Row) {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(t, "name\tvalue\tunit\tpeer\tratio\taim\tmet")
+	for _, r := range rows {
+		met := ""
+		if r.Met != nil {
+			met = map[bool]string{true: "yes", false: "NO"}[*r.Met]
+		}
+		peer, ratio := "", ""
+		if r.Peer != "" {
+			peer, ratio = fmt.Sprintf("%s %.4g", r.Peer, r.PeerValue), fmt.Sprintf("%.2f", r.Ratio)
+		}
+		fmt.Fprintf(t, "%s\t%.4g\t%s\t%s\t%s\t%s\t%s\n", r.Name, r.Value, r.Unit, peer, ratio, r.Aim, met)
+	}
+	t.Flush()
+}
+
+func commit() string {
+	out, err := exec.Command("git", "describe", "--always", "--dirty").Output()
+	if err != nil {
+		return "unknown"
+	}
+	return strings.TrimSpace(string(out))
+}
+
+// machine names the processor, the number of them and the kernel.
+func machine() string {
+	cpu := "unknown processor"
+	if data, err := os.ReadFile("/proc/cpuinfo"); err == nil {
+		for line := range strings.SplitSeq(string(data), "\n") {
+			if name, ok := strings.CutPrefix(line, "model name"); ok {
+				cpu = strings.TrimLeft(name, "\t :")
+				break
+			}
+		}
+	}
+	release, _ := os.ReadFile("/proc/sys/kernel/osrelease")
+	return fmt.Sprintf("%s, %d CPUs, Linux %s", cpu, runtime.NumCPU(), strings.TrimSpace(string(release)))
+}

@@ -1,0 +1,95 @@
+package demo
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+)
+
+// target is one line of `aws elbv2 describe-target-health`.
+type target struct {
+	id, state, reason, description string
+}
+
+func (t target) String() string {
+	if t.reason == "" {
+		return t.id + " " + t.state
+	}
+	return fmt.Sprintf("%s %s (%s: %s)", t.id, t.state, t.reason, t.description)
+}
+
+// targets asks the API for the health of the only target group's targets.
+func (w *walk) targets(ctx context.Context) ([]target, error) {
+	out, err := w.quiet(ctx, nil, "aws", "elbv2", "describe-target-groups", "--query", "TargetGroups[0].TargetGroupArn", "--output", "text")
+	if err != nil {
+		return nil, err
+	}
+	arn := strings.TrimSpace(out)
+	out, err = w.quiet(ctx, nil, "aws", "elbv2", "describe-target-health", "--target-group-arn", arn, "--output", "json")
+	if err != nil {
+		return nil, err
+	}
+	return parseTargets([]byte(out))
+}
+
+func parseTargets(data []byte) ([]target, error) {
+	var reply struct {
+		TargetHealthDescriptions []struct {
+			Target       struct{ Id string }
+			TargetHealth struct{ State, Reason, Description string }
+		}
+	}
+	if err := json.Unmarshal(data, &reply); err != nil {
+		return nil, fmt.Errorf("read describe-target-health: %w", err)
+	}
+	var all []target
+	for _, d := range reply.TargetHealthDescriptions {
+		all = append(all, target{d.Target.Id, d.TargetHealth.State, d.TargetHealth.Reason, d.TargetHealth.Description})
+	}
+	slices.SortFunc(all, func(a, b target) int { return strings.Compare(a.state+a.id, b.state+b.id) })
+	return all, nil
+}
+
+// states lists the states of targets, in order.
+func states(all []target) []string {
+	s := make([]string, len(all))
+	for i, t := range all {
+		s[i] = t.state
+	}
+	return s
+}
+
+// show prints the targets as the console of the post would.
+func (w *walk) show(all []target) {
+	for _, t := range all {
+		fmt.Fprintf(w.out, "     %s\n", t)
+	}
+}
+
+// answer is what the demo's web server says about a request.
+type answer struct {
+	Pod  string         `json:"pod"`
+	Node string         `json:"node"`
+	Peer netip.AddrPort `json:"peer"` // the other end of the connection, as the pod sees it
+}
+
+// curlArgs is a request from a client outside the VPC.
+func (w *walk) curlArgs(client string) []string {
+	return []string{"fairlead-lab", "exec", client, "--", "curl", "-sS", "--max-time", "3", "http://" + w.host + "/?format=json"}
+}
+
+// get asks the load balancer once, without printing.
+func (w *walk) get(ctx context.Context, client string) (answer, error) {
+	out, err := w.quiet(ctx, nil, w.curlArgs(client)...)
+	if err != nil {
+		return answer{}, err
+	}
+	var a answer
+	if err := json.Unmarshal([]byte(out), &a); err != nil {
+		return answer{}, fmt.Errorf("read the answer %q: %w", out, err)
+	}
+	return a, nil
+}
