@@ -10,6 +10,7 @@ package names
 
 import (
 	"net/netip"
+	"slices"
 	"strings"
 
 	"github.com/fairlead-lb/fairlead/internal/engine/attributes"
@@ -58,33 +59,30 @@ func addressesOf(zones []state.ZoneMapping) []netip.Addr {
 	return addresses
 }
 
-// serving returns the zones that a load balancer's name leads to.
+// serving returns the zones that a load balancer's name leads to: those that
+// pass every test that any zone passes. A test that all zones fail (a group
+// without a healthy target anywhere) says nothing about where to go.
 func serving(r store.Reader, network *inventory.Index, reports Reports, b state.LoadBalancer) []state.ZoneMapping {
-	zones := keep(b.Zones, func(z state.ZoneMapping) bool { return reports.Connected(z.Zone) })
-	for _, arn := range state.GroupsOfLoadBalancer(r, b.ARN) {
-		g, _ := state.TargetGroups.Get(r, arn)
-		tally := count(r, zonal.NewGroup(r, network, g), reports)
-		threshold := attributes.DNSFailover(g)
-		zones = keep(zones, func(z state.ZoneMapping) bool {
-			return threshold.Met(tally[z.Zone].healthy, tally[z.Zone].total)
-		})
-	}
-	return zones
-}
-
-// keep returns the zones that pass a test, or all of them when none does: what
-// is wrong everywhere says nothing about where to go.
-func keep(zones []state.ZoneMapping, passes func(state.ZoneMapping) bool) []state.ZoneMapping {
-	var kept []state.ZoneMapping
-	for _, z := range zones {
-		if passes(z) {
-			kept = append(kept, z)
+	failed := map[string]bool{}
+	judge := func(passes func(zone string) bool) {
+		if !slices.ContainsFunc(b.Zones, func(z state.ZoneMapping) bool { return passes(z.Zone) }) {
+			return
+		}
+		for _, z := range b.Zones {
+			failed[z.Zone] = failed[z.Zone] || !passes(z.Zone)
 		}
 	}
-	if len(kept) == 0 {
-		return zones
+	judge(reports.Connected)
+	for _, arn := range state.GroupsOfLoadBalancer(r, b.ARN) {
+		g, _ := state.TargetGroups.Get(r, arn)
+		tally, threshold := count(r, zonal.NewGroup(r, network, g), reports), attributes.DNSFailover(g)
+		judge(func(zone string) bool { return threshold.Met(tally[zone].healthy, tally[zone].total) })
 	}
-	return kept
+	zones := slices.DeleteFunc(slices.Clone(b.Zones), func(z state.ZoneMapping) bool { return failed[z.Zone] })
+	if len(zones) == 0 {
+		return b.Zones
+	}
+	return zones
 }
 
 type tally struct{ healthy, total int }
