@@ -111,7 +111,7 @@ func (r *Reconciler) service(svc *corev1.Service) *service {
 	st.settling.resume(svc)
 	r.services[key] = st
 	if intent.HasFinalizer(svc) {
-		r.shared.Hold(svc.UID)
+		r.shared.Hold(svc.UID, true)
 	}
 	return st
 }
@@ -163,12 +163,12 @@ func (r *Reconciler) converge(ctx context.Context, svc *corev1.Service, st *serv
 	if resync {
 		st.have = nil
 		st.rec.Stack = ""
-		r.shared.Forget()
+		r.shared.Forget(sharedAge)
 	}
 	if st.since.IsZero() {
 		st.since = r.now()
 	}
-	r.shared.Hold(svc.UID)
+	r.shared.Hold(svc.UID, false)
 	if want, err = r.resolveGroups(ctx, want); err != nil {
 		return false, err
 	}

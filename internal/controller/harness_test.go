@@ -21,6 +21,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	elbv2sdk "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2"
+	"github.com/go-logr/logr"
 	"github.com/prometheus/client_golang/prometheus"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
@@ -28,6 +29,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
+	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
@@ -48,6 +50,7 @@ var cluster *kubetest.Cluster
 func TestMain(m *testing.M) { os.Exit(run(m)) }
 
 func run(m *testing.M) int {
+	ctrl.SetLogger(logr.Discard())
 	var err error
 	if cluster, err = kubetest.Start(context.Background()); err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -62,6 +65,12 @@ func run(m *testing.M) int {
 }
 
 const clusterName = "fairlead"
+
+// resync is far away, so that it happens in tests that want it.
+const resync = 100_000 * time.Hour
+
+// resyncIsFar tells a pass that waits for the resync from one that waits for AWS.
+const resyncIsFar = time.Minute
 
 const inventoryFile = `
 vpcs: [{vpcId: vpc-1, cidrBlock: 198.18.0.0/16, ipv6CidrBlock: "2001:db8::/32"}]
@@ -150,7 +159,7 @@ func (w *world) client(url string, http aws.HTTPClient) cloud.API {
 	w.t.Helper()
 	key, _ := w.engine.RootKey()
 	c, err := awssdk.New(w.t.Context(), awssdk.Config{
-		Region: "us-west-2", VPCID: "vpc-1", Description: owner.Cluster(clusterName).RuleDescription(), MaxAttempts: 1,
+		Region: "us-west-2", VPCID: "vpc-1", Description: owner.Cluster(clusterName).RuleDescription(), MaxAttempts: 1, Burst: 1 << 30,
 		Adjust: func(c *aws.Config) {
 			c.BaseEndpoint, c.HTTPClient = &url, http
 			c.Credentials = credentials.NewStaticCredentialsProvider(key.AccessKeyID, key.SecretAccessKey, "")
@@ -167,10 +176,10 @@ func (w *world) restart() {
 	w.notes = &notes{}
 	api := w.client(w.aws.url, &http.Client{Transport: w.aws})
 	w.r = &Reconciler{
-		client: interceptor.NewClient(w.kube, w.aws.kube()), api: api, shared: newShared(api, clusterName), events: w.notes,
+		client: interceptor.NewClient(w.kube, w.aws.kube()), api: api, shared: newShared(api, clusterName, holders(w.kube)), events: w.notes,
 		log: slog.New(slog.DiscardHandler), metrics: newMetrics(nil), now: func() time.Time { return w.now },
 		opts: Options{
-			Cluster: clusterName, TakeUnclassed: true, Resync: 24 * time.Hour, RetryBase: time.Millisecond, RetryMax: 10 * time.Millisecond,
+			Cluster: clusterName, TakeUnclassed: true, Resync: resync, RetryBase: time.Millisecond, RetryMax: 10 * time.Millisecond,
 			Defaults: intent.Defaults{Scheme: lb.InternetFacing, TargetType: lb.InstanceTarget, HealthInterval: 10 * time.Second, HealthyThreshold: 3, UnhealthyThreshold: 3},
 		},
 		services: map[types.NamespacedName]*service{},
@@ -280,7 +289,7 @@ func (w *world) settle(name string) {
 	w.t.Helper()
 	for range 50 {
 		w.beHealthy()
-		if r := w.once(w.t.Context(), name); r.RequeueAfter == 0 || r.RequeueAfter > time.Hour {
+		if r := w.once(w.t.Context(), name); r.RequeueAfter == 0 || r.RequeueAfter > resyncIsFar {
 			return
 		}
 	}

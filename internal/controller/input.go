@@ -8,6 +8,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/fairlead-lb/fairlead/internal/cloud"
@@ -113,4 +114,21 @@ func (r *Reconciler) resolveGroups(ctx context.Context, want lb.Stack) (lb.Stack
 	}
 	want.LoadBalancer.SecurityGroups = ids
 	return want, nil
+}
+
+// holders are the Services that have our finalizer.
+func holders(c client.Reader) func(context.Context) ([]types.UID, error) {
+	return func(ctx context.Context) ([]types.UID, error) {
+		var all corev1.ServiceList
+		if err := c.List(ctx, &all); err != nil {
+			return nil, err
+		}
+		var uids []types.UID
+		for i := range all.Items {
+			if intent.HasFinalizer(&all.Items[i]) {
+				uids = append(uids, all.Items[i].UID)
+			}
+		}
+		return uids, nil
+	}
 }

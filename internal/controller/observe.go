@@ -33,21 +33,31 @@ type observer struct {
 }
 
 // observe reads everything. On the way it drops what is not the Service's own.
+//
+// Listeners are read before target groups: a group that a listener forwards to
+// is found even when no record names it.
 func (o *observer) observe(ctx context.Context) (plan.Observed, error) {
 	var have plan.Observed
 	balancers, err := o.api.DescribeLoadBalancers(ctx, o.names(o.rec.Balancers, o.want.LoadBalancer.Name))
 	if err != nil {
 		return have, err
 	}
-	var wanted []string
+	var names []string
 	for _, g := range o.want.TargetGroups {
-		wanted = append(wanted, g.Name)
+		names = append(names, g.Name)
 	}
-	groups, err := o.api.DescribeTargetGroups(ctx, o.names(o.rec.Groups, wanted...))
+	listeners := map[string][]cloud.Listener{}
+	for _, b := range balancers {
+		if listeners[b.ARN], err = o.api.DescribeListeners(ctx, b.ARN); err != nil {
+			return have, err
+		}
+		names = append(names, forwardedTo(listeners[b.ARN])...)
+	}
+	groups, err := o.api.DescribeTargetGroups(ctx, o.names(o.rec.Groups, names...))
 	if err != nil {
 		return have, err
 	}
-	if err := o.readTags(ctx, balancers, groups); err != nil {
+	if err := o.readTags(ctx, balancers, groups, listeners); err != nil {
 		return have, err
 	}
 	if have.Frontend, err = o.frontend(ctx); err != nil {
@@ -59,11 +69,21 @@ func (o *observer) observe(ctx context.Context) (plan.Observed, error) {
 		}
 	}
 	for _, b := range balancers {
-		if err := o.balancer(ctx, b, &have); err != nil {
+		if err := o.balancer(ctx, b, listeners[b.ARN], &have); err != nil {
 			return have, err
 		}
 	}
 	return have, nil
+}
+
+func forwardedTo(listeners []cloud.Listener) (names []string) {
+	for _, l := range listeners {
+		for _, f := range l.Forward {
+			_, name := partsOf(f.GroupARN)
+			names = append(names, name)
+		}
+	}
+	return names
 }
 
 func (o *observer) names(entries []recorded, wanted ...string) []string {
@@ -79,11 +99,14 @@ func (o *observer) names(entries []recorded, wanted ...string) []string {
 	return slices.Sorted(maps.Keys(set))
 }
 
-func (o *observer) readTags(ctx context.Context, balancers []cloud.LoadBalancer, groups []cloud.TargetGroup) (err error) {
+func (o *observer) readTags(ctx context.Context, balancers []cloud.LoadBalancer, groups []cloud.TargetGroup, listeners map[string][]cloud.Listener) (err error) {
 	var arns []string
 	o.groups = map[string]string{}
 	for _, b := range balancers {
 		arns = append(arns, b.ARN)
+		for _, l := range listeners[b.ARN] {
+			arns = append(arns, l.ARN)
+		}
 	}
 	for _, g := range groups {
 		arns = append(arns, g.ARN)
@@ -154,7 +177,7 @@ func registered(ctx context.Context, api cloud.Targets, arn string) ([]lb.Target
 	return out, nil
 }
 
-func (o *observer) balancer(ctx context.Context, b cloud.LoadBalancer, have *plan.Observed) error {
+func (o *observer) balancer(ctx context.Context, b cloud.LoadBalancer, listeners []cloud.Listener, have *plan.Observed) error {
 	wanted := b.Name == o.want.LoadBalancer.Name
 	mine, err := o.mine("load balancer", b.Name, b.ARN, wanted)
 	if !mine {
@@ -172,7 +195,7 @@ func (o *observer) balancer(ctx context.Context, b cloud.LoadBalancer, have *pla
 		}
 		out.Attributes = o.relevant(attrs, o.want.LoadBalancer.Attributes)
 	}
-	if out.Listeners, err = o.listeners(ctx, b.ARN); err != nil {
+	if out.Listeners, err = o.listeners(ctx, listeners); err != nil {
 		return err
 	}
 	have.LoadBalancers = append(have.LoadBalancers, out)
@@ -201,26 +224,14 @@ func (o *observer) references(ctx context.Context, ids []string, frontend *plan.
 	return out, nil
 }
 
-func (o *observer) listeners(ctx context.Context, balancer string) ([]plan.Listener, error) {
-	found, err := o.api.DescribeListeners(ctx, balancer)
-	if err != nil {
-		return nil, err
-	}
-	var arns []string
-	for _, l := range found {
-		arns = append(arns, l.ARN)
-	}
-	tags, err := o.api.DescribeTags(ctx, arns)
-	if err != nil {
-		return nil, err
-	}
+func (o *observer) listeners(ctx context.Context, found []cloud.Listener) ([]plan.Listener, error) {
 	var out []plan.Listener
 	for _, l := range found {
 		var want lb.Listener
 		if i := slices.IndexFunc(o.want.Listeners, func(w lb.Listener) bool { return w.Port == l.Port }); i >= 0 {
 			want = o.want.Listeners[i]
 		}
-		listener := plan.Listener{ARN: l.ARN, Port: l.Port, Protocol: l.Protocol, Tags: o.relevant(tags[l.ARN], want.Tags)}
+		listener := plan.Listener{ARN: l.ARN, Port: l.Port, Protocol: l.Protocol, Tags: o.relevant(o.tags[l.ARN], want.Tags)}
 		for _, f := range l.Forward {
 			name, ok := o.groups[f.GroupARN]
 			if !ok {

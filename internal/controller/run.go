@@ -48,7 +48,7 @@ type Config struct {
 // New is a Reconciler that is not running yet.
 func New(mgr ctrl.Manager, cfg Config) *Reconciler {
 	return &Reconciler{
-		client: mgr.GetClient(), api: cfg.API, shared: newShared(cfg.API, cfg.Cluster),
+		client: mgr.GetClient(), api: cfg.API, shared: newShared(cfg.API, cfg.Cluster, holders(mgr.GetClient())),
 		events: mgr.GetEventRecorder("fairlead"), log: cfg.Log, metrics: newMetrics(cfg.Registry),
 		opts: cfg.Options, now: time.Now, services: map[types.NamespacedName]*service{},
 	}
@@ -59,6 +59,7 @@ func New(mgr ctrl.Manager, cfg Config) *Reconciler {
 func Run(ctx context.Context, cfg Config) error {
 	logger := logr.FromSlogHandler(cfg.Log.Handler())
 	klog.SetLogger(logger)
+	ctrl.SetLogger(logger)
 	mgr, err := newManager(cfg, logger)
 	if err != nil {
 		return err

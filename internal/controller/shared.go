@@ -26,9 +26,16 @@ type shared struct {
 	cluster owner.Cluster
 	now     func() time.Time
 
+	// seed are the Services that have our finalizer now. It is asked once, before
+	// the first release: what another process began must count.
+	seed func(context.Context) ([]types.UID, error)
+
 	mu        sync.Mutex // held across calls: two creates of one group would collide
 	holders   map[types.UID]bool
-	backendID string   // "" when not known to exist
+	seeded    bool
+	backendID string // "" when not known to exist
+	lookFirst bool   // it existed once: look for it before making it
+	checkedAt time.Time
 	nodeIDs   []string // the nodes' groups that let the backend group in
 
 	subnetsMu sync.Mutex
@@ -36,18 +43,19 @@ type shared struct {
 	readAt    time.Time
 }
 
-func newShared(api cloud.API, cluster string) *shared {
-	return &shared{api: api, cluster: owner.Cluster(cluster), now: time.Now, holders: map[types.UID]bool{}}
+func newShared(api cloud.API, cluster string, seed func(context.Context) ([]types.UID, error)) *shared {
+	return &shared{api: api, cluster: owner.Cluster(cluster), seed: seed, now: time.Now, holders: map[types.UID]bool{}}
 }
 
-// subnetsAge is how long subnets are believed.
-const subnetsAge = 10 * time.Minute
+// sharedAge is how long subnets are believed, and the rest when a Service is
+// compared with AWS anyway.
+const sharedAge = 10 * time.Minute
 
-// Subnets are the subnets of the VPC, not older than subnetsAge.
+// Subnets are the subnets of the VPC, not older than sharedAge.
 func (s *shared) Subnets(ctx context.Context) ([]intent.Subnet, error) {
 	s.subnetsMu.Lock()
 	defer s.subnetsMu.Unlock()
-	if s.subnets != nil && s.now().Sub(s.readAt) < subnetsAge {
+	if s.subnets != nil && s.now().Sub(s.readAt) < sharedAge {
 		return s.subnets, nil
 	}
 	subnets, err := s.api.DescribeSubnets(ctx)
@@ -77,11 +85,13 @@ func (s *shared) zone(ctx context.Context, id string) (string, error) {
 	return "all", nil
 }
 
-// Hold says that a Service uses, or is about to use, the backend group.
-func (s *shared) Hold(uid types.UID) {
+// Hold says that a Service uses, or is about to use, the backend group. One that
+// used it before this process began tells that the group exists.
+func (s *shared) Hold(uid types.UID, before bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.holders[uid] = true
+	s.lookFirst = s.lookFirst || before
 }
 
 // Backend is the ID of the backend group. It makes the group and the nodes'
@@ -92,15 +102,24 @@ func (s *shared) Backend(ctx context.Context) (string, error) {
 	if s.backendID != "" {
 		return s.backendID, nil
 	}
-	id, err := s.createBackend(ctx)
+	id, err := s.ensureBackend(ctx)
 	if err != nil {
 		return "", err
 	}
 	if err := s.admit(ctx, id); err != nil {
 		return "", err
 	}
-	s.backendID = id
+	s.backendID, s.lookFirst, s.checkedAt = id, true, s.now()
 	return id, nil
+}
+
+func (s *shared) ensureBackend(ctx context.Context) (string, error) {
+	if s.lookFirst {
+		if id, err := s.findBackend(ctx); err != nil || id != "" {
+			return id, err
+		}
+	}
+	return s.createBackend(ctx)
 }
 
 func (s *shared) createBackend(ctx context.Context) (string, error) {
@@ -168,15 +187,19 @@ func (s *shared) nodeGroups(ctx context.Context) ([]cloud.SecurityGroup, error) 
 	return slices.DeleteFunc(groups, func(g cloud.SecurityGroup) bool { return g.Tags[owner.TagCluster] != "" }), nil
 }
 
-// Forget makes the next Backend look again: a call said that the group that we
-// believed in is not there.
-func (s *shared) Forget() {
+// Forget makes what is older than age be read again when it is needed next: a
+// call said that it is not as we believe, or it is time to compare.
+func (s *shared) Forget(age time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.backendID, s.nodeIDs = "", nil
+	if s.now().Sub(s.checkedAt) >= age {
+		s.backendID, s.nodeIDs = "", nil
+	}
 	s.subnetsMu.Lock()
 	defer s.subnetsMu.Unlock()
-	s.subnets = nil
+	if s.now().Sub(s.readAt) >= age {
+		s.subnets = nil
+	}
 }
 
 // Release says that a Service has nothing in AWS any more. With the last one go
@@ -184,6 +207,9 @@ func (s *shared) Forget() {
 func (s *shared) Release(ctx context.Context, uid types.UID) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if err := s.count(ctx); err != nil {
+		return err
+	}
 	delete(s.holders, uid)
 	if len(s.holders) > 0 {
 		return nil
@@ -209,6 +235,24 @@ func (s *shared) Release(ctx context.Context, uid types.UID) error {
 		return err
 	}
 	s.backendID, s.nodeIDs = "", nil
+	return nil
+}
+
+// count makes sure that every Service that may have something in AWS counts,
+// also those that this process has not come to yet: a rule that others depend on
+// is never revoked on partial knowledge.
+func (s *shared) count(ctx context.Context) error {
+	if s.seeded {
+		return nil
+	}
+	uids, err := s.seed(ctx)
+	if err != nil {
+		return err
+	}
+	for _, uid := range uids {
+		s.holders[uid] = true
+	}
+	s.seeded = true
 	return nil
 }
 

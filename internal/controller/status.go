@@ -206,7 +206,7 @@ func (r *Reconciler) failed(ctx context.Context, svc *corev1.Service, st *servic
 	class := classOf(err)
 	p := policyOf(class)
 	if !p.known {
-		r.shared.Forget()
+		r.shared.Forget(0)
 	}
 	r.metrics.errors.WithLabelValues(string(class)).Inc()
 	after := p.delay(st.failures, r.opts)

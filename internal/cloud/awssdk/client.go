@@ -30,6 +30,7 @@ type Config struct {
 	Description string        // of security group rules: it marks them as ours
 	Timeout     time.Duration // of one call with its retries; 0 means 30 s
 	MaxAttempts int           // of one call; 0 means 4
+	Burst       int           // calls of a family that need not wait for its budget; 0 means 100
 	Registerer  prometheus.Registerer
 
 	// Adjust changes the SDK's configuration last; tests put their own endpoint,
@@ -60,14 +61,14 @@ const (
 	ec2Calls family = "ec2"
 )
 
-// budgets are calls per second and burst. AWS publishes no limits for ELBv2;
-// these are what accounts are seen to stand with room for other users.
-func budgets() map[family]*rate.Limiter {
+// budgets are calls per second. AWS publishes no limits for ELBv2; these are
+// what accounts are seen to stand with room for other users.
+func budgets(burst int) map[family]*rate.Limiter {
 	return map[family]*rate.Limiter{
-		reads:    rate.NewLimiter(20, 100),
-		writes:   rate.NewLimiter(10, 100),
-		targets:  rate.NewLimiter(20, 100),
-		ec2Calls: rate.NewLimiter(20, 100),
+		reads:    rate.NewLimiter(20, burst),
+		writes:   rate.NewLimiter(10, burst),
+		targets:  rate.NewLimiter(20, burst),
+		ec2Calls: rate.NewLimiter(20, burst),
 	}
 }
 
@@ -78,6 +79,9 @@ func New(ctx context.Context, cfg Config) (*Client, error) {
 	}
 	if cfg.MaxAttempts == 0 {
 		cfg.MaxAttempts = 4
+	}
+	if cfg.Burst == 0 {
+		cfg.Burst = 100
 	}
 	options := []func(*config.LoadOptions) error{
 		config.WithRetryer(func() aws.Retryer {
@@ -100,7 +104,7 @@ func New(ctx context.Context, cfg Config) (*Client, error) {
 		return nil, fmt.Errorf("load the AWS configuration: no region; set AWS_REGION or --region")
 	}
 	c := &Client{
-		cfg: cfg, elb: elbv2.NewFromConfig(sdk), ec2: ec2.NewFromConfig(sdk), tagging: tagging.NewFromConfig(sdk), budgets: budgets(),
+		cfg: cfg, elb: elbv2.NewFromConfig(sdk), ec2: ec2.NewFromConfig(sdk), tagging: tagging.NewFromConfig(sdk), budgets: budgets(cfg.Burst),
 		calls: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "fairlead_aws_calls_total", Help: "AWS API calls by action and outcome: ok or the class of the error. Retries of the SDK count as one call.",
 		}, []string{"action", "outcome"}),
