@@ -119,11 +119,11 @@ func (a *agent) run(ctx context.Context) error {
 	own := informers.NewSharedInformerFactoryWithOptions(a.client, resync, informers.WithTweakListOptions(onNode(a.cfg.NodeName)))
 	pods := own.Core().V1().Pods().Informer()
 
-	stopAPI, err := a.serveKubeletAPI(cancel)
+	api, err := a.serveKubeletAPI(cancel)
 	if err != nil {
 		return err
 	}
-	defer stopAPI()
+	defer api.Close()
 	node, err := a.register(ctx)
 	if err != nil {
 		return err

@@ -22,7 +22,7 @@ import (
 // backend is the agent as the kubelet API sees it.
 type backend struct{ a *agent }
 
-func (a *agent) serveKubeletAPI(failed func(error)) (stop func(), err error) {
+func (a *agent) serveKubeletAPI(failed func(error)) (*kubeletapi.Server, error) {
 	return kubeletapi.Serve(kubeletapi.Config{
 		Listen: a.cfg.KubeletListen.String(), ClientCAFile: a.cfg.ClientCAFile,
 		CertFile: a.cfg.ServingCertFile, KeyFile: a.cfg.ServingKeyFile, Logger: a.log,

@@ -145,6 +145,7 @@ func (w *worker) step(ctx context.Context) (wake time.Duration, over bool) {
 	if w.removed || w.pod.DeletionTimestamp != nil {
 		w.stop()
 		if w.ending == nil {
+			w.noteEnds()
 			return 0, true
 		}
 	}
@@ -160,6 +161,16 @@ func (w *worker) step(ctx context.Context) (wake time.Duration, over bool) {
 	}
 	w.refreshVolumes(ctx)
 	return w.sleep(d), false
+}
+
+// noteEnds takes in the end of runs that nobody has told of yet.
+func (w *worker) noteEnds() {
+	for _, r := range w.runs {
+		if r != nil {
+			<-r.ended
+			w.ended(r)
+		}
+	}
 }
 
 // startDue starts containers until none is due.

@@ -53,9 +53,19 @@ type Config struct {
 	Logger       *slog.Logger
 }
 
+// Server is the API being served.
+type Server struct {
+	Addr net.Addr
+	http *http.Server
+}
+
+// Close ends the API, but not streams that have begun: they end with their
+// containers.
+func (s *Server) Close() error { return s.http.Close() }
+
 // Serve starts the API and returns once it listens. failed is called if it ends
-// by itself; stop ends it and the streams on it.
-func Serve(cfg Config, b Backend, failed func(error)) (stop func(), err error) {
+// by itself.
+func Serve(cfg Config, b Backend, failed func(error)) (*Server, error) {
 	tlsConfig, err := tlsConfig(cfg)
 	if err != nil {
 		return nil, err
@@ -75,7 +85,7 @@ func Serve(cfg Config, b Backend, failed func(error)) (stop func(), err error) {
 			failed(fmt.Errorf("serve the kubelet API: %w", err))
 		}
 	}()
-	return func() { srv.Close() }, nil
+	return &Server{Addr: l.Addr(), http: srv}, nil
 }
 
 func tlsConfig(cfg Config) (*tls.Config, error) {

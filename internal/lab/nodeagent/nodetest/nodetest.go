@@ -6,6 +6,7 @@ package nodetest
 import (
 	"context"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -206,6 +207,44 @@ func (c *Cluster) REST(t testing.TB) *rest.Config {
 	cfg.Dial = c.Dial
 	cfg.QPS = -1
 	return cfg
+}
+
+// LoopbackREST returns the administrator's access through a port on the host's
+// loopback interface, for clients that cannot be told how to connect.
+func (c *Cluster) LoopbackREST(t testing.TB) *rest.Config {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	go func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return // closed by the test's end
+			}
+			go c.carry(conn)
+		}
+	}()
+	cfg := c.REST(t)
+	cfg.Dial, cfg.Host = nil, "https://"+l.Addr().String()
+	return cfg
+}
+
+// carry joins a connection with one to the API server until either ends.
+func (c *Cluster) carry(conn net.Conn) {
+	defer conn.Close()
+	api, err := c.Dial(context.Background(), "tcp", component.APIServerAddress().String())
+	if err != nil {
+		return
+	}
+	defer api.Close()
+	go func() {
+		_, _ = io.Copy(api, conn)
+		api.Close()
+	}()
+	_, _ = io.Copy(conn, api)
 }
 
 func (c *Cluster) connect(t testing.TB) {

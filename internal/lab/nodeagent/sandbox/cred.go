@@ -10,7 +10,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// capabilityNumbers are the names of linux/capability.h in order of their
+// allCapabilities stands for every capability.
+const allCapabilities = "ALL"
+
+// capabilityNames are the names of linux/capability.h in order of their
 // numbers.
 var capabilityNames = []string{
 	"CHOWN", "DAC_OVERRIDE", "DAC_READ_SEARCH", "FOWNER", "FSETID", "KILL", "SETGID", "SETUID",
@@ -25,7 +28,7 @@ var capabilityNames = []string{
 // calling thread's bounding set: a program that it executes as root then has
 // those and no others. It does nothing for ALL.
 func limitCapabilities(keep []string) error {
-	if slices.Contains(keep, "ALL") {
+	if slices.Contains(keep, allCapabilities) {
 		return nil
 	}
 	last, err := lastCapability()

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -42,10 +43,10 @@ func enterRoot(s Spec) error {
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
 		return fmt.Errorf("make mounts private: %w", err)
 	}
-	if err := unix.Mount("tmpfs", s.Root, "tmpfs", unix.MS_NOSUID, rootSize); err != nil {
+	if err := unix.Mount("tmpfs", s.Root, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, rootSize); err != nil {
 		return fmt.Errorf("mount the root: %w", err)
 	}
-	for _, step := range []func(Spec) error{makeDirs, bindHost, writeFiles, mountDevices, mountKernel, bindAll, pivot} {
+	for _, step := range []func(Spec) error{makeDirs, bindHost, writeFiles, mountDevices, mountKernel, guardKernel, bindAll, pivot} {
 		if err := step(s); err != nil {
 			return err
 		}
@@ -167,6 +168,44 @@ func mountKernel(s Spec) error {
 		return fmt.Errorf("mount /sys: %w", err)
 	}
 	return nil
+}
+
+// The parts of /proc by which root could change or read the whole machine, as
+// container runtimes protect them: the first are read-only, the second empty.
+var (
+	guarded = []string{"bus", "fs", "irq", "sys", "sysrq-trigger"}
+	hidden  = []string{"kcore", "keys", "sched_debug", "timer_list"}
+)
+
+// guardKernel protects the machine from containers that are not privileged.
+func guardKernel(s Spec) error {
+	if slices.Contains(s.Cred.Capabilities, allCapabilities) {
+		return nil
+	}
+	for _, name := range guarded {
+		path := filepath.Join(s.Root, "proc", name)
+		if err := bindOver(s, path, path); err != nil {
+			return err
+		}
+	}
+	for _, name := range hidden {
+		if err := bindOver(s, "/dev/null", filepath.Join(s.Root, "proc", name)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// bindOver puts a read-only view of source on a target if there is one: kernels
+// differ in what /proc has.
+func bindOver(s Spec, source, target string) error {
+	if _, err := os.Lstat(target); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err := unix.Mount(source, target, "", unix.MS_BIND, ""); err != nil {
+		return fmt.Errorf("guard %s: %w", target, err)
+	}
+	return makeReadOnly(s.Root, strings.TrimPrefix(target, s.Root))
 }
 
 func bindAll(s Spec) error {
