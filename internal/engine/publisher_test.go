@@ -101,7 +101,7 @@ func TestWhatIsPublishedStepByStepEqualsWhatIsCutAtOnce(t *testing.T) {
 		}
 		defer cancel()
 		last := <-snapshots
-		for range rapid.IntRange(1, 6).Draw(t, "steps") {
+		for range rapid.IntRange(1, 15).Draw(t, "steps") {
 			if err := db.Update(func(tx *store.Tx) error {
 				for range rapid.IntRange(0, 4).Draw(t, "changes") {
 					change(t, tx)
