@@ -1,7 +1,159 @@
 package main
 
-import "github.com/spf13/cobra"
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"os"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/fairlead-lb/fairlead/internal/cli"
+	"github.com/fairlead-lb/fairlead/internal/datapath"
+	"github.com/fairlead-lb/fairlead/internal/edge"
+	"github.com/fairlead-lb/fairlead/internal/edgeapi"
+	"github.com/fairlead-lb/fairlead/internal/health"
+	"github.com/fairlead-lb/fairlead/internal/ops"
+)
+
+const (
+	defaultEdgePinDir   = "/sys/fs/bpf/fairlead/edge"
+	defaultEdgeStateDir = "/var/lib/fairlead/edge"
+	defaultEdgeMetrics  = "127.0.0.1:7451"
+)
+
+// edgeFlags are the flags of fairlead edge.
+type edgeFlags struct {
+	zone, engine, identity, stateDir, metricsListen string
+	dataPath                                        datapath.Config
+}
 
 func newEdgeCommand() *cobra.Command {
-	return &cobra.Command{Use: "edge"}
+	var f edgeFlags
+	cmd := &cobra.Command{
+		Use:   "edge",
+		Short: "Forward the traffic of one zone's load balancers",
+		Long: `Forward the traffic of one zone's load balancers and check their targets.
+
+The engine says what to forward ('fairlead engine issue-edge' makes the identity
+that this needs). Without the engine the edge goes on with what it knows. When it
+ends, its program stays attached and traffic goes on; 'fairlead edge detach'
+removes it.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := f.validate(); err != nil {
+				return err
+			}
+			f.dataPath.Logger = cli.Logger(os.Stderr, slog.LevelInfo)
+			return explainEdge("run the edge", runEdge(cmd.Context(), f))
+		},
+	}
+	flags, common := cmd.Flags(), cmd.PersistentFlags()
+	flags.StringVar(&f.zone, "zone", "", "the zone that this edge serves, such as us-west-2a (required)")
+	flags.StringVar(&f.engine, "engine", "", "host:port where the engine listens for edges (required)")
+	flags.StringVar(&f.identity, "identity", "", "directory with ca.crt, edge.crt and edge.key (required)")
+	flags.IntVar(&f.dataPath.Flows, "flows", 1<<20, "room for this many flows, 64 bytes each; a pinned table keeps its own")
+	flags.BoolVar(&f.dataPath.Echo, "echo", false, "answer echo requests to load balancer addresses; a Network Load Balancer does not")
+	flags.StringVar(&f.metricsListen, "metrics-listen", defaultEdgeMetrics, "address of /metrics, /healthz, /readyz and /state; empty: none")
+	common.StringVar(&f.dataPath.Interface, "interface", "eth0", "the uplink: clients and targets are reached by it")
+	common.StringVar(&f.dataPath.PinDir, "pin-dir", defaultEdgePinDir, "directory where flows and program outlive the process; it gets a BPF file system when it lies on none")
+	common.StringVar(&f.stateDir, "state-dir", defaultEdgeStateDir, "directory of this edge alone, for the last snapshot and health")
+	cmd.AddCommand(&cobra.Command{
+		Use:   "detach",
+		Short: "Stop forwarding and forget all flows",
+		Args:  cobra.NoArgs,
+		RunE:  func(*cobra.Command, []string) error { return explainEdge("detach the edge", detachEdge(f)) },
+	})
+	return cmd
+}
+
+func (f edgeFlags) validate() error {
+	var errs []error
+	for _, required := range []struct{ name, value string }{{"zone", f.zone}, {"engine", f.engine}, {"identity", f.identity}} {
+		if required.value == "" {
+			errs = append(errs, cli.Usagef("--%s is required", required.name))
+		}
+	}
+	if _, _, err := net.SplitHostPort(f.engine); f.engine != "" && err != nil {
+		errs = append(errs, cli.Usagef("--engine %q: want host:port: %v", f.engine, err))
+	}
+	return errors.Join(errs...)
+}
+
+func runEdge(ctx context.Context, f edgeFlags) error {
+	log := f.dataPath.Logger
+	client, err := edgeapi.NewClient(edgeapi.ClientConfig{Engine: f.engine, Zone: f.zone, IdentityDir: f.identity, Log: log})
+	if err != nil {
+		return &cli.Error{What: "run the edge", Err: err, Hint: "issue an identity with 'fairlead engine issue-edge --zone " + f.zone + " --out DIR'"}
+	}
+	source4, source6, err := edge.SourceAddresses(f.dataPath.Interface)
+	if err != nil {
+		return err
+	}
+	disk, err := edge.OpenDisk(f.stateDir, f.zone, log)
+	if err != nil {
+		return err
+	}
+	defer disk.Close()
+	dataPath, err := datapath.Open(f.dataPath)
+	if err != nil {
+		return err
+	}
+	defer dataPath.Close()
+	registry := prometheus.NewRegistry()
+	e, err := edge.New(edge.Config{
+		Zone: f.zone, Disk: disk, Link: client, DataPath: dataPath,
+		Prober: health.NetProber{Source4: source4, Source6: source6}, Log: log, Metrics: registry,
+	})
+	if err != nil {
+		return err
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return e.Run(ctx) })
+	if f.metricsListen != "" {
+		ln, err := net.Listen("tcp", f.metricsListen)
+		if err != nil {
+			return err
+		}
+		endpoints := ops.Endpoints{Metrics: registry, Ready: e.Ready, State: func() any { return e.State() }}
+		group.Go(func() error { return ops.Serve(ctx, ln, endpoints.Handler()) })
+	}
+	return group.Wait()
+}
+
+// detachEdge takes the state directory first, so that it does not pull the data
+// path away from under a running edge.
+func detachEdge(f edgeFlags) error {
+	if _, err := os.Stat(f.dataPath.PinDir); errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	disk, err := edge.OpenDisk(f.stateDir, "", slog.New(slog.DiscardHandler))
+	if err != nil {
+		return err
+	}
+	defer disk.Close()
+	dataPath, err := datapath.Open(f.dataPath)
+	if err != nil {
+		return err
+	}
+	return errors.Join(dataPath.Detach(), dataPath.Close())
+}
+
+// explainEdge adds the next step to errors that have one. Being told to stop is
+// no error.
+func explainEdge(what string, err error) error {
+	if err == nil || errors.Is(err, context.Canceled) {
+		return nil
+	}
+	if _, done := errors.AsType[*cli.Error](err); done {
+		return err
+	}
+	explained := &cli.Error{What: what, Err: err}
+	if errors.Is(err, os.ErrPermission) {
+		explained.Hint = "run it as root, or with CAP_BPF, CAP_NET_ADMIN, CAP_PERFMON and rights to its directories"
+	}
+	return explained
 }

@@ -9,6 +9,8 @@ import (
 	"os"
 	"path/filepath"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/fairlead-lb/fairlead/internal/durable"
 	"github.com/fairlead-lb/fairlead/internal/lb"
 )
@@ -18,10 +20,11 @@ const (
 	healthFile   = "health.json"
 )
 
-// disk is the state directory, held for this process alone.
-type disk struct {
-	dir  string
-	lock *os.File
+// Disk is a state directory, held for one process alone.
+type Disk struct {
+	dir      string
+	lock     *os.File
+	restored savedState
 }
 
 // savedState is what an earlier process left.
@@ -31,16 +34,31 @@ type savedState struct {
 	health   map[lb.TargetKey]lb.TargetHealth
 }
 
-func openDisk(dir string) (disk, error) {
-	lock, err := lockDir(dir)
-	return disk{dir, lock}, err
+// OpenDisk makes the directory, takes it for this process until Close, and reads
+// what an earlier edge of the zone (any zone when empty) left. Files that cannot be read are as good
+// as none: the engine will send the snapshot, and targets will be asked.
+func OpenDisk(dir, zone string, log *slog.Logger) (*Disk, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("make the state directory: %w", err)
+	}
+	lock, err := os.Open(dir)
+	if err != nil {
+		return nil, fmt.Errorf("open the state directory: %w", err)
+	}
+	d := &Disk{dir: dir, lock: lock}
+	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		return nil, errors.Join(fmt.Errorf("take the state directory %s, which another edge uses: %w", dir, err), d.Close())
+	}
+	if d.restored, err = d.load(zone, log); err != nil {
+		return nil, errors.Join(err, d.Close())
+	}
+	return d, nil
 }
 
-func (d disk) close() error { return d.lock.Close() }
+// Close lets go of the directory.
+func (d *Disk) Close() error { return d.lock.Close() }
 
-// load reads the state of the zone's edge. Files that cannot be read are as good
-// as none: the engine will send the snapshot, and targets will be asked.
-func (d disk) load(zone string, log *slog.Logger) (savedState, error) {
+func (d *Disk) load(zone string, log *slog.Logger) (savedState, error) {
 	s := savedState{health: map[lb.TargetKey]lb.TargetHealth{}}
 	err := readJSON(filepath.Join(d.dir, snapshotFile), &s.snapshot)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -50,7 +68,7 @@ func (d disk) load(zone string, log *slog.Logger) (savedState, error) {
 		log.Error("the last snapshot cannot be read: waiting for the engine's", "error", err)
 		return s, nil
 	}
-	if s.snapshot.Zone != zone {
+	if zone != "" && s.snapshot.Zone != zone {
 		return s, fmt.Errorf("the state directory %s belongs to the edge of zone %s, not of zone %s", d.dir, s.snapshot.Zone, zone)
 	}
 	s.known = true
@@ -65,11 +83,11 @@ func (d disk) load(zone string, log *slog.Logger) (savedState, error) {
 	return s, nil
 }
 
-func (d disk) saveSnapshot(snapshot lb.ZoneSnapshot) error {
+func (d *Disk) saveSnapshot(snapshot lb.ZoneSnapshot) error {
 	return writeJSON(filepath.Join(d.dir, snapshotFile), snapshot)
 }
 
-func (d disk) saveHealth(health map[lb.TargetKey]lb.TargetHealth) error {
+func (d *Disk) saveHealth(health map[lb.TargetKey]lb.TargetHealth) error {
 	return writeJSON(filepath.Join(d.dir, healthFile), reports(health))
 }
 

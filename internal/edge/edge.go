@@ -17,35 +17,36 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
 	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
-	"golang.org/x/sys/unix"
 
+	"github.com/fairlead-lb/fairlead/internal/datapath"
 	"github.com/fairlead-lb/fairlead/internal/edgeapi"
 	"github.com/fairlead-lb/fairlead/internal/health"
 	"github.com/fairlead-lb/fairlead/internal/lb"
 	"github.com/fairlead-lb/fairlead/internal/mailbox"
 )
 
-// DataPath forwards packets.
+// DataPath forwards packets; datapath.Datapath is the real one.
 type DataPath interface {
-	// Apply makes the data path forward as the snapshot and the targets' health
-	// say at the time now. A target that health does not name is initial. It
-	// must not keep the map. After an error it is called again with all there is.
-	Apply(snapshot lb.ZoneSnapshot, health map[lb.TargetKey]lb.TargetHealth, now time.Time) error
+	// Apply makes the data path do what the tables say. After an error it is
+	// called again with all there is.
+	Apply(ctx context.Context, tables datapath.Tables) error
 
 	// Run does the data path's upkeep until ctx ends.
 	Run(ctx context.Context) error
+
+	// Counters reads what the data path counts.
+	Counters() (datapath.Counters, error)
 }
 
 // Config is what an edge is made of.
 type Config struct {
 	Zone     string
-	StateDir string // for this edge alone; must exist
+	Disk     *Disk // of the same zone; closed by the caller after Run
 	Link     edgeapi.Link
 	DataPath DataPath
 	Prober   health.Prober
@@ -56,14 +57,11 @@ type Config struct {
 // Edge is one load balancer node.
 type Edge struct {
 	cfg       Config
-	disk      disk
 	outbox    *edgeapi.Outbox
 	checker   *health.Checker
 	snapshots mailbox.Newest[lb.ZoneSnapshot] // on disk, to be acted on
 	changes   changes
 	metrics   metrics
-
-	restored savedState // what New found on disk
 
 	mu      sync.Mutex
 	beliefs beliefs
@@ -77,35 +75,24 @@ type beliefs struct {
 	applied  bool   // the data path has taken a snapshot
 	revision uint64 // of the last one that it took
 	err      error  // of the last Apply
+	unserved []string
 }
 
-// New reads what an earlier process left in the state directory.
+// New returns an edge that goes on from what is on its disk when it runs.
 func New(cfg Config) (*Edge, error) {
-	d, err := openDisk(cfg.StateDir)
-	if err != nil {
-		return nil, err
-	}
-	restored, err := d.load(cfg.Zone, cfg.Log)
-	if err != nil {
-		return nil, errors.Join(err, d.close())
-	}
 	e := &Edge{
 		cfg:       cfg,
-		disk:      d,
 		outbox:    edgeapi.NewOutbox(cfg.Zone),
 		snapshots: mailbox.New[lb.ZoneSnapshot](),
 		changes:   newChanges(),
 		metrics:   newMetrics(),
-		restored:  restored,
 		beliefs:   beliefs{health: map[lb.TargetKey]lb.TargetHealth{}},
 	}
 	e.checker = health.NewChecker(health.Config{
-		Prober: cfg.Prober, Log: cfg.Log, OnChange: e.changes.add, Restored: restored.health,
+		Prober: cfg.Prober, Log: cfg.Log, OnChange: e.changes.add, Restored: cfg.Disk.restored.health,
 	})
 	if cfg.Metrics != nil {
-		if err := e.register(); err != nil {
-			return nil, errors.Join(err, d.close())
-		}
+		return e, e.register()
 	}
 	return e, nil
 }
@@ -113,7 +100,6 @@ func New(cfg Config) (*Edge, error) {
 // Run works until ctx ends and returns its error, or the first error that makes
 // going on pointless. The data path keeps forwarding. An Edge runs once.
 func (e *Edge) Run(ctx context.Context) error {
-	defer e.disk.close()
 	received := mailbox.New[lb.ZoneSnapshot]()
 	healths := mailbox.New[map[lb.TargetKey]lb.TargetHealth]()
 	group, ctx := errgroup.WithContext(ctx)
@@ -134,8 +120,8 @@ func (e *Edge) Run(ctx context.Context) error {
 // fails the edge acts nevertheless: forwarding to where targets were is worse
 // than not to know them after the next start.
 func (e *Edge) keepSnapshots(ctx context.Context, received mailbox.Newest[lb.ZoneSnapshot]) {
-	if e.restored.known {
-		e.snapshots.Put(e.restored.snapshot)
+	if e.cfg.Disk.restored.known {
+		e.snapshots.Put(e.cfg.Disk.restored.snapshot)
 	}
 	for {
 		select {
@@ -146,7 +132,7 @@ func (e *Edge) keepSnapshots(ctx context.Context, received mailbox.Newest[lb.Zon
 				e.cfg.Log.Error("snapshot of another zone ignored", "zone", snapshot.Zone, "revision", snapshot.Revision)
 				continue
 			}
-			if err := e.disk.saveSnapshot(snapshot); err != nil {
+			if err := e.cfg.Disk.saveSnapshot(snapshot); err != nil {
 				e.metrics.diskErrors.Inc()
 				e.cfg.Log.Error("snapshot not kept on disk", "revision", snapshot.Revision, "error", err)
 			}
@@ -161,7 +147,7 @@ const healthPause = time.Second
 // keepHealth puts the targets' health on disk, the last time when ctx ends.
 func (e *Edge) keepHealth(ctx context.Context, healths mailbox.Newest[map[lb.TargetKey]lb.TargetHealth]) {
 	save := func(health map[lb.TargetKey]lb.TargetHealth) {
-		if err := e.disk.saveHealth(health); err != nil {
+		if err := e.cfg.Disk.saveHealth(health); err != nil {
 			e.metrics.diskErrors.Inc()
 			e.cfg.Log.Error("health of targets not kept on disk", "error", err)
 		}
@@ -198,16 +184,4 @@ func (e *Edge) Ready() error {
 		return errors.New("the data path has not taken a snapshot yet")
 	}
 	return nil
-}
-
-// lockDir takes a directory for this process.
-func lockDir(dir string) (*os.File, error) {
-	f, err := os.Open(dir)
-	if err != nil {
-		return nil, fmt.Errorf("open the state directory: %w", err)
-	}
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		return nil, errors.Join(fmt.Errorf("take the state directory %s, which another edge uses: %w", dir, err), f.Close())
-	}
-	return f, nil
 }

@@ -22,6 +22,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/goleak"
 
+	"github.com/fairlead-lb/fairlead/internal/datapath"
 	"github.com/fairlead-lb/fairlead/internal/edgeapi"
 	"github.com/fairlead-lb/fairlead/internal/health"
 	"github.com/fairlead-lb/fairlead/internal/lb"
@@ -40,18 +41,30 @@ type tables struct {
 
 type table struct {
 	revision uint64
-	states   map[string]lb.HealthState // by target ID
+	serving  map[uint16]bool // by target port: may take new flows
 	at       time.Time
 }
 
-func (d *tables) Run(ctx context.Context) error { <-ctx.Done(); return nil }
+func (d *tables) Run(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }
 
-func (d *tables) Apply(s lb.ZoneSnapshot, health map[lb.TargetKey]lb.TargetHealth, now time.Time) error {
+func (d *tables) Counters() (datapath.Counters, error) {
+	return datapath.Counters{
+		Balancers: map[string]datapath.BalancerCounters{
+			"arn:aws:elasticloadbalancing:us-west-2:000000000000:loadbalancer/net/web/0123456789abcdef": {NewFlowCountTCP: 5, ActiveFlowCountUDP: 2, ProcessedPackets: 90},
+		},
+		Reasons: map[string]uint64{"sent_to_target": 40},
+		Events:  map[string]uint64{"hairpin": 1},
+	}, nil
+}
+
+func (d *tables) Apply(_ context.Context, wanted datapath.Tables) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	t := table{revision: s.Revision, states: map[string]lb.HealthState{}, at: now}
-	for key, h := range health {
-		t.states[key.ID] = h.State
+	t := table{revision: wanted.Revision, serving: map[uint16]bool{}, at: time.Now()}
+	for _, group := range wanted.Groups {
+		for _, target := range group.Targets {
+			t.serving[target.Addr.Port()] = target.Selectable
+		}
 	}
 	d.applied = append(d.applied, t)
 	return d.err
@@ -163,10 +176,14 @@ func snapshot(revision uint64, groups ...lb.ZonalGroup) lb.ZoneSnapshot {
 	return lb.ZoneSnapshot{Revision: revision, Zone: zone, TargetGroups: groups}
 }
 
-func start(t *testing.T, cfg Config) (e *Edge, stop func()) {
+func start(t *testing.T, dir string, cfg Config) (e *Edge, stop func()) {
 	t.Helper()
 	cfg.Zone, cfg.Log = zone, slog.New(slog.DiscardHandler)
-	e, err := New(cfg)
+	var err error
+	if cfg.Disk, err = OpenDisk(dir, zone, cfg.Log); err != nil {
+		t.Fatal(err)
+	}
+	e, err = New(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -178,6 +195,7 @@ func start(t *testing.T, cfg Config) (e *Edge, stop func()) {
 		if err := <-done; !errors.Is(err, context.Canceled) {
 			t.Errorf("Run = %v", err)
 		}
+		cfg.Disk.Close()
 	})
 	t.Cleanup(stop)
 	return e, stop
@@ -187,14 +205,14 @@ func TestSnapshotIsProbedAppliedAndReported(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
 		e, dp, prober := newEngine(), &tables{}, &answers{open: map[uint16]bool{1: true}}
-		start(t, Config{StateDir: dir, Link: edgeapi.NewLocal(e, zone), DataPath: dp, Prober: prober})
+		start(t, dir, Config{Link: edgeapi.NewLocal(e, zone), DataPath: dp, Prober: prober})
 		e.snapshots <- snapshot(7, group(1, 2))
 		time.Sleep(11 * time.Second) // two checks of each
 		synctest.Wait()
-		want := map[string]lb.HealthState{"i-1": lb.Healthy, "i-2": lb.Unhealthy}
-		if diff := cmp.Diff(want, dp.last().states); diff != "" {
+		if diff := cmp.Diff(map[uint16]bool{1: true, 2: false}, dp.last().serving); diff != "" {
 			t.Errorf("data path (-want +got):\n%s", diff)
 		}
+		want := map[string]lb.HealthState{"i-1": lb.Healthy, "i-2": lb.Unhealthy}
 		revision, seen := e.seen()
 		if diff := cmp.Diff(want, seen); diff != "" || revision != 7 {
 			t.Errorf("engine at revision %d (-want +got):\n%s", revision, diff)
@@ -218,13 +236,13 @@ func TestHealthReachesTheDataPathWithin50ms(t *testing.T) {
 			ports[i] = uint16(i + 1)
 			prober.open[ports[i]] = true
 		}
-		start(t, Config{StateDir: dir, Link: edgeapi.NewLocal(e, zone), DataPath: dp, Prober: prober})
+		start(t, dir, Config{Link: edgeapi.NewLocal(e, zone), DataPath: dp, Prober: prober})
 		e.snapshots <- snapshot(1, group(ports...))
 		time.Sleep(49 * time.Millisecond)
 		synctest.Wait()
-		for id, state := range dp.last().states {
-			if state != lb.Healthy {
-				t.Errorf("49 ms after the first check passed, %s is %s in the data path", id, state)
+		for port, serving := range dp.last().serving {
+			if !serving {
+				t.Errorf("49 ms after the first check passed, target %d takes no flows", port)
 			}
 		}
 		for _, port := range ports {
@@ -250,16 +268,16 @@ func TestEdgeGoesOnFromDiskWithoutTheEngine(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		prober := &answers{open: map[uint16]bool{1: true}}
 		e := newEngine()
-		_, stop := start(t, Config{StateDir: dir, Link: edgeapi.NewLocal(e, zone), DataPath: &tables{}, Prober: prober})
+		_, stop := start(t, dir, Config{Link: edgeapi.NewLocal(e, zone), DataPath: &tables{}, Prober: prober})
 		e.snapshots <- snapshot(7, group(1, 2))
 		time.Sleep(12 * time.Second)
 		stop()
 
 		dp := &tables{}
-		edge, stop := start(t, Config{StateDir: dir, Link: noEngine{}, DataPath: dp, Prober: prober})
+		edge, stop := start(t, dir, Config{Link: noEngine{}, DataPath: dp, Prober: prober})
 		synctest.Wait()
 		first := dp.all()[0]
-		if diff := cmp.Diff(map[string]lb.HealthState{"i-1": lb.Healthy, "i-2": lb.Unhealthy}, first.states); diff != "" || first.revision != 7 {
+		if diff := cmp.Diff(map[uint16]bool{1: true, 2: false}, first.serving); diff != "" || first.revision != 7 {
 			t.Errorf("first Apply after a restart: revision %d (-want +got):\n%s", first.revision, diff)
 		}
 		if err := edge.Ready(); err != nil {
@@ -268,8 +286,8 @@ func TestEdgeGoesOnFromDiskWithoutTheEngine(t *testing.T) {
 		prober.set(2, true)
 		time.Sleep(15 * time.Second)
 		synctest.Wait()
-		if got := dp.last().states["i-2"]; got != lb.Healthy {
-			t.Errorf("a target that recovered without the engine is %s", got)
+		if !dp.last().serving[2] {
+			t.Error("a target that recovered without the engine takes no flows")
 		}
 		stop()
 	})
@@ -279,7 +297,7 @@ func TestEndOfDrainingIsAppliedInTime(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
 		e, dp := newEngine(), &tables{}
-		start(t, Config{StateDir: dir, Link: edgeapi.NewLocal(e, zone), DataPath: dp, Prober: &answers{open: map[uint16]bool{1: true}}})
+		start(t, dir, Config{Link: edgeapi.NewLocal(e, zone), DataPath: dp, Prober: &answers{open: map[uint16]bool{1: true}}})
 		g := group(1)
 		end := time.Now().Add(time.Minute)
 		g.Targets[0].DrainUntil = end
@@ -301,7 +319,7 @@ func TestApplyIsRetriedAndNotReadyMeanwhile(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e, dp := newEngine(), &tables{}
 		dp.fail(errors.New("no room in the map"))
-		edge, _ := start(t, Config{StateDir: dir, Link: edgeapi.NewLocal(e, zone), DataPath: dp, Prober: &answers{open: map[uint16]bool{1: true}}})
+		edge, _ := start(t, dir, Config{Link: edgeapi.NewLocal(e, zone), DataPath: dp, Prober: &answers{open: map[uint16]bool{1: true}}})
 		if err := edge.Ready(); err == nil || !strings.Contains(err.Error(), "no snapshot yet") {
 			t.Errorf("Ready = %v before any snapshot", err)
 		}
@@ -330,7 +348,7 @@ func TestSnapshotOfAnotherZoneIsIgnored(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
 		e, dp := newEngine(), &tables{}
-		start(t, Config{StateDir: dir, Link: edgeapi.NewLocal(e, zone), DataPath: dp, Prober: &answers{}})
+		start(t, dir, Config{Link: edgeapi.NewLocal(e, zone), DataPath: dp, Prober: &answers{}})
 		other := snapshot(1, group(1))
 		other.Zone = "us-west-2b"
 		e.snapshots <- other
@@ -343,21 +361,18 @@ func TestSnapshotOfAnotherZoneIsIgnored(t *testing.T) {
 }
 
 func TestStateDirectoryIsForOneEdge(t *testing.T) {
-	dir := t.TempDir()
-	cfg := Config{Zone: zone, StateDir: dir, Link: noEngine{}, DataPath: &tables{}, Prober: &answers{}, Log: slog.New(slog.DiscardHandler)}
-	first, err := New(cfg)
+	dir, log := filepath.Join(t.TempDir(), "made"), slog.New(slog.DiscardHandler)
+	first, err := OpenDisk(dir, zone, log)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := New(cfg); err == nil || !strings.Contains(err.Error(), "another edge uses") {
+	if _, err := OpenDisk(dir, zone, log); err == nil || !strings.Contains(err.Error(), "another edge uses") {
 		t.Errorf("a second edge in the same directory: %v", err)
 	}
-	if err := first.disk.saveSnapshot(snapshot(1)); err != nil {
+	if err := errors.Join(first.saveSnapshot(snapshot(1)), first.Close()); err != nil {
 		t.Fatal(err)
 	}
-	first.disk.close()
-	cfg.Zone = "us-west-2b"
-	if _, err := New(cfg); err == nil || !strings.Contains(err.Error(), "belongs to the edge of zone us-west-2a") {
+	if _, err := OpenDisk(dir, "us-west-2b", log); err == nil || !strings.Contains(err.Error(), "belongs to the edge of zone us-west-2a") {
 		t.Errorf("another zone's directory: %v", err)
 	}
 }
@@ -369,12 +384,12 @@ func TestDamagedFilesAreAsGoodAsNone(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	e, err := New(Config{Zone: zone, StateDir: dir, Link: noEngine{}, DataPath: &tables{}, Prober: &answers{}, Log: slog.New(slog.DiscardHandler)})
+	d, err := OpenDisk(dir, zone, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer e.disk.close()
-	if e.restored.known {
+	defer d.Close()
+	if d.restored.known {
 		t.Error("went on from a damaged snapshot")
 	}
 }
@@ -383,16 +398,24 @@ func TestMetricsAndState(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
 		e, registry := newEngine(), prometheus.NewRegistry()
-		edge, _ := start(t, Config{StateDir: dir, Link: edgeapi.NewLocal(e, zone), DataPath: &tables{},
+		edge, _ := start(t, dir, Config{Link: edgeapi.NewLocal(e, zone), DataPath: &tables{},
 			Prober: &answers{open: map[uint16]bool{1: true}}, Metrics: registry})
 		e.snapshots <- snapshot(9, group(1, 2))
 		time.Sleep(time.Second)
 		synctest.Wait()
-		const group = `{targetgroup/web/0123456789abcdef}`
+		const group, balancer = `{targetgroup/web/0123456789abcdef}`, `{net/web/0123456789abcdef}`
 		want := map[string]float64{
 			"fairlead_edge_applied_revision": 9, "fairlead_edge_engine_connected": 1,
 			"fairlead_healthy_host_count" + group: 1, "fairlead_unhealthy_host_count" + group: 1,
 			"fairlead_edge_apply_errors_total": 0, "fairlead_edge_disk_errors_total": 0,
+			"fairlead_edge_packets_total{sent_to_target}": 40, "fairlead_edge_flow_events_total{hairpin}": 1,
+			"fairlead_new_flow_count_total" + balancer + "{tcp}": 5, "fairlead_new_flow_count_total" + balancer + "{udp}": 0,
+			"fairlead_active_flow_count" + balancer + "{tcp}": 0, "fairlead_active_flow_count" + balancer + "{udp}": 2,
+			"fairlead_processed_bytes_total" + balancer + "{tcp}": 0, "fairlead_processed_bytes_total" + balancer + "{udp}": 0,
+			"fairlead_rejected_flow_count_total" + balancer + "{tcp}": 0, "fairlead_rejected_flow_count_total" + balancer + "{udp}": 0,
+			"fairlead_processed_packets_total" + balancer: 90, "fairlead_tcp_client_reset_count_total" + balancer: 0,
+			"fairlead_tcp_elb_reset_count_total" + balancer: 0, "fairlead_tcp_target_reset_count_total" + balancer: 0,
+			"fairlead_port_allocation_error_count_total" + balancer: 0, "fairlead_unhealthy_routing_flow_count_total" + balancer: 0,
 		}
 		if diff := cmp.Diff(want, gather(t, registry)); diff != "" {
 			t.Errorf("metrics (-want +got):\n%s", diff)
@@ -449,12 +472,17 @@ func TestRealTargets(t *testing.T) {
 	http.Targets = []lb.ZonalTarget{target("busy", web.Listener.Addr().String())}
 
 	e, dp := newEngine(), &tables{}
-	start(t, Config{StateDir: t.TempDir(), Link: edgeapi.NewLocal(e, zone), DataPath: dp, Prober: health.NetProber{}})
+	start(t, t.TempDir(), Config{Link: edgeapi.NewLocal(e, zone), DataPath: dp, Prober: health.NetProber{}})
 	e.snapshots <- snapshot(1, tcp, http)
 	want := map[string]lb.HealthState{"open": lb.Healthy, "closed": lb.Unhealthy, "busy": lb.Unhealthy}
-	for deadline := time.Now().Add(20 * time.Second); !cmp.Equal(want, dp.last().states); time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+		_, seen := e.seen()
+		diff := cmp.Diff(want, seen)
+		if diff == "" {
+			return
+		}
 		if time.Now().After(deadline) {
-			t.Fatalf("data path (-want +got):\n%s", cmp.Diff(want, dp.last().states))
+			t.Fatalf("engine (-want +got):\n%s", diff)
 		}
 	}
 }

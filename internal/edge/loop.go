@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/fairlead-lb/fairlead/internal/datapath"
 	"github.com/fairlead-lb/fairlead/internal/health"
 	"github.com/fairlead-lb/fairlead/internal/lb"
 	"github.com/fairlead-lb/fairlead/internal/mailbox"
@@ -81,7 +82,7 @@ func (e *Edge) loop(ctx context.Context, healths mailbox.Newest[map[lb.TargetKey
 		}
 		now := time.Now()
 		if w.apply && !now.Before(w.notUntil) {
-			e.apply(&w, now)
+			e.apply(ctx, &w, now)
 		}
 		timer.Reset(e.nextWake(w, now).Sub(now))
 	}
@@ -97,7 +98,7 @@ func (e *Edge) takeSnapshot(snapshot lb.ZoneSnapshot, w *work) {
 	defer e.mu.Unlock()
 	if !e.beliefs.known {
 		w.report.Full = true
-		maps.Copy(e.beliefs.health, e.restored.health)
+		maps.Copy(e.beliefs.health, e.cfg.Disk.restored.health)
 	}
 	for key := range e.beliefs.health {
 		if _, kept := targets[key]; !kept {
@@ -125,13 +126,14 @@ func (e *Edge) takeChanges(changed map[lb.TargetKey]lb.TargetHealth, w *work) {
 }
 
 // apply brings the data path to what is believed and reports what changed.
-func (e *Edge) apply(w *work, now time.Time) {
-	err := e.cfg.DataPath.Apply(e.beliefs.snapshot, e.beliefs.health, now)
+func (e *Edge) apply(ctx context.Context, w *work, now time.Time) {
+	tables := datapath.Desired(datapath.Input{Snapshot: e.beliefs.snapshot, Health: states(e.beliefs.health), Now: now})
+	err := e.cfg.DataPath.Apply(ctx, tables)
 	done := time.Now()
 	e.metrics.applySeconds.Observe(done.Sub(now).Seconds())
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.beliefs.err = err
+	e.beliefs.err, e.beliefs.unserved = err, tables.Unserved
 	if err != nil {
 		e.metrics.applyErrors.Inc()
 		e.cfg.Log.Error("the data path does not take what it should forward", "revision", e.beliefs.snapshot.Revision, "error", err)
@@ -172,6 +174,14 @@ func (e *Edge) nextWake(w work, now time.Time) time.Time {
 		}
 	}
 	return next
+}
+
+func states(health map[lb.TargetKey]lb.TargetHealth) map[lb.TargetKey]lb.HealthState {
+	all := make(map[lb.TargetKey]lb.HealthState, len(health))
+	for key, h := range health {
+		all[key] = h.State
+	}
+	return all
 }
 
 // reports renders health in a stable order.

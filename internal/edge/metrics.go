@@ -31,7 +31,7 @@ func newMetrics() metrics {
 
 func (e *Edge) register() error {
 	var errs []error
-	for _, c := range []prometheus.Collector{e.metrics.applySeconds, e.metrics.applyErrors, e.metrics.diskErrors, beliefsCollector{e}} {
+	for _, c := range []prometheus.Collector{e.metrics.applySeconds, e.metrics.applyErrors, e.metrics.diskErrors, beliefsCollector{e}, trafficCollector{e.cfg.DataPath}} {
 		errs = append(errs, e.cfg.Metrics.Register(c))
 	}
 	if err := errors.Join(errs...); err != nil {
@@ -69,8 +69,8 @@ func (c beliefsCollector) Collect(ch chan<- prometheus.Metric) {
 	}
 	counts, revision := c.edge.hostCounts()
 	for group, n := range counts {
-		gauge(healthyDesc, float64(n.healthy), groupLabel(group))
-		gauge(unhealthyDesc, float64(n.unhealthy), groupLabel(group))
+		gauge(healthyDesc, float64(n.healthy), dimension(group))
+		gauge(unhealthyDesc, float64(n.unhealthy), dimension(group))
 	}
 	connected := 0.0
 	if c.edge.cfg.Link.Connected() {
@@ -101,8 +101,8 @@ func (e *Edge) hostCounts() (map[string]hostCount, uint64) {
 	return counts, e.beliefs.revision
 }
 
-// groupLabel is the part of a target group's ARN that CloudWatch has as the
-// dimension TargetGroup: targetgroup/NAME/ID.
-func groupLabel(arn string) string {
-	return arn[strings.LastIndexByte(arn, ':')+1:]
+// dimension is the part of an ARN that CloudWatch has as a dimension:
+// targetgroup/NAME/ID, or net/NAME/ID of a load balancer.
+func dimension(arn string) string {
+	return strings.TrimPrefix(arn[strings.LastIndexByte(arn, ':')+1:], "loadbalancer/")
 }

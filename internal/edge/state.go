@@ -7,7 +7,8 @@ type State struct {
 	Zone            string                  `json:"zone"`
 	Connected       bool                    `json:"connected"` // to the engine
 	AppliedRevision uint64                  `json:"appliedRevision"`
-	Error           string                  `json:"error,omitempty"` // of the data path
+	Error           string                  `json:"error,omitempty"`    // of the data path
+	Unserved        []string                `json:"unserved,omitempty"` // what the data path leaves out, and why
 	Snapshot        lb.ZoneSnapshot         `json:"snapshot"`
 	Health          []lb.TargetHealthReport `json:"health"`
 }
@@ -20,6 +21,7 @@ func (e *Edge) State() State {
 		Zone:            e.cfg.Zone,
 		Connected:       e.cfg.Link.Connected(),
 		AppliedRevision: e.beliefs.revision,
+		Unserved:        e.beliefs.unserved,
 		Snapshot:        e.beliefs.snapshot,
 		Health:          reports(e.beliefs.health),
 	}
