@@ -88,6 +88,14 @@ edges:
 - {availabilityZone: us-west-2b, addresses: [198.18.32.4]}
 `
 
+// iamFile gives the controller the policy that is published, and nothing else.
+const iamFile = `
+users:
+- name: controller
+  accessKeys: [{accessKeyId: AKIACONTROLLER000000, secretAccessKey: secret-of-the-controller-in-tests-only0}]
+  policies: [{name: published, file: policy.json}]
+`
+
 // world is an engine of its own and a Reconciler, on the shared API server.
 type world struct {
 	t      *testing.T
@@ -131,9 +139,19 @@ func (w *world) startEngine() {
 	if err := os.WriteFile(inventory, []byte(inventoryFile), 0o600); err != nil {
 		w.t.Fatal(err)
 	}
-	var err error
+	iam := filepath.Join(dir, "iam.yaml")
+	if err := os.WriteFile(iam, []byte(iamFile), 0o600); err != nil {
+		w.t.Fatal(err)
+	}
+	policy, err := os.ReadFile("../../config/iam/controller-policy.json")
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "policy.json"), policy, 0o600); err != nil {
+		w.t.Fatal(err)
+	}
 	w.engine, err = engine.Open(engine.Config{
-		Region: "us-west-2", AccountID: "000000000000", StateDir: filepath.Join(dir, "state"), Inventory: inventory, Quotas: elbv2.DefaultQuotas(),
+		Region: "us-west-2", AccountID: "000000000000", StateDir: filepath.Join(dir, "state"), Inventory: inventory, IAM: iam, Quotas: elbv2.DefaultQuotas(),
 		Logger: slog.New(slog.DiscardHandler), Metrics: prometheus.NewRegistry(),
 	})
 	if err != nil {
@@ -147,22 +165,19 @@ func (w *world) startEngine() {
 		}
 	})
 	w.aws = &wire{next: server.Client().Transport}
-	w.api = w.client(server.URL, server.Client())
 	w.aws.url = server.URL
 	key, _ := w.engine.RootKey()
-	w.elb = elbv2sdk.New(elbv2sdk.Options{
-		Region: "us-west-2", BaseEndpoint: &server.URL, Credentials: credentials.NewStaticCredentialsProvider(key.AccessKeyID, key.SecretAccessKey, ""),
-	})
+	root := credentials.NewStaticCredentialsProvider(key.AccessKeyID, key.SecretAccessKey, "")
+	w.api = w.client(server.Client(), root)
+	w.elb = elbv2sdk.New(elbv2sdk.Options{Region: "us-west-2", BaseEndpoint: &server.URL, Credentials: root})
 }
 
-func (w *world) client(url string, http aws.HTTPClient) cloud.API {
+func (w *world) client(http aws.HTTPClient, as aws.CredentialsProvider) cloud.API {
 	w.t.Helper()
-	key, _ := w.engine.RootKey()
 	c, err := awssdk.New(w.t.Context(), awssdk.Config{
 		Region: "us-west-2", VPCID: "vpc-1", Description: owner.Cluster(clusterName).RuleDescription(), MaxAttempts: 1, Burst: 1 << 30,
 		Adjust: func(c *aws.Config) {
-			c.BaseEndpoint, c.HTTPClient = &url, http
-			c.Credentials = credentials.NewStaticCredentialsProvider(key.AccessKeyID, key.SecretAccessKey, "")
+			c.BaseEndpoint, c.HTTPClient, c.Credentials = &w.aws.url, http, as
 		},
 	})
 	if err != nil {
@@ -174,7 +189,7 @@ func (w *world) client(url string, http aws.HTTPClient) cloud.API {
 // restart replaces the Reconciler by one that knows nothing, as a new process.
 func (w *world) restart() {
 	w.notes = &notes{}
-	api := w.client(w.aws.url, &http.Client{Transport: w.aws})
+	api := w.client(&http.Client{Transport: w.aws}, credentials.NewStaticCredentialsProvider("AKIACONTROLLER000000", "secret-of-the-controller-in-tests-only0", ""))
 	w.r = &Reconciler{
 		client: interceptor.NewClient(w.kube, w.aws.kube()), api: api, shared: newShared(api, clusterName, holders(w.kube)), events: w.notes,
 		log: slog.New(slog.DiscardHandler), metrics: newMetrics(nil), now: func() time.Time { return w.now },

@@ -8,6 +8,8 @@ package awssdk
 import (
 	"context"
 	"fmt"
+	"io"
+	"net/http"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -100,6 +102,7 @@ func New(ctx context.Context, cfg Config) (*Client, error) {
 	if cfg.Adjust != nil {
 		cfg.Adjust(&sdk)
 	}
+	sdk.HTTPClient = plainBodies{sdk.HTTPClient}
 	if sdk.Region == "" {
 		return nil, fmt.Errorf("load the AWS configuration: no region; set AWS_REGION or --region")
 	}
@@ -143,4 +146,18 @@ func call[In, Out, Opt any](ctx context.Context, c *Client, f family, doing stri
 func run[In, Out, Opt any](ctx context.Context, c *Client, f family, doing string, fn func(context.Context, *In, ...func(*Opt)) (*Out, error), in *In) error {
 	_, err := call(ctx, c, f, doing, fn, in)
 	return err
+}
+
+// plainBodies hides from net/http that the SDK's request bodies can write
+// themselves. The SDK closes a body as soon as the response begins; a closed
+// body that is then asked to write itself fails the connection under the
+// response (smithy-go, safeWriteToReadCloser.WriteTo), where a plain Read would
+// just find its end. A server that is near answers soon enough for that.
+type plainBodies struct{ next aws.HTTPClient }
+
+func (p plainBodies) Do(req *http.Request) (*http.Response, error) {
+	if req.Body != nil {
+		req.Body = struct{ io.ReadCloser }{req.Body}
+	}
+	return p.next.Do(req)
 }
