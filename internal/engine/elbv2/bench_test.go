@@ -36,7 +36,7 @@ func populated(b *testing.B, n int) *Service {
 	index := inventory.NewIndex(f)
 	s := New(Config{
 		Region: "us-west-2", AccountID: "000000000000", Quotas: DefaultQuotas(), DB: db,
-		Network: func() *inventory.Index { return index }, Health: targethealth.NewRegistry(), Authorizer: &askedFor{}, Now: time.Now,
+		Network: func() *inventory.Index { return index }, Health: targethealth.NewRegistry(), Authorizer: allowAny{}, Now: time.Now,
 	})
 	err = db.Update(func(tx *store.Tx) error {
 		for i := range n {
@@ -65,7 +65,6 @@ func BenchmarkDescribeOneOf(b *testing.B) {
 	for _, n := range []int{1, 100, 10_000} {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {
 			s := populated(b, n)
-			s.Authorizer = allowAny{}
 			in := &elb.DescribeLoadBalancersInput{Names: []string{"b0"}}
 			for b.Loop() {
 				if _, err := s.describeLoadBalancers(b.Context(), in); err != nil {
@@ -78,7 +77,6 @@ func BenchmarkDescribeOneOf(b *testing.B) {
 
 func BenchmarkRegisterTargets200(b *testing.B) {
 	s := populated(b, 1000)
-	s.Authorizer = allowAny{}
 	in := &elb.RegisterTargetsInput{TargetGroupArn: aws.String(s.groupARN("b0", fmt.Sprintf("%016x", 0)))}
 	for port := range int32(200) {
 		in.Targets = append(in.Targets, types.TargetDescription{Id: aws.String("i-a"), Port: aws.Int32(port + 1000)})

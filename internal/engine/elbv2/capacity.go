@@ -2,11 +2,13 @@ package elbv2
 
 import (
 	"context"
+	"math"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	elb "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2"
 	"github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2/types"
 
+	"github.com/fairlead-lb/fairlead/internal/engine/balancing"
 	"github.com/fairlead-lb/fairlead/internal/engine/state"
 	"github.com/fairlead-lb/fairlead/internal/store"
 )
@@ -19,7 +21,7 @@ import (
 const decreasesPerDay = 2
 
 func (s *Service) describeCapacityReservation(ctx context.Context, in *elb.DescribeCapacityReservationInput) (*elb.DescribeCapacityReservationOutput, error) {
-	if err := s.allowAll(ctx, "DescribeCapacityReservation"); err != nil {
+	if err := s.AllowAll(ctx, "DescribeCapacityReservation"); err != nil {
 		return nil, err
 	}
 	b, err := balancer(s.DB.Current(), in.LoadBalancerArn)
@@ -37,14 +39,12 @@ func (s *Service) modifyCapacityReservation(ctx context.Context, in *elb.ModifyC
 		switch {
 		case aws.ToBool(in.ResetCapacityReservation):
 			b.CapacityUnits = 0
+			return nil
 		case in.MinimumLoadBalancerCapacity == nil || in.MinimumLoadBalancerCapacity.CapacityUnits == nil:
 			return invalid("You must specify either a minimum load balancer capacity or a reset of the capacity reservation")
-		case *in.MinimumLoadBalancerCapacity.CapacityUnits < 0:
-			return outOfRange("minimumLoadBalancerCapacity.capacityUnits", *in.MinimumLoadBalancerCapacity.CapacityUnits, 0, 0)
-		default:
-			b.CapacityUnits = *in.MinimumLoadBalancerCapacity.CapacityUnits
 		}
-		return nil
+		b.CapacityUnits = *in.MinimumLoadBalancerCapacity.CapacityUnits
+		return balancing.CheckRange("minimumLoadBalancerCapacity.capacityUnits", &b.CapacityUnits, 0, math.MaxInt32)
 	})
 	if err != nil {
 		return nil, err
@@ -68,7 +68,7 @@ func reservationState(b state.LoadBalancer) []types.ZonalCapacityReservationStat
 		return []types.ZonalCapacityReservationState{}
 	}
 	units := float64(b.CapacityUnits) / float64(len(b.Zones))
-	return convert(b.Zones, func(z state.ZoneMapping) types.ZonalCapacityReservationState {
+	return balancing.Convert(b.Zones, func(z state.ZoneMapping) types.ZonalCapacityReservationState {
 		return types.ZonalCapacityReservationState{
 			AvailabilityZone: &z.Zone, EffectiveCapacityUnits: &units,
 			State: &types.CapacityReservationStatus{Code: types.CapacityReservationStateEnumProvisioned},

@@ -2,7 +2,6 @@ package elbv2
 
 import (
 	"context"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -10,6 +9,7 @@ import (
 	elb "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2"
 	"github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2/types"
 
+	"github.com/fairlead-lb/fairlead/internal/engine/balancing"
 	"github.com/fairlead-lb/fairlead/internal/engine/state"
 	"github.com/fairlead-lb/fairlead/internal/lb"
 	"github.com/fairlead-lb/fairlead/internal/store"
@@ -93,13 +93,10 @@ func setPolicies(l *state.Listener, in security) error {
 	return nil
 }
 
-// certificatePattern is an ACM certificate or an IAM server certificate.
-var certificatePattern = regexp.MustCompile(`^arn:aws[a-z-]*:(acm:[a-z0-9-]+:[0-9]{12}:certificate/[A-Za-z0-9-]+|iam::[0-9]{12}:server-certificate/[A-Za-z0-9+=,.@_/-]+)$`)
-
 func certificateARN(c types.Certificate) (string, error) {
 	arn := aws.ToString(c.CertificateArn)
 	switch {
-	case !certificatePattern.MatchString(arn):
+	case !balancing.IsCertificateARN(arn):
 		return "", wire.Errorf("CertificateNotFound", "Certificate ARN '%s' is not valid", arn)
 	case c.IsDefault != nil:
 		return "", invalid("'isDefault' cannot be specified for a certificate in a request")
@@ -142,7 +139,7 @@ func (s *Service) checkCertificateQuota(r store.Reader, changed state.Listener) 
 		}
 	}
 	if count > s.Quotas.CertificatesPerBalancer {
-		return tooMany("TooManyCertificates", "certificates for a load balancer", s.Quotas.CertificatesPerBalancer)
+		return balancing.TooMany("TooManyCertificates", "certificates for a load balancer", s.Quotas.CertificatesPerBalancer)
 	}
 	return nil
 }
@@ -170,10 +167,10 @@ func (s *Service) removeListenerCertificates(ctx context.Context, in *elb.Remove
 }
 
 func (s *Service) describeListenerCertificates(ctx context.Context, in *elb.DescribeListenerCertificatesInput) (*elb.DescribeListenerCertificatesOutput, error) {
-	if err := s.allowAll(ctx, "DescribeListenerCertificates"); err != nil {
+	if err := s.AllowAll(ctx, "DescribeListenerCertificates"); err != nil {
 		return nil, err
 	}
-	c, err := newCursor(in.Marker, in.PageSize)
+	c, err := balancing.NewCursor(in.Marker, in.PageSize)
 	if err != nil {
 		return nil, err
 	}
@@ -192,6 +189,6 @@ func (s *Service) describeListenerCertificates(ctx context.Context, in *elb.Desc
 		return "1" + *c.CertificateArn
 	}
 	slices.SortFunc(all, func(a, b types.Certificate) int { return strings.Compare(key(a), key(b)) })
-	certificates, next := page(c, slices.Values(all), key)
+	certificates, next := balancing.Page(c, slices.Values(all), key)
 	return &elb.DescribeListenerCertificatesOutput{Certificates: certificates, NextMarker: next}, nil
 }

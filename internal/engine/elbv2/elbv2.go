@@ -14,20 +14,14 @@
 package elbv2
 
 import (
-	"context"
 	"time"
 
+	"github.com/fairlead-lb/fairlead/internal/engine/balancing"
 	"github.com/fairlead-lb/fairlead/internal/engine/targethealth"
 	"github.com/fairlead-lb/fairlead/internal/inventory"
 	"github.com/fairlead-lb/fairlead/internal/store"
 	"github.com/fairlead-lb/fairlead/internal/wire"
 )
-
-// Authorizer decides whether the caller in ctx may do something; the error is
-// what the client gets.
-type Authorizer interface {
-	Authorize(ctx context.Context, action, resourceARN string, keys map[string][]string) error
-}
 
 // Config is what a Service stands on. All fields but Provisioning are required.
 type Config struct {
@@ -40,15 +34,20 @@ type Config struct {
 	DB         *store.Store
 	Network    func() *inventory.Index // the inventory in force
 	Health     targethealth.Reports
-	Authorizer Authorizer
+	Authorizer balancing.Authorizer
 	Now        func() time.Time
 }
 
 // Service answers the actions.
-type Service struct{ Config }
+type Service struct {
+	Config
+	balancing.Permits
+}
 
 // New returns the use cases over what c names.
-func New(c Config) *Service { return &Service{Config: c} }
+func New(c Config) *Service {
+	return &Service{c, balancing.NewPermits(c.Authorizer, c.DB.Current)}
+}
 
 // API is the whole service for wire.NewHandler.
 func (s *Service) API() wire.API {

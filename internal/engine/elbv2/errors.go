@@ -54,19 +54,3 @@ func notFound(n noun, arn string) error {
 		return invalid("'%s' is not a valid ARN of this service", arn)
 	}
 }
-
-// outOfRange is the message of a number outside what the model allows.
-func outOfRange(member string, value, low, high int32) error {
-	if value < low {
-		return invalid("1 validation error detected: Value '%d' at '%s' failed to satisfy constraint: Member must have value greater than or equal to %d", value, member, low)
-	}
-	return invalid("1 validation error detected: Value '%d' at '%s' failed to satisfy constraint: Member must have value less than or equal to %d", value, member, high)
-}
-
-// checkRange accepts an absent number and one within its bounds.
-func checkRange(member string, value *int32, low, high int32) error {
-	if value == nil || *value >= low && *value <= high {
-		return nil
-	}
-	return outOfRange(member, *value, low, high)
-}

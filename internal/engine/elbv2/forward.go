@@ -4,6 +4,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2/types"
 
+	"github.com/fairlead-lb/fairlead/internal/engine/balancing"
 	"github.com/fairlead-lb/fairlead/internal/lb"
 	"github.com/fairlead-lb/fairlead/internal/wire"
 )
@@ -45,7 +46,7 @@ func (s *Service) weighted(single string, tuples []types.TargetGroupTuple) ([]lb
 		return nil, invalid("A target group ARN and a forward configuration can be specified together only when they name the same single target group")
 	}
 	if len(tuples) > s.Quotas.GroupsPerAction {
-		return nil, tooMany("TooManyUniqueTargetGroupsPerLoadBalancer", "target groups for an action", s.Quotas.GroupsPerAction)
+		return nil, balancing.TooMany("TooManyUniqueTargetGroupsPerLoadBalancer", "target groups for an action", s.Quotas.GroupsPerAction)
 	}
 	seen := map[string]bool{}
 	var groups []lb.WeightedGroup
@@ -54,7 +55,7 @@ func (s *Service) weighted(single string, tuples []types.TargetGroupTuple) ([]lb
 		if err := checkARN(groupNoun, g.TargetGroupARN); err != nil {
 			return nil, err
 		}
-		if err := checkRange("targetGroups.member.weight", t.Weight, 0, maxWeight); err != nil {
+		if err := balancing.CheckRange("targetGroups.member.weight", t.Weight, 0, maxWeight); err != nil {
 			return nil, err
 		}
 		if t.Weight != nil {
@@ -75,7 +76,7 @@ func describeForward(groups []lb.WeightedGroup) []types.Action {
 	action := types.Action{
 		Type: types.ActionTypeEnumForward,
 		ForwardConfig: &types.ForwardActionConfig{
-			TargetGroups: convert(groups, func(g lb.WeightedGroup) types.TargetGroupTuple {
+			TargetGroups: balancing.Convert(groups, func(g lb.WeightedGroup) types.TargetGroupTuple {
 				return types.TargetGroupTuple{TargetGroupArn: &g.TargetGroupARN, Weight: aws.Int32(int32(g.Weight))}
 			}),
 			TargetGroupStickinessConfig: &types.TargetGroupStickinessConfig{Enabled: aws.Bool(false)},

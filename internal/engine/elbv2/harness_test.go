@@ -16,6 +16,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2/types"
 	"github.com/aws/smithy-go"
 
+	"github.com/fairlead-lb/fairlead/internal/engine/balancing"
 	"github.com/fairlead-lb/fairlead/internal/engine/state"
 	"github.com/fairlead-lb/fairlead/internal/engine/targethealth"
 	"github.com/fairlead-lb/fairlead/internal/inventory"
@@ -191,7 +192,7 @@ func forwardTo(g types.TargetGroup) []types.Action {
 }
 
 func instances(ids ...string) []types.TargetDescription {
-	return convert(ids, func(id string) types.TargetDescription { return types.TargetDescription{Id: &id} })
+	return balancing.Convert(ids, func(id string) types.TargetDescription { return types.TargetDescription{Id: &id} })
 }
 
 func (h *harness) register(g types.TargetGroup, targets ...types.TargetDescription) {
@@ -203,7 +204,7 @@ func (h *harness) register(g types.TargetGroup, targets ...types.TargetDescripti
 func (h *harness) states(g types.TargetGroup, targets ...types.TargetDescription) []string {
 	h.t.Helper()
 	out := must(h.DescribeTargetHealth(h.ctx(), &elb.DescribeTargetHealthInput{TargetGroupArn: g.TargetGroupArn, Targets: targets}))(h.t)
-	return convert(out.TargetHealthDescriptions, func(d types.TargetHealthDescription) string {
+	return balancing.Convert(out.TargetHealthDescriptions, func(d types.TargetHealthDescription) string {
 		s := fmt.Sprintf("%s:%d %s", *d.Target.Id, *d.Target.Port, d.TargetHealth.State)
 		if d.TargetHealth.Reason != "" {
 			s += " " + string(d.TargetHealth.Reason)

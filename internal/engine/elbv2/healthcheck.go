@@ -10,6 +10,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2/types"
 
+	"github.com/fairlead-lb/fairlead/internal/engine/balancing"
 	"github.com/fairlead-lb/fairlead/internal/lb"
 )
 
@@ -91,10 +92,10 @@ func checkBounds(in checkSettings) error {
 		return invalid("Health check enabled must be true for target groups with target type 'instance' and 'ip'")
 	}
 	return cmp.Or(
-		checkRange("healthCheckIntervalSeconds", in.interval, 5, 300),
-		checkRange("healthCheckTimeoutSeconds", in.timeout, 2, 120),
-		checkRange("healthyThresholdCount", in.healthy, 2, 10),
-		checkRange("unhealthyThresholdCount", in.unhealthy, 2, 10),
+		balancing.CheckRange("healthCheckIntervalSeconds", in.interval, 5, 300),
+		balancing.CheckRange("healthCheckTimeoutSeconds", in.timeout, 2, 120),
+		balancing.CheckRange("healthyThresholdCount", in.healthy, 2, 10),
+		balancing.CheckRange("unhealthyThresholdCount", in.unhealthy, 2, 10),
 	)
 }
 

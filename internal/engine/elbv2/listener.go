@@ -9,6 +9,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2/types"
 
 	"github.com/fairlead-lb/fairlead/internal/engine/attributes"
+	"github.com/fairlead-lb/fairlead/internal/engine/balancing"
 	"github.com/fairlead-lb/fairlead/internal/engine/state"
 	"github.com/fairlead-lb/fairlead/internal/lb"
 	"github.com/fairlead-lb/fairlead/internal/store"
@@ -16,12 +17,12 @@ import (
 )
 
 func (s *Service) createListener(ctx context.Context, in *elb.CreateListenerInput) (*elb.CreateListenerOutput, error) {
-	keys := conditions{}
+	keys := balancing.Conditions{}
 	if in.Protocol != "" {
-		keys[servicePrefix+"ListenerProtocol"] = []string{string(in.Protocol)}
+		keys[balancing.KeyPrefix+"ListenerProtocol"] = []string{string(in.Protocol)}
 	}
 	if in.SslPolicy != nil {
-		keys[servicePrefix+"SecurityPolicy"] = []string{*in.SslPolicy}
+		keys[balancing.KeyPrefix+"SecurityPolicy"] = []string{*in.SslPolicy}
 	}
 	if err := s.allowCreate(ctx, "CreateListener", *in.LoadBalancerArn, listenerARN(*in.LoadBalancerArn, anyID), in.Tags, keys); err != nil {
 		return nil, err
@@ -59,7 +60,7 @@ func (s *Service) wantedListener(in *elb.CreateListenerInput) (state.Listener, e
 	case in.Protocol == "":
 		return l, invalid("A listener protocol must be specified")
 	}
-	if err := checkRange("port", in.Port, 1, 65535); err != nil {
+	if err := balancing.CheckRange("port", in.Port, 1, 65535); err != nil {
 		return l, err
 	}
 	l.Port = uint16(*in.Port)
@@ -101,7 +102,7 @@ func (s *Service) putNewListener(tx *store.Tx, l state.Listener, tags map[string
 		return other, nil
 	}
 	if count >= s.Quotas.ListenersPerLoadBalancer {
-		return l, tooMany("TooManyListeners", "listeners for a load balancer", s.Quotas.ListenersPerLoadBalancer)
+		return l, balancing.TooMany("TooManyListeners", "listeners for a load balancer", s.Quotas.ListenersPerLoadBalancer)
 	}
 	if err := s.checkListener(tx, b, l); err != nil {
 		return l, err
@@ -169,10 +170,10 @@ func checkForward(r store.Reader, b state.LoadBalancer, l state.Listener, g stat
 }
 
 func (s *Service) describeListeners(ctx context.Context, in *elb.DescribeListenersInput) (*elb.DescribeListenersOutput, error) {
-	if err := s.allowAll(ctx, "DescribeListeners"); err != nil {
+	if err := s.AllowAll(ctx, "DescribeListeners"); err != nil {
 		return nil, err
 	}
-	c, err := newCursor(in.Marker, in.PageSize)
+	c, err := balancing.NewCursor(in.Marker, in.PageSize)
 	if err != nil {
 		return nil, err
 	}
@@ -182,7 +183,7 @@ func (s *Service) describeListeners(ctx context.Context, in *elb.DescribeListene
 		return nil, invalid("Listener ARNs and a load balancer ARN cannot be specified at the same time")
 	case len(in.ListenerArns) > 0:
 		found, err := listenersByARN(r, in.ListenerArns)
-		return &elb.DescribeListenersOutput{Listeners: convert(found, describeListener)}, err
+		return &elb.DescribeListenersOutput{Listeners: balancing.Convert(found, describeListener)}, err
 	case in.LoadBalancerArn == nil:
 		return nil, invalid("You must specify either listener ARNs or a load balancer ARN")
 	}
@@ -190,8 +191,8 @@ func (s *Service) describeListeners(ctx context.Context, in *elb.DescribeListene
 	if err != nil {
 		return nil, err
 	}
-	found, next := page(c, state.ListenersByLoadBalancer.All(r, b.ARN), func(l state.Listener) string { return l.ARN })
-	return &elb.DescribeListenersOutput{Listeners: convert(found, describeListener), NextMarker: next}, nil
+	found, next := balancing.Page(c, state.ListenersByLoadBalancer.All(r, b.ARN), func(l state.Listener) string { return l.ARN })
+	return &elb.DescribeListenersOutput{Listeners: balancing.Convert(found, describeListener), NextMarker: next}, nil
 }
 
 func listenersByARN(r store.Reader, arns []string) ([]state.Listener, error) {
@@ -232,12 +233,12 @@ func describeListener(l state.Listener) types.Listener {
 }
 
 func (s *Service) modifyListener(ctx context.Context, in *elb.ModifyListenerInput) (*elb.ModifyListenerOutput, error) {
-	keys := conditions{}
+	keys := balancing.Conditions{}
 	if in.Protocol != "" {
-		keys[servicePrefix+"ListenerProtocol"] = []string{string(in.Protocol)}
+		keys[balancing.KeyPrefix+"ListenerProtocol"] = []string{string(in.Protocol)}
 	}
 	if in.SslPolicy != nil {
-		keys[servicePrefix+"SecurityPolicy"] = []string{*in.SslPolicy}
+		keys[balancing.KeyPrefix+"SecurityPolicy"] = []string{*in.SslPolicy}
 	}
 	l, err := s.editListener(ctx, "ModifyListener", in.ListenerArn, keys, func(tx *store.Tx, l *state.Listener) error {
 		if err := s.changeListener(l, in); err != nil {
@@ -259,7 +260,7 @@ func (s *Service) modifyListener(ctx context.Context, in *elb.ModifyListenerInpu
 
 // changeListener applies what a request names and leaves the rest.
 func (s *Service) changeListener(l *state.Listener, in *elb.ModifyListenerInput) error {
-	if err := checkRange("port", in.Port, 1, 65535); err != nil {
+	if err := balancing.CheckRange("port", in.Port, 1, 65535); err != nil {
 		return err
 	}
 	if in.Port != nil {
@@ -287,9 +288,9 @@ func (s *Service) changeListener(l *state.Listener, in *elb.ModifyListenerInput)
 
 // editListener authorises action on a listener and replaces its record by what
 // edit makes of it.
-func (s *Service) editListener(ctx context.Context, action string, arn *string, keys conditions, edit func(*store.Tx, *state.Listener) error) (state.Listener, error) {
+func (s *Service) editListener(ctx context.Context, action string, arn *string, keys balancing.Conditions, edit func(*store.Tx, *state.Listener) error) (state.Listener, error) {
 	var l state.Listener
-	if err := s.allowOn(ctx, action, *arn, keys); err != nil {
+	if err := s.AllowOn(ctx, action, *arn, keys); err != nil {
 		return l, err
 	}
 	err := s.DB.Update(func(tx *store.Tx) error {
@@ -307,7 +308,7 @@ func (s *Service) editListener(ctx context.Context, action string, arn *string, 
 }
 
 func (s *Service) deleteListener(ctx context.Context, in *elb.DeleteListenerInput) (*elb.DeleteListenerOutput, error) {
-	if err := s.allowOn(ctx, "DeleteListener", *in.ListenerArn); err != nil {
+	if err := s.AllowOn(ctx, "DeleteListener", *in.ListenerArn); err != nil {
 		return nil, err
 	}
 	return &elb.DeleteListenerOutput{}, s.DB.Update(func(tx *store.Tx) error {
@@ -327,7 +328,7 @@ func removeListener(tx *store.Tx, l state.Listener) {
 }
 
 func (s *Service) describeListenerAttributes(ctx context.Context, in *elb.DescribeListenerAttributesInput) (*elb.DescribeListenerAttributesOutput, error) {
-	if err := s.allowAll(ctx, "DescribeListenerAttributes"); err != nil {
+	if err := s.AllowAll(ctx, "DescribeListenerAttributes"); err != nil {
 		return nil, err
 	}
 	l, err := listener(s.DB.Current(), in.ListenerArn)

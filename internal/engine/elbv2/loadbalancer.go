@@ -10,6 +10,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2/types"
 
 	"github.com/fairlead-lb/fairlead/internal/engine/attributes"
+	"github.com/fairlead-lb/fairlead/internal/engine/balancing"
 	"github.com/fairlead-lb/fairlead/internal/engine/state"
 	"github.com/fairlead-lb/fairlead/internal/inventory"
 	"github.com/fairlead-lb/fairlead/internal/lb"
@@ -51,13 +52,13 @@ func (s *Service) createLoadBalancer(ctx context.Context, in *elb.CreateLoadBala
 }
 
 // createConditions are the condition keys of CreateLoadBalancer beside tags.
-func createConditions(in *elb.CreateLoadBalancerInput) conditions {
-	keys := conditions{servicePrefix + "Scheme": {string(schemeOf(in.Scheme))}}
+func createConditions(in *elb.CreateLoadBalancerInput) balancing.Conditions {
+	keys := balancing.Conditions{balancing.KeyPrefix + "Scheme": {string(schemeOf(in.Scheme))}}
 	if len(in.Subnets) > 0 {
-		keys[servicePrefix+"Subnet"] = in.Subnets
+		keys[balancing.KeyPrefix+"Subnet"] = in.Subnets
 	}
 	if len(in.SecurityGroups) > 0 {
-		keys[servicePrefix+"SecurityGroup"] = in.SecurityGroups
+		keys[balancing.KeyPrefix+"SecurityGroup"] = in.SecurityGroups
 	}
 	return keys
 }
@@ -73,7 +74,7 @@ func schemeOf(scheme types.LoadBalancerSchemeEnum) lb.Scheme {
 func (s *Service) wantedBalancer(network *inventory.Index, in *elb.CreateLoadBalancerInput) (state.LoadBalancer, error) {
 	b := state.LoadBalancer{
 		Name: *in.Name, Scheme: schemeOf(in.Scheme), IPAddressType: lb.IPv4, SourceNATPrefixes: off,
-		SecurityGroups: distinct(in.SecurityGroups),
+		SecurityGroups: balancing.Distinct(in.SecurityGroups),
 	}
 	if err := checkBalancerName(b.Name); err != nil {
 		return b, err
@@ -126,7 +127,7 @@ func (s *Service) putNewBalancer(tx *store.Tx, network *inventory.Index, b state
 		return old, nil
 	}
 	if state.LoadBalancers.Len(tx) >= s.Quotas.LoadBalancers {
-		return b, tooMany("TooManyLoadBalancers", "load balancers", s.Quotas.LoadBalancers)
+		return b, balancing.TooMany("TooManyLoadBalancers", "load balancers", s.Quotas.LoadBalancers)
 	}
 	if err := s.checkSecurityGroups(tx, network, b); err != nil {
 		return b, err
@@ -135,12 +136,18 @@ func (s *Service) putNewBalancer(tx *store.Tx, network *inventory.Index, b state
 	b.ARN, b.DNSName = s.balancerARN(b.Name, id), s.dnsName(b.Name, id)
 	b.CreatedTime = s.Now().UTC()
 	b.ActiveTime = b.CreatedTime.Add(s.Provisioning)
-	if err := s.assign(tx, network, &b); err != nil {
+	var err error
+	if b.Zones, err = balancing.Assign(tx, network, holder(b)); err != nil {
 		return b, err
 	}
 	state.LoadBalancers.Put(tx, b)
 	state.PutTags(tx, b.ARN, tags)
 	return b, nil
+}
+
+// holder is the load balancer as one that has addresses.
+func holder(b state.LoadBalancer) balancing.Holder {
+	return balancing.Holder{ARN: b.ARN, Zones: b.Zones, DualStack: b.IPAddressType == lb.DualStack}
 }
 
 // sameBalancer compares what a client asks for with what exists. Addresses count
@@ -169,28 +176,14 @@ func (s *Service) checkSecurityGroups(r store.Reader, network *inventory.Index, 
 	if len(b.SecurityGroups) > s.Quotas.SecurityGroups {
 		return unfit("A load balancer cannot have more than %d security groups", s.Quotas.SecurityGroups)
 	}
-	for _, id := range b.SecurityGroups {
-		vpc, ok := "", false
-		if g, found := state.SecurityGroups.Get(r, id); found {
-			vpc, ok = g.VPCID, true
-		} else if g, found := network.SecurityGroup(id); found {
-			vpc, ok = g.VPCID, true
-		}
-		switch {
-		case !ok:
-			return wire.Errorf("InvalidSecurityGroup", "One or more security groups are invalid: '%s' does not exist", id)
-		case vpc != b.VPCID:
-			return wire.Errorf("InvalidSecurityGroup", "One or more security groups are invalid: '%s' does not belong to VPC '%s'", id, b.VPCID)
-		}
-	}
-	return nil
+	return balancing.CheckSecurityGroups(r, network, b.VPCID, b.SecurityGroups)
 }
 
 func (s *Service) describeLoadBalancers(ctx context.Context, in *elb.DescribeLoadBalancersInput) (*elb.DescribeLoadBalancersOutput, error) {
-	if err := s.allowAll(ctx, "DescribeLoadBalancers"); err != nil {
+	if err := s.AllowAll(ctx, "DescribeLoadBalancers"); err != nil {
 		return nil, err
 	}
-	c, err := newCursor(in.Marker, in.PageSize)
+	c, err := balancing.NewCursor(in.Marker, in.PageSize)
 	if err != nil {
 		return nil, err
 	}
@@ -205,12 +198,12 @@ func (s *Service) describeLoadBalancers(ctx context.Context, in *elb.DescribeLoa
 	case len(in.LoadBalancerArns) > 0:
 		found, err = s.balancersByARN(r, in.LoadBalancerArns)
 	default:
-		found, next = page(c, state.LoadBalancers.From(r, c.first()), func(b state.LoadBalancer) string { return b.ARN })
+		found, next = balancing.Page(c, state.LoadBalancers.From(r, c.First()), func(b state.LoadBalancer) string { return b.ARN })
 	}
 	if err != nil {
 		return nil, err
 	}
-	return &elb.DescribeLoadBalancersOutput{LoadBalancers: convert(found, s.describeBalancer), NextMarker: next}, nil
+	return &elb.DescribeLoadBalancersOutput{LoadBalancers: balancing.Convert(found, s.describeBalancer), NextMarker: next}, nil
 }
 
 // maxDescribed is how many resources one describe may name.
@@ -218,7 +211,7 @@ const maxDescribed = 20
 
 // lookUp finds every name of a list, or fails with all that are absent.
 func lookUp[V any](names []string, find func(string) (V, bool), notFound func(...string) error) ([]V, error) {
-	names = distinct(names)
+	names = balancing.Distinct(names)
 	if len(names) > maxDescribed {
 		return nil, invalid("Cannot have more than %d resources described", maxDescribed)
 	}
@@ -268,7 +261,7 @@ func (s *Service) describeBalancer(b state.LoadBalancer) types.LoadBalancer {
 		CreatedTime: &b.CreatedTime, Scheme: types.LoadBalancerSchemeEnum(b.Scheme), VpcId: &b.VPCID,
 		State: &types.LoadBalancerState{Code: types.LoadBalancerStateEnum(b.State(s.Now()))}, Type: types.LoadBalancerTypeEnumNetwork,
 		IpAddressType: types.IpAddressType(b.IPAddressType), SecurityGroups: b.SecurityGroups,
-		AvailabilityZones:            convert(b.Zones, describeZone),
+		AvailabilityZones:            balancing.Convert(b.Zones, describeZone),
 		EnablePrefixForIpv6SourceNat: types.EnablePrefixForIpv6SourceNatEnum(b.SourceNATPrefixes),
 	}
 	if b.EnforceOnPrivateLink != "" {
@@ -297,7 +290,7 @@ func describeZone(z state.ZoneMapping) types.AvailabilityZone {
 }
 
 func (s *Service) deleteLoadBalancer(ctx context.Context, in *elb.DeleteLoadBalancerInput) (*elb.DeleteLoadBalancerOutput, error) {
-	if err := s.allowOn(ctx, "DeleteLoadBalancer", *in.LoadBalancerArn); err != nil {
+	if err := s.AllowOn(ctx, "DeleteLoadBalancer", *in.LoadBalancerArn); err != nil {
 		return nil, err
 	}
 	if err := checkARN(balancerNoun, *in.LoadBalancerArn); err != nil {
@@ -315,7 +308,7 @@ func (s *Service) deleteLoadBalancer(ctx context.Context, in *elb.DeleteLoadBala
 			removeListener(tx, l)
 		}
 		for _, z := range b.Zones {
-			release(tx, z)
+			balancing.Release(tx, z)
 		}
 		state.LoadBalancers.Delete(tx, b.ARN)
 		state.PutTags(tx, b.ARN, nil)

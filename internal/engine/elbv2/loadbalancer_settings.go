@@ -10,6 +10,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2/types"
 
 	"github.com/fairlead-lb/fairlead/internal/engine/attributes"
+	"github.com/fairlead-lb/fairlead/internal/engine/balancing"
 	"github.com/fairlead-lb/fairlead/internal/engine/state"
 	"github.com/fairlead-lb/fairlead/internal/lb"
 	"github.com/fairlead-lb/fairlead/internal/store"
@@ -18,9 +19,9 @@ import (
 
 // editBalancer authorises action on a load balancer and replaces its record by
 // what edit makes of it.
-func (s *Service) editBalancer(ctx context.Context, action string, arn *string, keys conditions, edit func(*store.Tx, *state.LoadBalancer) error) (state.LoadBalancer, error) {
+func (s *Service) editBalancer(ctx context.Context, action string, arn *string, keys balancing.Conditions, edit func(*store.Tx, *state.LoadBalancer) error) (state.LoadBalancer, error) {
 	var b state.LoadBalancer
-	if err := s.allowOn(ctx, action, *arn, keys); err != nil {
+	if err := s.AllowOn(ctx, action, *arn, keys); err != nil {
 		return b, err
 	}
 	err := s.DB.Update(func(tx *store.Tx) error {
@@ -38,7 +39,7 @@ func (s *Service) editBalancer(ctx context.Context, action string, arn *string, 
 }
 
 func (s *Service) describeLoadBalancerAttributes(ctx context.Context, in *elb.DescribeLoadBalancerAttributesInput) (*elb.DescribeLoadBalancerAttributesOutput, error) {
-	if err := s.allowAll(ctx, "DescribeLoadBalancerAttributes"); err != nil {
+	if err := s.AllowAll(ctx, "DescribeLoadBalancerAttributes"); err != nil {
 		return nil, err
 	}
 	b, err := balancer(s.DB.Current(), in.LoadBalancerArn)
@@ -50,7 +51,7 @@ func (s *Service) describeLoadBalancerAttributes(ctx context.Context, in *elb.De
 
 func balancerAttributes(b state.LoadBalancer) []types.LoadBalancerAttribute {
 	values := attributes.OfLoadBalancer(b)
-	return convert(slices.Sorted(maps.Keys(values)), func(k string) types.LoadBalancerAttribute {
+	return balancing.Convert(slices.Sorted(maps.Keys(values)), func(k string) types.LoadBalancerAttribute {
 		return types.LoadBalancerAttribute{Key: &k, Value: aws.String(values[k])}
 	})
 }
@@ -88,9 +89,9 @@ func attributeChanges[A any](list []A, pair func(A) (key, value *string)) (map[s
 }
 
 func (s *Service) setSubnets(ctx context.Context, in *elb.SetSubnetsInput) (*elb.SetSubnetsOutput, error) {
-	keys := conditions{}
+	keys := balancing.Conditions{}
 	if len(in.Subnets) > 0 {
-		keys[servicePrefix+"Subnet"] = in.Subnets
+		keys[balancing.KeyPrefix+"Subnet"] = in.Subnets
 	}
 	all, invalidPlacement := placements(in.Subnets, in.SubnetMappings)
 	b, err := s.editBalancer(ctx, "SetSubnets", in.LoadBalancerArn, keys, func(tx *store.Tx, b *state.LoadBalancer) error {
@@ -114,7 +115,7 @@ func (s *Service) setSubnets(ctx context.Context, in *elb.SetSubnetsInput) (*elb
 		return nil, err
 	}
 	return &elb.SetSubnetsOutput{
-		AvailabilityZones: convert(b.Zones, describeZone), IpAddressType: types.IpAddressType(b.IPAddressType),
+		AvailabilityZones: balancing.Convert(b.Zones, describeZone), IpAddressType: types.IpAddressType(b.IPAddressType),
 		EnablePrefixForIpv6SourceNat: types.EnablePrefixForIpv6SourceNatEnum(b.SourceNATPrefixes),
 	}, nil
 }
@@ -136,7 +137,7 @@ func (s *Service) moveSubnets(tx *store.Tx, old state.LoadBalancer, next *state.
 	for _, o := range old.Zones {
 		i := slices.IndexFunc(zones, func(z state.ZoneMapping) bool { return z.SubnetID == o.SubnetID })
 		if i < 0 {
-			release(tx, o)
+			balancing.Release(tx, o)
 			continue
 		}
 		if err := checkKept(o, zones[i]); err != nil {
@@ -150,7 +151,8 @@ func (s *Service) moveSubnets(tx *store.Tx, old state.LoadBalancer, next *state.
 	}
 	next.Zones = zones
 	dropIPv6(tx, next)
-	return s.assign(tx, network, next)
+	next.Zones, err = balancing.Assign(tx, network, holder(*next))
+	return err
 }
 
 // checkKept refuses to change the addresses of a subnet that stays enabled.
@@ -169,7 +171,7 @@ func dropIPv6(tx *store.Tx, b *state.LoadBalancer) {
 	}
 	zones := slices.Clone(b.Zones)
 	for i, z := range zones {
-		release(tx, state.ZoneMapping{SubnetID: z.SubnetID, IPv6: z.IPv6})
+		balancing.Release(tx, state.ZoneMapping{SubnetID: z.SubnetID, IPv6: z.IPv6})
 		zones[i].IPv6, zones[i].ChosenIPv6 = state.ZoneMapping{}.IPv6, false
 	}
 	b.Zones = zones
@@ -206,9 +208,9 @@ func forwardsToIPv6(r store.Reader, b state.LoadBalancer) bool {
 }
 
 func (s *Service) setSecurityGroups(ctx context.Context, in *elb.SetSecurityGroupsInput) (*elb.SetSecurityGroupsOutput, error) {
-	keys := conditions{}
+	keys := balancing.Conditions{}
 	if len(in.SecurityGroups) > 0 {
-		keys[servicePrefix+"SecurityGroup"] = in.SecurityGroups
+		keys[balancing.KeyPrefix+"SecurityGroup"] = in.SecurityGroups
 	}
 	b, err := s.editBalancer(ctx, "SetSecurityGroups", in.LoadBalancerArn, keys, func(tx *store.Tx, b *state.LoadBalancer) error {
 		switch {
@@ -217,7 +219,7 @@ func (s *Service) setSecurityGroups(ctx context.Context, in *elb.SetSecurityGrou
 		case len(in.SecurityGroups) == 0:
 			return unfit("You cannot remove all security groups from a Network Load Balancer which was created with security groups.")
 		}
-		b.SecurityGroups = distinct(in.SecurityGroups)
+		b.SecurityGroups = balancing.Distinct(in.SecurityGroups)
 		if in.EnforceSecurityGroupInboundRulesOnPrivateLinkTraffic != "" {
 			b.EnforceOnPrivateLink = string(in.EnforceSecurityGroupInboundRulesOnPrivateLinkTraffic)
 		}

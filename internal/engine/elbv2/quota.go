@@ -9,7 +9,7 @@ import (
 	elb "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2"
 	"github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2/types"
 
-	"github.com/fairlead-lb/fairlead/internal/wire"
+	"github.com/fairlead-lb/fairlead/internal/engine/balancing"
 )
 
 // Quotas are the limits of an account in a region.
@@ -59,19 +59,14 @@ func (q Quotas) limits() []types.Limit {
 	return limits
 }
 
-// tooMany is the error for a quota: code is AWS's, what is counted in plural.
-func tooMany(code, what string, limit int) error {
-	return wire.Errorf(code, "The maximum number of %s has been reached: %d", what, limit)
-}
-
 func (s *Service) describeAccountLimits(ctx context.Context, in *elb.DescribeAccountLimitsInput) (*elb.DescribeAccountLimitsOutput, error) {
-	if err := s.allowAll(ctx, "DescribeAccountLimits"); err != nil {
+	if err := s.AllowAll(ctx, "DescribeAccountLimits"); err != nil {
 		return nil, err
 	}
-	c, err := newCursor(in.Marker, in.PageSize)
+	c, err := balancing.NewCursor(in.Marker, in.PageSize)
 	if err != nil {
 		return nil, err
 	}
-	limits, next := page(c, slices.Values(s.Quotas.limits()), func(l types.Limit) string { return *l.Name })
+	limits, next := balancing.Page(c, slices.Values(s.Quotas.limits()), func(l types.Limit) string { return *l.Name })
 	return &elb.DescribeAccountLimitsOutput{Limits: limits, NextMarker: next}, nil
 }

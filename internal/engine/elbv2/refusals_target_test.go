@@ -8,6 +8,8 @@ import (
 	elb "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2"
 	"github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2/types"
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/fairlead-lb/fairlead/internal/engine/balancing"
 )
 
 func makeGroup(edit func(*elb.CreateTargetGroupInput)) func(*harness, world) error {
@@ -109,7 +111,7 @@ func TestAddressTargets(t *testing.T) {
 	h.register(g, types.TargetDescription{Id: aws.String("198.18.16.17")}, types.TargetDescription{Id: aws.String("10.0.0.1"), AvailabilityZone: aws.String("all")})
 	h.listener(h.balancer("web"), g, 80)
 	out := must(h.DescribeTargetHealth(h.ctx(), &elb.DescribeTargetHealthInput{TargetGroupArn: g.TargetGroupArn}))(t).TargetHealthDescriptions
-	zones := convert(out, func(d types.TargetHealthDescription) string {
+	zones := balancing.Convert(out, func(d types.TargetHealthDescription) string {
 		return *d.Target.Id + " " + aws.ToString(d.Target.AvailabilityZone)
 	})
 	if diff := cmp.Diff([]string{"10.0.0.1 all", "198.18.16.17 us-west-2a"}, zones); diff != "" {

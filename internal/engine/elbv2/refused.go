@@ -7,6 +7,7 @@ import (
 	elb "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2"
 	"github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2/types"
 
+	"github.com/fairlead-lb/fairlead/internal/engine/balancing"
 	"github.com/fairlead-lb/fairlead/internal/store"
 	"github.com/fairlead-lb/fairlead/internal/wire"
 )
@@ -15,7 +16,7 @@ import (
 // what why returns.
 func refuse[I, O any](s *Service, name string, resource func(*I) string, why func(*I) error) wire.Action {
 	return wire.Query(name, func(ctx context.Context, in *I) (*O, error) {
-		if err := s.allowOn(ctx, name, resource(in)); err != nil {
+		if err := s.AllowOn(ctx, name, resource(in)); err != nil {
 			return nil, err
 		}
 		return nil, why(in)
@@ -27,7 +28,7 @@ func refuse[I, O any](s *Service, name string, resource func(*I) string, why fun
 // application load balancers' on AWS too.
 func (s *Service) refused() []wire.Action {
 	return append(s.refusedRules(),
-		refuse[elb.CreateTrustStoreInput, elb.CreateTrustStoreOutput](s, "CreateTrustStore", func(*elb.CreateTrustStoreInput) string { return anyResource }, func(*elb.CreateTrustStoreInput) error {
+		refuse[elb.CreateTrustStoreInput, elb.CreateTrustStoreOutput](s, "CreateTrustStore", func(*elb.CreateTrustStoreInput) string { return balancing.AnyResource }, func(*elb.CreateTrustStoreInput) error {
 			return notOffered("Trust stores are not offered by this endpoint; they serve application load balancers only")
 		}),
 		refuseTrustStore[elb.ModifyTrustStoreInput, elb.ModifyTrustStoreOutput](s, "ModifyTrustStore", func(in *elb.ModifyTrustStoreInput) *string { return in.TrustStoreArn }),
@@ -60,7 +61,7 @@ func refuseTrustStore[I, O any](s *Service, name string, arn func(*I) *string) w
 }
 
 func (s *Service) describeTrustStores(ctx context.Context, in *elb.DescribeTrustStoresInput) (*elb.DescribeTrustStoresOutput, error) {
-	if err := s.allowAll(ctx, "DescribeTrustStores"); err != nil {
+	if err := s.AllowAll(ctx, "DescribeTrustStores"); err != nil {
 		return nil, err
 	}
 	for _, asked := range append(in.TrustStoreArns, in.Names...) {
@@ -102,7 +103,7 @@ func (s *Service) refusedRules() []wire.Action {
 // them alike.
 func firstRule(in *elb.SetRulePrioritiesInput) string {
 	if len(in.RulePriorities) == 0 {
-		return anyResource
+		return balancing.AnyResource
 	}
 	return aws.ToString(in.RulePriorities[0].RuleArn)
 }

@@ -9,6 +9,7 @@ import (
 	elb "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2"
 	"github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2/types"
 
+	"github.com/fairlead-lb/fairlead/internal/engine/balancing"
 	"github.com/fairlead-lb/fairlead/internal/engine/state"
 	"github.com/fairlead-lb/fairlead/internal/store"
 	"github.com/fairlead-lb/fairlead/internal/wire"
@@ -23,10 +24,10 @@ func listenerOfRule(r store.Reader, arn string) (state.Listener, bool) {
 }
 
 func (s *Service) describeRules(ctx context.Context, in *elb.DescribeRulesInput) (*elb.DescribeRulesOutput, error) {
-	if err := s.allowAll(ctx, "DescribeRules"); err != nil {
+	if err := s.AllowAll(ctx, "DescribeRules"); err != nil {
 		return nil, err
 	}
-	c, err := newCursor(in.Marker, in.PageSize)
+	c, err := balancing.NewCursor(in.Marker, in.PageSize)
 	if err != nil {
 		return nil, err
 	}
@@ -47,8 +48,8 @@ func (s *Service) describeRules(ctx context.Context, in *elb.DescribeRulesInput)
 		return nil, err
 	}
 	slices.SortFunc(found, func(a, b state.Listener) int { return strings.Compare(a.RuleARN, b.RuleARN) })
-	found, next := page(c, slices.Values(found), func(l state.Listener) string { return l.RuleARN })
-	return &elb.DescribeRulesOutput{Rules: convert(found, describeRule), NextMarker: next}, nil
+	found, next := balancing.Page(c, slices.Values(found), func(l state.Listener) string { return l.RuleARN })
+	return &elb.DescribeRulesOutput{Rules: balancing.Convert(found, describeRule), NextMarker: next}, nil
 }
 
 func rulesByARN(r store.Reader, arns []string) ([]state.Listener, error) {

@@ -12,6 +12,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2/types"
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/fairlead-lb/fairlead/internal/engine/balancing"
 	"github.com/fairlead-lb/fairlead/internal/engine/state"
 	"github.com/fairlead-lb/fairlead/internal/lb"
 )
@@ -194,13 +195,13 @@ func TestAttributeDefaults(t *testing.T) {
 func (h *harness) balancerAttributes(b types.LoadBalancer) string {
 	h.t.Helper()
 	out := must(h.DescribeLoadBalancerAttributes(h.ctx(), &elb.DescribeLoadBalancerAttributesInput{LoadBalancerArn: b.LoadBalancerArn}))(h.t)
-	return strings.Join(convert(out.Attributes, func(a types.LoadBalancerAttribute) string { return *a.Key + "=" + *a.Value }), " ")
+	return strings.Join(balancing.Convert(out.Attributes, func(a types.LoadBalancerAttribute) string { return *a.Key + "=" + *a.Value }), " ")
 }
 
 func (h *harness) groupAttributes(g types.TargetGroup) string {
 	h.t.Helper()
 	out := must(h.DescribeTargetGroupAttributes(h.ctx(), &elb.DescribeTargetGroupAttributesInput{TargetGroupArn: g.TargetGroupArn}))(h.t)
-	return strings.Join(convert(out.Attributes, func(a types.TargetGroupAttribute) string { return *a.Key + "=" + *a.Value }), " ")
+	return strings.Join(balancing.Convert(out.Attributes, func(a types.TargetGroupAttribute) string { return *a.Key + "=" + *a.Value }), " ")
 }
 
 func TestHealthChecksOfGroups(t *testing.T) {
@@ -247,7 +248,7 @@ func TestTLSListenersAreKept(t *testing.T) {
 	must(h.AddListenerCertificates(h.ctx(), &elb.AddListenerCertificatesInput{ListenerArn: l.ListenerArn, Certificates: []types.Certificate{cert(1), cert(2)}}))(t)
 	list := func() []string {
 		got := must(h.DescribeListenerCertificates(h.ctx(), &elb.DescribeListenerCertificatesInput{ListenerArn: l.ListenerArn}))(t).Certificates
-		return convert(got, func(c types.Certificate) string {
+		return balancing.Convert(got, func(c types.Certificate) string {
 			return fmt.Sprint((*c.CertificateArn)[len(*c.CertificateArn)-1:], *c.IsDefault)
 		})
 	}
@@ -365,8 +366,8 @@ func TestTagsAreMergedAndRemoved(t *testing.T) {
 	must(h.AddTags(h.ctx(), &elb.AddTagsInput{ResourceArns: arns, Tags: []types.Tag{{Key: aws.String("a"), Value: aws.String("2")}, {Key: aws.String("b")}}}))(t)
 	must(h.RemoveTags(h.ctx(), &elb.RemoveTagsInput{ResourceArns: arns[1:], TagKeys: []string{"a", "absent"}}))(t)
 	out := must(h.DescribeTags(h.ctx(), &elb.DescribeTagsInput{ResourceArns: arns}))(t).TagDescriptions
-	got := convert(out, func(d types.TagDescription) string {
-		return strings.Join(convert(d.Tags, func(t types.Tag) string { return *t.Key + "=" + aws.ToString(t.Value) }), " ")
+	got := balancing.Convert(out, func(d types.TagDescription) string {
+		return strings.Join(balancing.Convert(d.Tags, func(t types.Tag) string { return *t.Key + "=" + aws.ToString(t.Value) }), " ")
 	})
 	if diff := cmp.Diff([]string{"a=2 b=", "b=", "b="}, got); diff != "" {
 		t.Errorf("tags (-want +got):\n%s", diff)

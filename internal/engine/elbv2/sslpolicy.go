@@ -8,6 +8,7 @@ import (
 	elb "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2"
 	"github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2/types"
 
+	"github.com/fairlead-lb/fairlead/internal/engine/balancing"
 	"github.com/fairlead-lb/fairlead/internal/wire"
 )
 
@@ -62,10 +63,10 @@ func knownSSLPolicy(name string) bool {
 }
 
 func (s *Service) describeSSLPolicies(ctx context.Context, in *elb.DescribeSSLPoliciesInput) (*elb.DescribeSSLPoliciesOutput, error) {
-	if err := s.allowAll(ctx, "DescribeSSLPolicies"); err != nil {
+	if err := s.AllowAll(ctx, "DescribeSSLPolicies"); err != nil {
 		return nil, err
 	}
-	c, err := newCursor(in.Marker, in.PageSize)
+	c, err := balancing.NewCursor(in.Marker, in.PageSize)
 	if err != nil {
 		return nil, err
 	}
@@ -77,8 +78,8 @@ func (s *Service) describeSSLPolicies(ctx context.Context, in *elb.DescribeSSLPo
 	wanted := slices.DeleteFunc(slices.Clone(sslPolicies), func(p sslPolicy) bool {
 		return len(in.Names) > 0 && !slices.Contains(in.Names, p.name)
 	})
-	found, next := page(c, slices.Values(wanted), func(p sslPolicy) string { return p.name })
-	return &elb.DescribeSSLPoliciesOutput{SslPolicies: convert(found, describeSSLPolicy), NextMarker: next}, nil
+	found, next := balancing.Page(c, slices.Values(wanted), func(p sslPolicy) string { return p.name })
+	return &elb.DescribeSSLPoliciesOutput{SslPolicies: balancing.Convert(found, describeSSLPolicy), NextMarker: next}, nil
 }
 
 func describeSSLPolicy(p sslPolicy) types.SslPolicy {

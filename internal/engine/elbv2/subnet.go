@@ -8,6 +8,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2/types"
 
+	"github.com/fairlead-lb/fairlead/internal/engine/balancing"
 	"github.com/fairlead-lb/fairlead/internal/engine/state"
 	"github.com/fairlead-lb/fairlead/internal/inventory"
 	"github.com/fairlead-lb/fairlead/internal/lb"
@@ -29,7 +30,7 @@ func placements(subnets []string, mappings []types.SubnetMapping) ([]placement, 
 		return nil, invalid("At least one subnet must be specified")
 	}
 	var all []placement
-	for _, id := range distinct(subnets) {
+	for _, id := range balancing.Distinct(subnets) {
 		all = append(all, placement{subnetID: id})
 	}
 	for _, m := range mappings {
@@ -94,17 +95,11 @@ func zoneMappings(network *inventory.Index, b state.LoadBalancer, all []placemen
 			IPv4: p.ipv4, ChosenIPv4: p.ipv4.IsValid(), IPv6: p.ipv6, ChosenIPv6: p.ipv6.IsValid(),
 		})
 	}
-	if b.Scheme == lb.InternetFacing && !reachesInternet(network, vpc) {
+	if b.Scheme == lb.InternetFacing && !balancing.ReachesInternet(network, vpc) {
 		return nil, "", wire.Errorf("InvalidSubnet", "VPC %s has no internet gateway", vpc)
 	}
 	slices.SortFunc(zones, func(a, b state.ZoneMapping) int { return strings.Compare(a.Zone, b.Zone) })
 	return zones, vpc, nil
-}
-
-// reachesInternet reports whether the VPC has a subnet whose default route is
-// an internet gateway.
-func reachesInternet(network *inventory.Index, vpc string) bool {
-	return slices.ContainsFunc(network.Subnets, func(s inventory.Subnet) bool { return s.VPCID == vpc && s.Public })
 }
 
 func checkPlacement(b state.LoadBalancer, subnet inventory.Subnet, p placement) error {
@@ -117,9 +112,9 @@ func checkPlacement(b state.LoadBalancer, subnet inventory.Subnet, p placement) 
 		return unfit("IPv6 addresses can only be specified for load balancers with the IP address type 'dualstack'")
 	case b.IPAddressType == lb.DualStack && !subnet.IPv6CIDRBlock.IsValid():
 		return wire.Errorf("InvalidSubnet", "The subnet '%s' must have an associated IPv6 CIDR block", p.subnetID)
-	case p.ipv4.IsValid() && !assignable(subnet.CIDRBlock, p.ipv4):
+	case p.ipv4.IsValid() && !balancing.Assignable(subnet.CIDRBlock, p.ipv4):
 		return unfit("The IPv4 address '%s' is not an assignable address of the subnet '%s'", p.ipv4, p.subnetID)
-	case p.ipv6.IsValid() && !assignable(subnet.IPv6CIDRBlock, p.ipv6):
+	case p.ipv6.IsValid() && !balancing.Assignable(subnet.IPv6CIDRBlock, p.ipv6):
 		return unfit("The IPv6 address '%s' is not an assignable address of the subnet '%s'", p.ipv6, p.subnetID)
 	}
 	return nil

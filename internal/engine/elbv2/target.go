@@ -11,6 +11,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2/types"
 
 	"github.com/fairlead-lb/fairlead/internal/engine/attributes"
+	"github.com/fairlead-lb/fairlead/internal/engine/balancing"
 	"github.com/fairlead-lb/fairlead/internal/engine/state"
 	"github.com/fairlead-lb/fairlead/internal/engine/targethealth"
 	"github.com/fairlead-lb/fairlead/internal/engine/zonal"
@@ -25,7 +26,7 @@ func invalidTarget(format string, args ...any) error {
 }
 
 func (s *Service) registerTargets(ctx context.Context, in *elb.RegisterTargetsInput) (*elb.RegisterTargetsOutput, error) {
-	if err := s.allowOn(ctx, "RegisterTargets", *in.TargetGroupArn); err != nil {
+	if err := s.AllowOn(ctx, "RegisterTargets", *in.TargetGroupArn); err != nil {
 		return nil, err
 	}
 	network, now := s.Network(), s.Now().UTC()
@@ -83,7 +84,7 @@ func newTargets(network *inventory.Index, g state.TargetGroup, list []types.Targ
 func target(g state.TargetGroup, d types.TargetDescription) (state.Target, error) {
 	t := state.Target{TargetGroupARN: g.ARN, ID: aws.ToString(d.Id), Port: g.Port, Zone: aws.ToString(d.AvailabilityZone)}
 	if d.Port != nil {
-		if err := checkRange("targets.member.port", d.Port, 1, 65535); err != nil {
+		if err := balancing.CheckRange("targets.member.port", d.Port, 1, 65535); err != nil {
 			return t, err
 		}
 		t.Port = uint16(*d.Port)
@@ -157,7 +158,7 @@ func (s *Service) checkTargetCounts(r store.Reader, network *inventory.Index, g 
 		count++
 	}
 	if count > s.Quotas.TargetsPerGroup {
-		return tooMany("TooManyTargets", "targets for a target group", s.Quotas.TargetsPerGroup)
+		return balancing.TooMany("TooManyTargets", "targets for a target group", s.Quotas.TargetsPerGroup)
 	}
 	group := zonal.NewGroup(r, network, g)
 	if !group.Attached {
@@ -169,7 +170,7 @@ func (s *Service) checkTargetCounts(r store.Reader, network *inventory.Index, g 
 // checkTargetQuota checks a listener that is about to be written.
 func (s *Service) checkTargetQuota(r store.Reader, b state.LoadBalancer, l state.Listener) error {
 	groups := state.GroupsOfLoadBalancer(r, b.ARN)
-	return s.checkBalancerTargets(r, s.Network(), b, distinct(append(groups, l.TargetGroupARNs()...)))
+	return s.checkBalancerTargets(r, s.Network(), b, balancing.Distinct(append(groups, l.TargetGroupARNs()...)))
 }
 
 func (s *Service) checkBalancerTargets(r store.Reader, network *inventory.Index, b state.LoadBalancer, groups []string) error {
@@ -185,18 +186,18 @@ func (s *Service) checkBalancerTargets(r store.Reader, network *inventory.Index,
 			}
 			perZone[zone]++
 			if perZone[zone] > s.Quotas.TargetsPerZone {
-				return tooMany("TooManyTargets", "targets per Availability Zone for a load balancer", s.Quotas.TargetsPerZone)
+				return balancing.TooMany("TooManyTargets", "targets per Availability Zone for a load balancer", s.Quotas.TargetsPerZone)
 			}
 		}
 	}
 	if total > s.Quotas.TargetsPerLoadBalancer {
-		return tooMany("TooManyTargets", "targets for a load balancer", s.Quotas.TargetsPerLoadBalancer)
+		return balancing.TooMany("TooManyTargets", "targets for a load balancer", s.Quotas.TargetsPerLoadBalancer)
 	}
 	return nil
 }
 
 func (s *Service) deregisterTargets(ctx context.Context, in *elb.DeregisterTargetsInput) (*elb.DeregisterTargetsOutput, error) {
-	if err := s.allowOn(ctx, "DeregisterTargets", *in.TargetGroupArn); err != nil {
+	if err := s.AllowOn(ctx, "DeregisterTargets", *in.TargetGroupArn); err != nil {
 		return nil, err
 	}
 	now := s.Now().UTC()
@@ -234,7 +235,7 @@ func drain(tx *store.Tx, g state.TargetGroup, key string, now time.Time) {
 }
 
 func (s *Service) describeTargetHealth(ctx context.Context, in *elb.DescribeTargetHealthInput) (*elb.DescribeTargetHealthOutput, error) {
-	if err := s.allowAll(ctx, "DescribeTargetHealth"); err != nil {
+	if err := s.AllowAll(ctx, "DescribeTargetHealth"); err != nil {
 		return nil, err
 	}
 	r, network := s.DB.Current(), s.Network()

@@ -13,6 +13,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2/types"
 
 	"github.com/fairlead-lb/fairlead/internal/engine/attributes"
+	"github.com/fairlead-lb/fairlead/internal/engine/balancing"
 	"github.com/fairlead-lb/fairlead/internal/engine/state"
 	"github.com/fairlead-lb/fairlead/internal/lb"
 	"github.com/fairlead-lb/fairlead/internal/store"
@@ -51,7 +52,7 @@ func (s *Service) wantedGroup(in *elb.CreateTargetGroupInput) (state.TargetGroup
 		Name: *in.Name, Protocol: lb.Protocol(in.Protocol), VPCID: aws.ToString(in.VpcId),
 		TargetType: lb.TargetType(cmp.Or(in.TargetType, types.TargetTypeEnumInstance)), IPAddressType: lb.IPAddressType(cmp.Or(in.IpAddressType, types.TargetGroupIpAddressTypeEnumIpv4)),
 	}
-	if err := checkName("Target group", g.Name); err != nil {
+	if err := balancing.CheckName("Target group", g.Name); err != nil {
 		return g, err
 	}
 	switch g.TargetType {
@@ -86,7 +87,7 @@ func checkGroupProtocol(in *elb.CreateTargetGroupInput) error {
 	case in.TargetControlPort != nil:
 		return unfit("A target control port is not supported for target groups with the %s protocol", in.Protocol)
 	}
-	if err := checkRange("port", in.Port, 1, 65535); err != nil {
+	if err := balancing.CheckRange("port", in.Port, 1, 65535); err != nil {
 		return err
 	}
 	switch lb.Protocol(in.Protocol) {
@@ -111,7 +112,7 @@ func (s *Service) putNewGroup(tx *store.Tx, g state.TargetGroup, tags map[string
 		return old, nil
 	}
 	if state.TargetGroups.Len(tx) >= s.Quotas.TargetGroups {
-		return g, tooMany("TooManyTargetGroups", "target groups", s.Quotas.TargetGroups)
+		return g, balancing.TooMany("TooManyTargetGroups", "target groups", s.Quotas.TargetGroups)
 	}
 	g.ARN, g.CreatedTime = s.groupARN(g.Name, newID()), s.Now().UTC()
 	state.TargetGroups.Put(tx, g)
@@ -120,10 +121,10 @@ func (s *Service) putNewGroup(tx *store.Tx, g state.TargetGroup, tags map[string
 }
 
 func (s *Service) describeTargetGroups(ctx context.Context, in *elb.DescribeTargetGroupsInput) (*elb.DescribeTargetGroupsOutput, error) {
-	if err := s.allowAll(ctx, "DescribeTargetGroups"); err != nil {
+	if err := s.AllowAll(ctx, "DescribeTargetGroups"); err != nil {
 		return nil, err
 	}
-	c, err := newCursor(in.Marker, in.PageSize)
+	c, err := balancing.NewCursor(in.Marker, in.PageSize)
 	if err != nil {
 		return nil, err
 	}
@@ -141,11 +142,11 @@ func (s *Service) describeTargetGroups(ctx context.Context, in *elb.DescribeTarg
 	if err != nil {
 		return nil, err
 	}
-	groups := convert(found, func(g state.TargetGroup) types.TargetGroup { return describeGroup(r, g) })
+	groups := balancing.Convert(found, func(g state.TargetGroup) types.TargetGroup { return describeGroup(r, g) })
 	return &elb.DescribeTargetGroupsOutput{TargetGroups: groups, NextMarker: next}, nil
 }
 
-func findGroups(r store.Reader, in *elb.DescribeTargetGroupsInput, c cursor) (found []state.TargetGroup, next *string, err error) {
+func findGroups(r store.Reader, in *elb.DescribeTargetGroupsInput, c balancing.Cursor) (found []state.TargetGroup, next *string, err error) {
 	key := func(g state.TargetGroup) string { return g.ARN }
 	switch {
 	case len(in.Names) > 0:
@@ -160,10 +161,10 @@ func findGroups(r store.Reader, in *elb.DescribeTargetGroupsInput, c cursor) (fo
 	case in.LoadBalancerArn != nil:
 		var b state.LoadBalancer
 		if b, err = balancer(r, in.LoadBalancerArn); err == nil {
-			found, next = page(c, groupsOf(r, b), key)
+			found, next = balancing.Page(c, groupsOf(r, b), key)
 		}
 	default:
-		found, next = page(c, state.TargetGroups.From(r, c.first()), key)
+		found, next = balancing.Page(c, state.TargetGroups.From(r, c.First()), key)
 	}
 	return found, next, err
 }
@@ -216,7 +217,7 @@ func describeGroup(r store.Reader, g state.TargetGroup) types.TargetGroup {
 // edit makes of it.
 func (s *Service) editGroup(ctx context.Context, action string, arn *string, edit func(*store.Tx, *state.TargetGroup) error) (state.TargetGroup, error) {
 	var g state.TargetGroup
-	if err := s.allowOn(ctx, action, *arn); err != nil {
+	if err := s.AllowOn(ctx, action, *arn); err != nil {
 		return g, err
 	}
 	err := s.DB.Update(func(tx *store.Tx) error {
@@ -251,7 +252,7 @@ func (s *Service) modifyTargetGroup(ctx context.Context, in *elb.ModifyTargetGro
 
 func (s *Service) deleteTargetGroup(ctx context.Context, in *elb.DeleteTargetGroupInput) (*elb.DeleteTargetGroupOutput, error) {
 	arn := *in.TargetGroupArn
-	if err := s.allowOn(ctx, "DeleteTargetGroup", arn); err != nil {
+	if err := s.AllowOn(ctx, "DeleteTargetGroup", arn); err != nil {
 		return nil, err
 	}
 	if err := checkARN(groupNoun, arn); err != nil {
@@ -271,7 +272,7 @@ func (s *Service) deleteTargetGroup(ctx context.Context, in *elb.DeleteTargetGro
 }
 
 func (s *Service) describeTargetGroupAttributes(ctx context.Context, in *elb.DescribeTargetGroupAttributesInput) (*elb.DescribeTargetGroupAttributesOutput, error) {
-	if err := s.allowAll(ctx, "DescribeTargetGroupAttributes"); err != nil {
+	if err := s.AllowAll(ctx, "DescribeTargetGroupAttributes"); err != nil {
 		return nil, err
 	}
 	g, err := group(s.DB.Current(), in.TargetGroupArn)
@@ -298,7 +299,7 @@ func (s *Service) modifyTargetGroupAttributes(ctx context.Context, in *elb.Modif
 
 func groupAttributes(g state.TargetGroup) []types.TargetGroupAttribute {
 	values := attributes.OfTargetGroup(g)
-	return convert(slices.Sorted(maps.Keys(values)), func(k string) types.TargetGroupAttribute {
+	return balancing.Convert(slices.Sorted(maps.Keys(values)), func(k string) types.TargetGroupAttribute {
 		return types.TargetGroupAttribute{Key: &k, Value: aws.String(values[k])}
 	})
 }

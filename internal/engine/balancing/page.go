@@ -1,4 +1,4 @@
-package elbv2
+package balancing
 
 import (
 	"encoding/base64"
@@ -10,18 +10,18 @@ import (
 // maxPageSize is AWS's, and what a page holds when the client does not say.
 const maxPageSize = 400
 
-// cursor is a place in a list: what follows the key.
-type cursor struct {
+// Cursor is a place in a list: what follows a key.
+type Cursor struct {
 	after string
 	size  int
 }
 
-// newCursor reads Marker and PageSize.
-func newCursor(marker *string, size *int32) (cursor, error) {
-	if err := checkRange("pageSize", size, 1, maxPageSize); err != nil {
-		return cursor{}, err
+// NewCursor reads Marker and PageSize.
+func NewCursor(marker *string, size *int32) (Cursor, error) {
+	if err := CheckRange("pageSize", size, 1, maxPageSize); err != nil {
+		return Cursor{}, err
 	}
-	c := cursor{size: maxPageSize}
+	c := Cursor{size: maxPageSize}
 	if size != nil {
 		c.size = int(*size)
 	}
@@ -30,25 +30,25 @@ func newCursor(marker *string, size *int32) (cursor, error) {
 	}
 	after, err := base64.RawURLEncoding.DecodeString(*marker)
 	if err != nil || len(after) == 0 {
-		return cursor{}, invalid("'%s' is not a valid marker", *marker)
+		return Cursor{}, invalid("'%s' is not a valid marker", *marker)
 	}
 	c.after = string(after)
 	return c, nil
 }
 
-// first is the lowest key that may stand on the page.
-func (c cursor) first() string {
+// First is the lowest key that may stand on the page.
+func (c Cursor) First() string {
 	if c.after == "" {
 		return ""
 	}
 	return c.after + "\x00"
 }
 
-// page takes one page from a list that is sorted by key and begins at or before
+// Page takes one page from a list that is sorted by key and begins at or before
 // the cursor, and returns the marker of the next, nil on the last.
-func page[V any](c cursor, list iter.Seq[V], key func(V) string) (items []V, next *string) {
+func Page[V any](c Cursor, list iter.Seq[V], key func(V) string) (items []V, next *string) {
 	for v := range list {
-		if key(v) < c.first() {
+		if key(v) < c.First() {
 			continue
 		}
 		if len(items) == c.size {
@@ -60,8 +60,8 @@ func page[V any](c cursor, list iter.Seq[V], key func(V) string) (items []V, nex
 	return items, nil
 }
 
-// convert maps a list; the result is never nil, so that it is encoded.
-func convert[A, B any](list []A, f func(A) B) []B {
+// Convert maps a list; the result is never nil, so that it is encoded.
+func Convert[A, B any](list []A, f func(A) B) []B {
 	out := make([]B, 0, len(list))
 	for _, a := range list {
 		out = append(out, f(a))
@@ -69,8 +69,8 @@ func convert[A, B any](list []A, f func(A) B) []B {
 	return out
 }
 
-// distinct returns the values of a list without repetition, in order.
-func distinct(list []string) []string {
+// Distinct returns the values of a list without repetition, in order.
+func Distinct(list []string) []string {
 	seen := make(map[string]bool, len(list))
 	var out []string
 	for _, v := range list {

@@ -1,11 +1,10 @@
-package elbv2
+package balancing
 
 import (
 	"net/netip"
 
 	"github.com/fairlead-lb/fairlead/internal/engine/state"
 	"github.com/fairlead-lb/fairlead/internal/inventory"
-	"github.com/fairlead-lb/fairlead/internal/lb"
 	"github.com/fairlead-lb/fairlead/internal/store"
 	"github.com/fairlead-lb/fairlead/internal/wire"
 )
@@ -14,8 +13,8 @@ import (
 // (VPC user guide, subnet sizing).
 const reservedAtStart = 4
 
-// assignable reports whether an address of a subnet may be given out at all.
-func assignable(subnet netip.Prefix, a netip.Addr) bool {
+// Assignable reports whether an address of a subnet may be given out at all.
+func Assignable(subnet netip.Prefix, a netip.Addr) bool {
 	if !subnet.Contains(a) {
 		return false
 	}
@@ -46,12 +45,12 @@ func last(p netip.Prefix) netip.Addr {
 func nextFree(subnet netip.Prefix, after netip.Addr, taken func(netip.Addr) (netip.Prefix, bool)) (a netip.Addr, ok bool) {
 	first := firstAssignable(subnet)
 	start := first
-	if after.IsValid() && assignable(subnet, after.Next()) {
+	if after.IsValid() && Assignable(subnet, after.Next()) {
 		start = after.Next()
 	}
 	wrapped := start == first
 	for a = start; ; {
-		if !assignable(subnet, a) {
+		if !Assignable(subnet, a) {
 			if wrapped {
 				return netip.Addr{}, false
 			}
@@ -66,31 +65,37 @@ func nextFree(subnet netip.Prefix, after netip.Addr, taken func(netip.Addr) (net
 	}
 }
 
-// assign completes the zones of a load balancer with addresses and marks them
-// taken. Zones that have addresses keep them.
-func (s *Service) assign(tx *store.Tx, network *inventory.Index, b *state.LoadBalancer) error {
-	zones := make([]state.ZoneMapping, len(b.Zones))
-	for i, z := range b.Zones {
+// Holder is a load balancer that has addresses.
+type Holder struct {
+	ARN       string
+	Zones     []state.ZoneMapping
+	DualStack bool // has IPv6 addresses as well
+}
+
+// Assign completes the zones of a load balancer with addresses, marks them
+// taken and returns the zones. Zones that have addresses keep them.
+func Assign(tx *store.Tx, network *inventory.Index, h Holder) ([]state.ZoneMapping, error) {
+	zones := make([]state.ZoneMapping, len(h.Zones))
+	for i, z := range h.Zones {
 		subnet, _ := network.Subnet(z.SubnetID)
 		cursor, _ := state.AddressCursors.Get(tx, z.SubnetID)
 		cursor.SubnetID = z.SubnetID
 		var err error
 		if z.AllocationID != "" {
-			z.IPv4, err = takeElastic(tx, b.ARN, z.AllocationID)
+			z.IPv4, err = takeElastic(tx, h.ARN, z.AllocationID)
 		} else {
-			z.IPv4, err = take(tx, network, b.ARN, want{subnet.SubnetID, subnet.CIDRBlock, z.IPv4, &cursor.IPv4})
+			z.IPv4, err = take(tx, network, h.ARN, want{subnet.SubnetID, subnet.CIDRBlock, z.IPv4, &cursor.IPv4})
 		}
-		if err == nil && b.IPAddressType == lb.DualStack {
-			z.IPv6, err = take(tx, network, b.ARN, want{subnet.SubnetID, subnet.IPv6CIDRBlock, z.IPv6, &cursor.IPv6})
+		if err == nil && h.DualStack {
+			z.IPv6, err = take(tx, network, h.ARN, want{subnet.SubnetID, subnet.IPv6CIDRBlock, z.IPv6, &cursor.IPv6})
 		}
 		if err != nil {
-			return err
+			return nil, err
 		}
 		state.AddressCursors.Put(tx, cursor)
 		zones[i] = z
 	}
-	b.Zones = zones
-	return nil
+	return zones, nil
 }
 
 // want is an address to take: a chosen one, or the next free one.
@@ -144,8 +149,8 @@ func takeElastic(tx *store.Tx, balancerARN, allocationID string) (netip.Addr, er
 	return e.Address, nil
 }
 
-// release frees the addresses of a zone.
-func release(tx *store.Tx, z state.ZoneMapping) {
+// Release frees the addresses of a zone.
+func Release(tx *store.Tx, z state.ZoneMapping) {
 	if e, ok := state.ElasticAddresses.Get(tx, z.AllocationID); ok {
 		e.LoadBalancerARN = ""
 		state.ElasticAddresses.Put(tx, e)

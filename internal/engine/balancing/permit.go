@@ -1,0 +1,91 @@
+package balancing
+
+import (
+	"context"
+	"maps"
+	"slices"
+
+	"github.com/fairlead-lb/fairlead/internal/engine/state"
+	"github.com/fairlead-lb/fairlead/internal/store"
+)
+
+// Authorizer decides whether the caller in ctx may do something; the error is
+// what the client gets.
+type Authorizer interface {
+	Authorize(ctx context.Context, action, resourceARN string, keys map[string][]string) error
+}
+
+// Conditions are the values of condition keys that a request is judged by.
+// Names are those of the Service Authorization Reference.
+type Conditions map[string][]string
+
+const (
+	// KeyPrefix begins the service's own condition keys, and its actions.
+	KeyPrefix = "elasticloadbalancing:"
+	// AnyResource is for actions without resource-level permissions.
+	AnyResource = "*"
+)
+
+// Permits asks for permissions.
+type Permits struct {
+	authorizer Authorizer
+	current    func() *store.Revision
+}
+
+// NewPermits asks an authorizer; resources have their tags in the current
+// revision.
+func NewPermits(authorizer Authorizer, current func() *store.Revision) Permits {
+	return Permits{authorizer, current}
+}
+
+// AllowAll is for reads, which AWS judges without a resource.
+func (p Permits) AllowAll(ctx context.Context, action string) error {
+	return p.allow(ctx, action, AnyResource, nil)
+}
+
+// AllowOn is for actions on a resource that may exist: its tags count.
+func (p Permits) AllowOn(ctx context.Context, action, arn string, extra ...Conditions) error {
+	return p.allow(ctx, action, arn, joined(append(extra, resourceTags(p.current(), arn))...))
+}
+
+// AllowCreate is for actions that make a resource: the tags in the request
+// count, and to give any needs AddTags as well.
+func (p Permits) AllowCreate(ctx context.Context, action, resource, created string, tags []Tag, extra ...Conditions) error {
+	keys := joined(append(extra, RequestTags(tags))...)
+	if err := p.AllowOn(ctx, action, resource, keys); err != nil || len(tags) == 0 {
+		return err
+	}
+	return p.allow(ctx, "AddTags", created, joined(RequestTags(tags), Conditions{KeyPrefix + "CreateAction": {action}}))
+}
+
+func (p Permits) allow(ctx context.Context, action, resource string, keys Conditions) error {
+	return p.authorizer.Authorize(ctx, KeyPrefix+action, resource, keys)
+}
+
+func joined(all ...Conditions) Conditions {
+	sum := Conditions{}
+	for _, c := range all {
+		maps.Copy(sum, c)
+	}
+	return sum
+}
+
+func resourceTags(r store.Reader, arn string) Conditions {
+	keys := Conditions{}
+	for k, v := range state.Tags(r, arn) {
+		keys["aws:ResourceTag/"+k] = []string{v}
+		keys[KeyPrefix+"ResourceTag/"+k] = []string{v}
+	}
+	return keys
+}
+
+// RequestTags are the condition keys that tell of tags in a request.
+func RequestTags(tags []Tag) Conditions {
+	keys := Conditions{}
+	for _, t := range tags {
+		keys["aws:RequestTag/"+t.Key] = []string{t.Value}
+		keys["aws:TagKeys"] = append(keys["aws:TagKeys"], t.Key)
+	}
+	slices.Sort(keys["aws:TagKeys"])
+	return keys
+}
