@@ -70,7 +70,7 @@ func (n *network) follow(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("watch the inventory: %w", err)
 	}
-	defer w.Close()
+	defer func() { _ = w.Close() }()
 	if err := w.Add(filepath.Dir(n.path)); err != nil {
 		return fmt.Errorf("watch the inventory: %w", err)
 	}

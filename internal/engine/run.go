@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"time"
@@ -56,10 +57,16 @@ func (e *Engine) background(ctx context.Context) error {
 	return group.Wait()
 }
 
+// endpoint is a TCP address and what serves it.
+type endpoint struct {
+	what, address string // no address: not served
+	serve         func(context.Context, net.Listener) error
+}
+
 // open opens every socket before any is served, so that an address in use is
 // reported at once and nothing is half up.
 func (e *Engine) open(l Listeners, gatherer prometheus.Gatherer) (serve []func(context.Context) error, err error) {
-	var opened []interface{ Close() error }
+	var opened []io.Closer
 	defer func() {
 		if err != nil {
 			for _, c := range opened {
@@ -67,36 +74,26 @@ func (e *Engine) open(l Listeners, gatherer prometheus.Gatherer) (serve []func(c
 			}
 		}
 	}()
-	listen := func(what, address string) (net.Listener, error) {
-		ln, err := net.Listen("tcp", address)
+	edges, err := e.edgeServer()
+	if err != nil {
+		return nil, err
+	}
+	metrics := ops.Endpoints{Metrics: gatherer, Ready: e.Ready}.Handler()
+	for _, p := range []endpoint{
+		{"the API", l.API, func(ctx context.Context, ln net.Listener) error { return e.serveAPI(ctx, ln, l.TLS) }},
+		{"edges", l.Edges, edges.Serve},
+		{"metrics", l.Metrics, func(ctx context.Context, ln net.Listener) error { return ops.Serve(ctx, ln, metrics) }},
+	} {
+		if p.address == "" {
+			continue
+		}
+		ln, err := net.Listen("tcp", p.address)
 		if err != nil {
-			return nil, fmt.Errorf("listen for %s: %w", what, err)
+			return nil, fmt.Errorf("listen for %s: %w", p.what, err)
 		}
 		opened = append(opened, ln)
-		e.Logger.Info("listening", "for", what, "address", ln.Addr().String())
-		return ln, nil
-	}
-	api, err := listen("the API", l.API)
-	if err != nil {
-		return nil, err
-	}
-	serve = append(serve, func(ctx context.Context) error { return e.serveAPI(ctx, api, l.TLS) })
-	edges, err := listen("edges", l.Edges)
-	if err != nil {
-		return nil, err
-	}
-	edgeServer, err := e.edgeServer()
-	if err != nil {
-		return nil, err
-	}
-	serve = append(serve, func(ctx context.Context) error { return edgeServer.Serve(ctx, edges) })
-	if l.Metrics != "" {
-		metrics, err := listen("metrics", l.Metrics)
-		if err != nil {
-			return nil, err
-		}
-		endpoints := ops.Endpoints{Metrics: gatherer, Ready: e.Ready}
-		serve = append(serve, func(ctx context.Context) error { return ops.Serve(ctx, metrics, endpoints.Handler()) })
+		e.Logger.Info("listening", "for", p.what, "address", ln.Addr().String())
+		serve = append(serve, func(ctx context.Context) error { return p.serve(ctx, ln) })
 	}
 	if l.DNS != "" {
 		serveDNS, err := e.openDNS(l.DNS)

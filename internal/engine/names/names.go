@@ -59,30 +59,32 @@ func addressesOf(zones []state.ZoneMapping) []netip.Addr {
 	return addresses
 }
 
-// serving returns the zones that a load balancer's name leads to: those that
-// pass every test that any zone passes. A test that all zones fail (a group
-// without a healthy target anywhere) says nothing about where to go.
+// serving returns the zones that a load balancer's name leads to: of those with
+// an edge, the ones that pass every group's test.
 func serving(r store.Reader, network *inventory.Index, reports Reports, b state.LoadBalancer) []state.ZoneMapping {
+	zones := orAll(b.Zones, func(z state.ZoneMapping) bool { return reports.Connected(z.Zone) })
 	failed := map[string]bool{}
-	judge := func(passes func(zone string) bool) {
-		if !slices.ContainsFunc(b.Zones, func(z state.ZoneMapping) bool { return passes(z.Zone) }) {
-			return
-		}
-		for _, z := range b.Zones {
-			failed[z.Zone] = failed[z.Zone] || !passes(z.Zone)
-		}
-	}
-	judge(reports.Connected)
 	for _, arn := range state.GroupsOfLoadBalancer(r, b.ARN) {
 		g, _ := state.TargetGroups.Get(r, arn)
 		tally, threshold := count(r, zonal.NewGroup(r, network, g), reports), attributes.DNSFailover(g)
-		judge(func(zone string) bool { return threshold.Met(tally[zone].healthy, tally[zone].total) })
+		passes := func(z state.ZoneMapping) bool { return threshold.Met(tally[z.Zone].healthy, tally[z.Zone].total) }
+		if !slices.ContainsFunc(zones, passes) {
+			continue // what no zone has says nothing about where to go
+		}
+		for _, z := range zones {
+			failed[z.Zone] = failed[z.Zone] || !passes(z)
+		}
 	}
-	zones := slices.DeleteFunc(slices.Clone(b.Zones), func(z state.ZoneMapping) bool { return failed[z.Zone] })
-	if len(zones) == 0 {
-		return b.Zones
+	return orAll(zones, func(z state.ZoneMapping) bool { return !failed[z.Zone] })
+}
+
+// orAll returns the zones that pass a test, or all of them when none does.
+func orAll(zones []state.ZoneMapping, passes func(state.ZoneMapping) bool) []state.ZoneMapping {
+	passed := slices.DeleteFunc(slices.Clone(zones), func(z state.ZoneMapping) bool { return !passes(z) })
+	if len(passed) == 0 {
+		return zones
 	}
-	return zones
+	return passed
 }
 
 type tally struct{ healthy, total int }
