@@ -102,9 +102,11 @@ func (b builder) cable(c Cable) error {
 			return err
 		}
 	}
-	for _, p := range []Port{c.A, c.B} {
-		if err := b.port(p); err != nil {
-			return fmt.Errorf("port %s/%s: %w", p.Namespace, p.Name, err)
+	for _, configure := range []func(Port) error{b.port, b.xdp} {
+		for _, p := range []Port{c.A, c.B} {
+			if err := configure(p); err != nil {
+				return fmt.Errorf("port %s/%s: %w", p.Namespace, p.Name, err)
+			}
 		}
 	}
 	return nil
@@ -163,15 +165,25 @@ func (b builder) port(p Port) error {
 			return fmt.Errorf("join bridge %s: %w", p.Bridge, err)
 		}
 	}
-	if err := setOffload(p); err != nil {
-		return err
-	}
 	for _, a := range p.Addresses {
 		if err := h.AddrReplace(link, address(a)); err != nil {
 			return fmt.Errorf("add address %s: %w", a, err)
 		}
 	}
 	return h.LinkSetUp(link)
+}
+
+// xdp comes last for a cable: attached before the link has its carrier, a
+// program delays the carrier by up to a second.
+func (b builder) xdp(p Port) error {
+	if !p.FacesXDP {
+		return nil
+	}
+	link, err := b.handles[p.Namespace].LinkByName(p.Name)
+	if err != nil {
+		return err
+	}
+	return faceXDP(link, p)
 }
 
 // mustIndex returns 0 for a bridge that does not exist; the kernel refuses it.

@@ -35,7 +35,7 @@ func routed(prefix string) netlab.Topology {
 	}
 	bridged := func(name string) netlab.Port { return netlab.Port{Namespace: sw, Name: name, Bridge: "br0"} }
 	edge := bridged("b")
-	edge.Offload = netlab.Offload{TXChecksum: netlab.Off, GRO: netlab.On}
+	edge.FacesXDP = true
 	mac := port(a, "eth0", "198.18.0.2/16", "2001:db8::2/32")
 	mac.MAC = "02:fa:c6:12:00:02"
 	mac.Sysctls = []netlab.Sysctl{{Key: "net/ipv4/conf/eth0/proxy_arp", Value: "1"}}
@@ -169,7 +169,7 @@ func TestApplySetsWhatPortsAreDescribedWith(t *testing.T) {
 		{"a", []string{"ip", "-6", "addr", "show", "dev", "eth0", "scope", "global"}, "nodad"},
 		{"a", []string{"ip", "link", "show", "lo"}, "LOWER_UP"},
 		{"sw", []string{"ethtool", "-k", "b"}, "tx-checksumming: off"},
-		{"sw", []string{"ethtool", "-k", "b"}, "generic-receive-offload: on"},
+		{"sw", []string{"ip", "link", "show", "b"}, "xdp"},
 		{"sw", []string{"ethtool", "-k", "a"}, "tx-checksumming: on"},
 	} {
 		if got := output(t, p+c.ns, c.argv...); !strings.Contains(got, c.want) {

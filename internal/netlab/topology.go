@@ -60,26 +60,19 @@ type Port struct {
 	MAC       string         // empty: the kernel's choice
 	Addresses []netip.Prefix // address and on-link prefix
 	Bridge    string         // bridge of the same namespace that the port belongs to
-	Offload   Offload
-	Sysctls   []Sysctl // written after the port exists
+	Sysctls   []Sysctl       // written after the port exists
+
+	// FacesXDP prepares a port for a peer whose XDP program sends frames on or
+	// back.
+	//
+	// The port then computes checksums itself (ethtool -K PORT tx off): frames
+	// on veth travel without, and such a program would send them on unfinished.
+	// And it gets an XDP program that passes everything: frames that a program
+	// sends back over veth wait in the port's ring, and the kernel wakes up
+	// only a port that has a program too (veth_xdp_flush in drivers/net/veth.c);
+	// generic receive offload fills the ring as well, but nobody empties it.
+	FacesXDP bool
 }
-
-// Offload changes what the port leaves to its peer. The zero value keeps the
-// kernel's defaults.
-type Offload struct {
-	TXChecksum Setting // ethtool -K PORT tx
-	GRO        Setting // ethtool -K PORT gro
-}
-
-// Setting is a switch that can also be left alone.
-type Setting int
-
-// Values of a Setting.
-const (
-	Keep Setting = iota
-	On
-	Off
-)
 
 // Names returns the names of all namespaces.
 func (t Topology) Names() []string {

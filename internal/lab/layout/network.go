@@ -58,9 +58,10 @@ func (l Layout) Network() netlab.Topology {
 	l.addMember(&t, member{name: routerNamespace, port: "igw", sysctls: routerSysctls()}, Router4, Router6)
 	l.addMember(&t, member{name: ControlNamespace, port: "control", routes: defaultRoutes()}, Control4, Control6)
 	for _, z := range l.Zones {
-		edge := member{name: EdgeNamespace(z.Name), port: "edge-" + zoneLetter(z.Name), routes: defaultRoutes(), sysctls: hostSysctls()}
-		// The edge's program sends frames back from XDP. See netlab.Offload.
-		edge.offload = netlab.Offload{TXChecksum: netlab.Off, GRO: netlab.On}
+		edge := member{
+			name: EdgeNamespace(z.Name), port: "edge-" + zoneLetter(z.Name), routes: defaultRoutes(), sysctls: hostSysctls(),
+			facesXDP: true,
+		}
 		l.addMember(&t, edge, z.Edge4, z.Edge6)
 	}
 	for _, n := range l.Nodes {
@@ -82,13 +83,13 @@ type member struct {
 	routes      []netlab.Route
 	sysctls     []netlab.Sysctl
 	portSysctls []netlab.Sysctl
-	offload     netlab.Offload
+	facesXDP    bool
 }
 
 func (l Layout) addMember(t *netlab.Topology, m member, ip4, ip6 netip.Addr) {
 	t.Namespaces = append(t.Namespaces, netlab.Namespace{Name: l.Prefix + m.name, Sysctls: m.sysctls, Routes: m.routes})
 	t.Cables = append(t.Cables, netlab.Cable{
-		A: netlab.Port{Namespace: l.Prefix + vpcNamespace, Name: m.port, Bridge: vpcBridge, Offload: m.offload},
+		A: netlab.Port{Namespace: l.Prefix + vpcNamespace, Name: m.port, Bridge: vpcBridge, FacesXDP: m.facesXDP},
 		B: netlab.Port{
 			Namespace: l.Prefix + m.name, Name: Uplink, MAC: MAC(ip4), Sysctls: m.portSysctls,
 			Addresses: []netip.Prefix{netip.PrefixFrom(ip4, VPC4.Bits()), netip.PrefixFrom(ip6, VPC6.Bits())},
