@@ -17,6 +17,8 @@ type ZoneSnapshot struct {
 	Zone          string          `json:"zone"` // such as us-west-2a
 	LoadBalancers []ZonalBalancer `json:"loadBalancers"`
 	TargetGroups  []ZonalGroup    `json:"targetGroups"`
+
+	Classic []ClassicBalancer `json:"classic,omitempty"` // sorted by ARN
 }
 
 // ZonalBalancer is a load balancer as one zone sees it.
