@@ -1,4 +1,5 @@
-// Package health decides which targets can serve, as Network Load Balancers do.
+// Package health decides which targets can serve, as Network Load Balancers do;
+// instances of Classic Load Balancers are targets like others to it.
 //
 // Three layers: Desired says what to ask whom, from a snapshot; Next is the
 // state machine of one target; a Checker keeps the time, sends the checks and
@@ -14,6 +15,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strconv"
 	"time"
 
@@ -22,7 +24,7 @@ import (
 
 // Target is one registered target and how to ask it.
 type Target struct {
-	Protocol lb.Protocol    // TCP, HTTP or HTTPS
+	Protocol lb.Protocol    // TCP, SSL, HTTP or HTTPS
 	Addr     netip.AddrPort // the target's address and its health check port
 	Host     string         // HTTP Host header
 	Path     string
@@ -91,8 +93,8 @@ func groupTarget(group lb.ZonalGroup) (Target, error) {
 	if check.Timeout == 0 && t.Protocol == lb.HTTP {
 		t.Timeout = defaultTimeoutHTTP
 	}
-	if t.Protocol != lb.TCP && t.Protocol != lb.HTTP && t.Protocol != lb.HTTPS {
-		problems = append(problems, fmt.Errorf("health check protocol %q is none of TCP, HTTP, HTTPS", t.Protocol))
+	if !slices.Contains([]lb.Protocol{lb.TCP, lb.SSL, lb.HTTP, lb.HTTPS}, t.Protocol) {
+		problems = append(problems, fmt.Errorf("health check protocol %q is none of TCP, SSL, HTTP, HTTPS", t.Protocol))
 		t.Protocol = lb.TCP
 	}
 	if check.Port != "" && check.Port != lb.TrafficPort {
@@ -102,7 +104,7 @@ func groupTarget(group lb.ZonalGroup) (Target, error) {
 		}
 		t.Addr = netip.AddrPortFrom(netip.Addr{}, uint16(port))
 	}
-	if t.Protocol != lb.TCP {
+	if t.Protocol == lb.HTTP || t.Protocol == lb.HTTPS {
 		t.Path, t.Matcher = cmp.Or(check.Path, "/"), cmp.Or(check.Matcher, DefaultMatcher)
 		if _, err := ParseMatcher(t.Matcher); err != nil {
 			problems = append(problems, err)

@@ -42,14 +42,18 @@ type NetProber struct {
 	Source4, Source6 netip.Addr
 }
 
-// Probe implements Prober: TCP passes when the connection is accepted, HTTP and
-// HTTPS when the answer's code is in the matcher. Redirects are answers, not
-// followed; certificates are not verified.
+// Probe implements Prober: TCP passes when the connection is accepted, SSL when
+// the handshake succeeds, HTTP and HTTPS when the answer's code is in the
+// matcher. Redirects are answers, not followed; certificates are not verified.
 func (p NetProber) Probe(ctx context.Context, target Target) Result {
-	if target.Protocol == lb.TCP {
+	switch target.Protocol {
+	case lb.TCP:
 		return p.probeTCP(ctx, target)
+	case lb.SSL:
+		return p.probeSSL(ctx, target)
+	default:
+		return p.probeHTTP(ctx, target)
 	}
-	return p.probeHTTP(ctx, target)
 }
 
 func (p NetProber) probeTCP(ctx context.Context, target Target) Result {
@@ -59,6 +63,24 @@ func (p NetProber) probeTCP(ctx context.Context, target Target) Result {
 	}
 	conn.Close()
 	return Result{Outcome: Passed}
+}
+
+func (p NetProber) probeSSL(ctx context.Context, target Target) Result {
+	conn, err := p.dial(ctx, target.Addr)
+	if err != nil {
+		return failure(ctx, err)
+	}
+	defer conn.Close()
+	if err := tls.Client(conn, anyCertificate()).HandshakeContext(ctx); err != nil {
+		return failure(ctx, err)
+	}
+	return Result{Outcome: Passed}
+}
+
+// anyCertificate accepts what targets show: as documented by AWS, a target's
+// certificate is not validated.
+func anyCertificate() *tls.Config {
+	return &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS10}
 }
 
 func (p NetProber) probeHTTP(ctx context.Context, target Target) Result {
@@ -105,10 +127,7 @@ func (p NetProber) transport(addr netip.AddrPort) *http.Transport {
 		DisableKeepAlives:      true,
 		DisableCompression:     true,
 		MaxResponseHeaderBytes: maxHeader,
-		TLSClientConfig: &tls.Config{
-			InsecureSkipVerify: true, // as documented: a target's certificate is not validated
-			MinVersion:         tls.VersionTLS10,
-		},
+		TLSClientConfig:        anyCertificate(),
 	}
 }
 

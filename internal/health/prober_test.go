@@ -98,6 +98,24 @@ func TestProbeOfSilentTargetTimesOut(t *testing.T) {
 	}
 }
 
+func TestSSLProbesWantAHandshake(t *testing.T) {
+	secure, _ := target(t, lb.HTTPS)
+	plain, _ := target(t, lb.HTTP)
+	for name, c := range map[string]struct {
+		addr netip.AddrPort
+		want Outcome
+	}{
+		"a server with any certificate passes": {secure.Addr, Passed},
+		"a server without TLS fails":           {plain.Addr, Failed},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got := probe(t, NetProber{}, Target{Protocol: lb.SSL, Addr: c.addr}, plenty); got.Outcome != c.want {
+				t.Errorf("outcome = %v, want %v", got.Outcome, c.want)
+			}
+		})
+	}
+}
+
 func TestRequestIsTheOneOfAWS(t *testing.T) {
 	target, requests := target(t, lb.HTTP)
 	probe(t, NetProber{}, target, plenty)
