@@ -22,9 +22,7 @@ const agnhost = "registry.k8s.io/e2e-test-images/agnhost:2.63.0"
 type node struct{ *nodetest.Cluster }
 
 // TestNode runs a real cluster with one node. Its subtests share the cluster
-
 // and run side by side: each uses pods of its own.
-
 func TestNode(t *testing.T) {
 	c := node{nodetest.Start(t)}
 	c.awaitReady(t)
@@ -60,7 +58,6 @@ func TestNode(t *testing.T) {
 }
 
 // awaitReady waits for the node and for the account that pods need.
-
 func (c node) awaitReady(t *testing.T) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
@@ -82,7 +79,6 @@ func (c node) awaitReady(t *testing.T) {
 }
 
 // pause waits a little before looking again.
-
 func pause(t *testing.T, ctx context.Context) {
 	t.Helper()
 	select {
@@ -93,7 +89,6 @@ func pause(t *testing.T, ctx context.Context) {
 }
 
 // create makes a pod and removes it at the test's end.
-
 func (c node) create(t *testing.T, pod *corev1.Pod) *corev1.Pod {
 	t.Helper()
 	pod.Namespace = "default"
@@ -111,7 +106,6 @@ func (c node) create(t *testing.T, pod *corev1.Pod) *corev1.Pod {
 }
 
 // until watches a pod until a condition holds; a nil pod means that it is gone.
-
 func (c node) until(t *testing.T, name, what string, ok func(*corev1.Pod) bool) *corev1.Pod {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Second)
@@ -179,16 +173,4 @@ func execAction(argv ...string) corev1.ProbeHandler {
 	return corev1.ProbeHandler{Exec: &corev1.ExecAction{Command: argv}}
 }
 
-// get asks a pod over HTTP from the control namespace, as a neighbour in the
-
 // VPC: that its address is answered there is part of the test.
-
-// follow collects a pod's log until it ends.
-
-// portForward fetches the pod's page through kubectl port-forward.
-
-// assertNothingOf checks that a pod left no trace on the machine.
-
-// assertEnded checks that processes have ended; one that its parent has not yet
-
-// taken notice of has no command line any more.

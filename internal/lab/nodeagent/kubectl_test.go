@@ -4,11 +4,13 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/netip"
 	"os/exec"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -24,10 +26,19 @@ import (
 	"github.com/fairlead-lb/fairlead/internal/netlab"
 )
 
+// get asks a pod over HTTP from the control namespace, as a neighbour in the
+// VPC: that its address is answered there is part of the test. A pod without a
+// readiness probe is ready a moment before it listens.
 func (c node) get(t *testing.T, url string, into any) {
 	t.Helper()
 	client := http.Client{Transport: &http.Transport{DialContext: c.Dial, DisableKeepAlives: true}, Timeout: 10 * time.Second}
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
 	resp, err := client.Get(url)
+	for errors.Is(err, syscall.ECONNREFUSED) {
+		pause(t, ctx)
+		resp, err = client.Get(url)
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -104,6 +115,7 @@ func kubectlWorks(t *testing.T, c node) {
 	}
 }
 
+// portForward fetches the pod's page through kubectl port-forward.
 func (c node) portForward(t *testing.T, pod string) string {
 	t.Helper()
 	cmd := c.Kubectl(t.Context(), "port-forward", "pod/"+pod, "18080:80")

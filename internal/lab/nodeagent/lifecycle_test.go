@@ -63,6 +63,7 @@ func preStopRuns(t *testing.T, c node) {
 	}
 }
 
+// follow collects a pod's log until it ends.
 func (c node) follow(t *testing.T, pod string) <-chan string {
 	t.Helper()
 	stream, err := c.Client.CoreV1().Pods("default").GetLogs(pod, &corev1.PodLogOptions{Follow: true}).Stream(t.Context())
@@ -171,6 +172,7 @@ func deletionLeavesNothing(t *testing.T, c node) {
 	c.assertNothingOf(t, pod, procs)
 }
 
+// assertNothingOf checks that a pod left no trace on the machine.
 func (c node) assertNothingOf(t *testing.T, pod *corev1.Pod, procs []int) {
 	t.Helper()
 	if netlab.Exists(nodeagent.NetNS(pod.UID)) {
@@ -190,6 +192,8 @@ func (c node) assertNothingOf(t *testing.T, pod *corev1.Pod, procs []int) {
 	}
 }
 
+// assertEnded checks that processes have ended; one that its parent has not yet
+// taken notice of has no command line any more.
 func assertEnded(t *testing.T, procs []int) {
 	t.Helper()
 	for _, p := range procs {

@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -288,16 +289,26 @@ func (c *Cluster) stop(t testing.TB) {
 	}
 }
 
-// showLogs shows what the components said if the test failed.
+// How many lines of a component's log are looked at, and how many of them are
+// shown when the test failed.
+const (
+	maxRead  = 5000
+	maxShown = 15
+)
+
+// showLogs shows what the components said if the test failed. It fails if the
+// race detector spoke: components may be the test's own program.
 func (c *Cluster) showLogs(t testing.TB) {
-	if !t.Failed() {
-		return
-	}
 	for _, s := range c.Sup.Status() {
-		lines, err := supervisor.Tail(c.Config.Dir.Log(s.Name), 15)
+		lines, err := supervisor.Tail(c.Config.Dir.Log(s.Name), maxRead)
 		if err != nil {
 			continue
 		}
-		t.Logf("%s (%s):\n%s", s.Name, s.Phase, strings.Join(lines, "\n"))
+		if race := slices.Index(lines, "WARNING: DATA RACE"); race >= 0 {
+			t.Errorf("%s:\n%s", s.Name, strings.Join(lines[race:min(race+60, len(lines))], "\n"))
+		}
+		if t.Failed() {
+			t.Logf("%s (%s):\n%s", s.Name, s.Phase, strings.Join(lines[max(0, len(lines)-maxShown):], "\n"))
+		}
 	}
 }
