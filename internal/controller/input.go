@@ -35,7 +35,7 @@ func (r *Reconciler) input(ctx context.Context, svc *corev1.Service, st *service
 		in.Slices = append(in.Slices, &endpoints.Items[i])
 	}
 	var err error
-	if in.NameTakenBy, err = r.nameTakenBy(ctx, svc); err != nil {
+	if in.NameTakenBy, err = r.nameTakenBy(ctx, svc, st); err != nil {
 		return in, err
 	}
 	if r.now().After(st.resyncAt) {
@@ -47,15 +47,20 @@ func (r *Reconciler) input(ctx context.Context, svc *corev1.Service, st *service
 	return in, err
 }
 
-// nameTakenBy is another Service of ours that asks for the same name and is
-// older.
-func (r *Reconciler) nameTakenBy(ctx context.Context, svc *corev1.Service) (string, error) {
+// nameTakenBy is another Service of ours that has the name that this one asks
+// for, or asked for it before.
+func (r *Reconciler) nameTakenBy(ctx context.Context, svc *corev1.Service, st *service) (string, error) {
+	name := intent.WantedName(svc)
+	if name == "" || find(st.rec.Balancers, name) != nil {
+		return "", nil
+	}
 	rivals, err := r.rivals(ctx, svc)
 	if err != nil {
 		return "", err
 	}
 	for _, other := range rivals {
-		if older(&other, svc) {
+		rec, _ := readRecord(&other)
+		if find(rec.Balancers, name) != nil || older(&other, svc) {
 			return other.Namespace + "/" + other.Name, nil
 		}
 	}
@@ -66,9 +71,6 @@ func (r *Reconciler) nameTakenBy(ctx context.Context, svc *corev1.Service) (stri
 // were and still have something in AWS.
 func (r *Reconciler) rivals(ctx context.Context, svc *corev1.Service) ([]corev1.Service, error) {
 	name := intent.WantedName(svc)
-	if name == "" {
-		return nil, nil
-	}
 	var all corev1.ServiceList
 	if err := r.client.List(ctx, &all); err != nil {
 		return nil, err

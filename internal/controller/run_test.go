@@ -1,0 +1,95 @@
+package controller
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/fairlead-lb/fairlead/internal/intent"
+	"github.com/fairlead-lb/fairlead/internal/lb"
+)
+
+// TestRun is the whole process: caches, watches, the lease and the endpoints.
+func TestRun(t *testing.T) {
+	w := newWorld(t)
+	health := freeAddress(t)
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() {
+		done <- Run(ctx, Config{
+			Options: w.r.opts, Kube: cluster.Config, API: w.r.api, Log: slog.New(slog.DiscardHandler), Registry: prometheus.NewRegistry(),
+			Workers: 2, MetricsListen: freeAddress(t), HealthListen: health, LeaderElection: true, LeaseNamespace: "default",
+		})
+	}()
+	t.Cleanup(func() {
+		stop()
+		if err := <-done; err != nil {
+			t.Errorf("the controller ended with %v", err)
+		}
+	})
+	watch, err := w.kube.Watch(t.Context(), &corev1.ServiceList{}, client.InNamespace("default"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer watch.Stop()
+	until := func(what string, ok func(*corev1.Service) bool) {
+		t.Helper()
+		timeout := time.After(time.Minute)
+		for {
+			select {
+			case e := <-watch.ResultChan():
+				if svc, is := e.Object.(*corev1.Service); is && svc.Name == "nginx" && ok(svc) {
+					return
+				}
+			case err := <-done:
+				t.Fatalf("the controller ended: %v", err)
+			case <-timeout:
+				t.Fatalf("%s: not within a minute", what)
+			}
+		}
+	}
+	w.create(post("nginx"))
+	until("a hostname", func(s *corev1.Service) bool { return len(s.Status.LoadBalancer.Ingress) == 1 })
+	if resp, err := http.Get("http://" + health + "/readyz"); err != nil || resp.StatusCode != http.StatusOK {
+		t.Errorf("/readyz: %v, %v", resp, err)
+	}
+	w.addNode(3)
+	until("a record of three targets", func(s *corev1.Service) bool {
+		rec, _ := readRecord(s)
+		three := []lb.Target{}
+		for n := range 3 {
+			three = append(three, lb.Target{ID: fmt.Sprintf("i-%017x", n+1), Port: uint16(s.Spec.Ports[0].NodePort)})
+		}
+		return len(rec.Groups) == 1 && rec.Groups[0].Targets == fingerprint(three)
+	})
+	targets, err := registered(t.Context(), w.api, w.groups()[0].ARN)
+	if err != nil || len(targets) != 3 {
+		t.Errorf("targets after a node joined: %v, %v", targets, err)
+	}
+	w.update("nginx", func(s *corev1.Service) {
+		s.Spec.Type, s.Spec.ExternalTrafficPolicy = corev1.ServiceTypeClusterIP, ""
+		s.Spec.Ports[0].NodePort, s.Spec.HealthCheckNodePort = 0, 0
+	})
+	until("no finalizer", func(s *corev1.Service) bool { return !intent.HasFinalizer(s) })
+	if left := w.all(); !left.empty() {
+		t.Errorf("left: %s", left)
+	}
+}
+
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
