@@ -10,6 +10,7 @@ import (
 	"net"
 	"os"
 	"regexp"
+	"syscall"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -205,6 +206,8 @@ func explainEngine(err error) error {
 		failed.Hint = "run the version of fairlead that wrote the file, or a later one"
 	case errors.Is(err, store.ErrCorrupt):
 		failed.Hint = "restore the file from a backup; edges go on with what they know meanwhile"
+	case errors.Is(err, syscall.EADDRINUSE):
+		failed.Hint = "stop what listens there, or name another address with --listen, --edge-listen, --dns-listen or --metrics-listen"
 	case errors.Is(err, os.ErrPermission):
 		failed.Hint = "run it as the owner of the state directory, or name another with --state-dir"
 	}
