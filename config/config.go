@@ -8,3 +8,9 @@ import _ "embed"
 //
 //go:embed iam/controller-policy.json
 var ControllerPolicy []byte
+
+// ControllerRBAC is what the controller may do in Kubernetes, as YAML: a service
+// account of kube-system with its roles.
+//
+//go:embed rbac/controller.yaml
+var ControllerRBAC string

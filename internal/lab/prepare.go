@@ -41,7 +41,7 @@ func clients() []client {
 		{component.Scheduler, pki.Subject{Name: "system:kube-scheduler"}},
 		{component.KubeProxy, pki.Subject{Name: "system:kube-proxy"}},
 		{component.ClusterDNS, pki.Subject{Name: "cluster-dns"}},
-		{component.Controller, pki.Subject{Name: "fairlead-controller"}},
+		{component.Controller, pki.Subject{Name: component.ControllerUser}},
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"strings"
 
+	"github.com/fairlead-lb/fairlead/config"
 	"github.com/fairlead-lb/fairlead/internal/lab/layout"
 )
 
@@ -112,13 +113,17 @@ func scheduler(c Config) Component {
 	return o
 }
 
-// bootstrap gives the lab's own clients of the API server their rights.
+// ControllerUser is whom the controller's published roles are for.
+const ControllerUser = "system:serviceaccount:kube-system:fairlead-controller"
+
+// bootstrap gives the lab's own clients of the API server their rights, and the
+// controller the published ones.
 func bootstrap(c Config) Component {
 	o := c.control(Bootstrap)
 	o.After = []string{APIServer}
 	o.Once = true
 	manifest := c.Dir.path("bootstrap.yaml")
-	o.Files = []File{{manifest, bootstrapObjects}}
+	o.Files = []File{{manifest, bootstrapObjects + "---\n" + config.ControllerRBAC}}
 	o.Argv = []string{
 		c.Kube, "kubectl", "--kubeconfig=" + c.Dir.Kubeconfig("internal"),
 		"apply", "--server-side", "--validate=false", "-f", manifest,
@@ -175,10 +180,4 @@ kind: ClusterRoleBinding
 metadata: {name: fairlead-lab:kubelet-api}
 roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: "system:kubelet-api-admin"}
 subjects: [{apiGroup: rbac.authorization.k8s.io, kind: User, name: kube-apiserver}]
----
-apiVersion: rbac.authorization.k8s.io/v1
-kind: ClusterRoleBinding
-metadata: {name: fairlead-lab:controller}
-roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: cluster-admin}
-subjects: [{apiGroup: rbac.authorization.k8s.io, kind: User, name: fairlead-controller}]
 `, "\n")
