@@ -1,10 +1,16 @@
 // Package nodeagent is the lab's kubelet: it registers a node and runs the pods
 // bound to it as processes in namespaces of their own.
 //
-// It runs inside the node's network namespace and in the mount namespace of
-// the machine, because a pod's network namespace is named there. Pure parts
-// live in packages of their own: podplan (pod → argv, env, mounts), probe and
-// restart (state machines), podstatus (container states → PodStatus).
+// It runs inside the node's network namespace, which forwards packets and has
+// proxy NDP on at its uplink, and in the mount namespace of the machine, because
+// a pod's network namespace is named there. Pure parts live in packages of their
+// own: podplan (pod → argv, environment, files), podstate (container states →
+// what to do next, PodStatus), probe (results → verdict). Package sandbox is the
+// kernel's side, kubeletapi the API server's.
+//
+// Pods do not outlive their agent. One that starts again removes what the former
+// left and runs the pods anew, as after a reboot of the node: restart counts go
+// on, addresses are new. Resource limits are accepted and not enforced.
 //
 // Invariants:
 //   - A container's first process is killed by the kernel when the agent dies,
@@ -12,7 +18,8 @@
 //   - Nothing is mounted on the machine but the names of network namespaces;
 //     all other mounts belong to mount namespaces that die with their pods.
 //   - A pod's directory <state>/pods/<uid> is there before anything else of the
-//     pod and goes last, so that what a killed agent left can be found by it.
+//     pod and goes last, so that [Clean] finds what a killed agent left: the
+//     namespace [NetNS](uid), the link in it, and the directory.
 package nodeagent
 
 import (

@@ -90,25 +90,26 @@ func envValue(pod *corev1.Pod, c *corev1.Container, v corev1.EnvVar, in envLooku
 		return value, true, err
 	case from.ConfigMapKeyRef != nil:
 		ref := from.ConfigMapKeyRef
-		return keyOf("configmap", ref.Name, ref.Key, isTrue(ref.Optional), in.src.configMapKeys(ref.Name))
+		return object{"configmap", ref.Name, in.src.configMapKeys(ref.Name), isTrue(ref.Optional)}.value(ref.Key)
 	case from.SecretKeyRef != nil:
 		ref := from.SecretKeyRef
-		return keyOf("secret", ref.Name, ref.Key, isTrue(ref.Optional), in.src.secretKeys(ref.Name))
+		return object{"secret", ref.Name, in.src.secretKeys(ref.Name), isTrue(ref.Optional)}.value(ref.Key)
 	}
 	return "", false, errors.New("the lab knows valueFrom with fieldRef, resourceFieldRef, configMapKeyRef and secretKeyRef")
 }
 
-func keyOf(kind, name, key string, optional bool, keys map[string][]byte) (string, bool, error) {
-	v, ok := keys[key]
+// value returns what an object has under a key.
+func (o object) value(key string) (string, bool, error) {
+	v, ok := o.keys[key]
 	switch {
 	case ok:
 		return string(v), true, nil
-	case optional:
+	case o.optional:
 		return "", false, nil
-	case keys == nil:
-		return "", false, fmt.Errorf("%s %q not found", kind, name)
+	case o.keys == nil:
+		return "", false, fmt.Errorf("%s %q not found", o.kind, o.name)
 	}
-	return "", false, fmt.Errorf("%s %q has no key %q", kind, name, key)
+	return "", false, fmt.Errorf("%s %q has no key %q", o.kind, o.name, key)
 }
 
 func envFrom(env *environment, from corev1.EnvFromSource, src Sources) error {
