@@ -89,6 +89,10 @@ func runEdge(ctx context.Context, f edgeFlags) error {
 	if err != nil {
 		return &cli.Error{What: "run the edge", Err: err, Hint: "issue an identity with 'fairlead engine issue-edge --zone " + f.zone + " --out DIR'"}
 	}
+	ln, err := ops.Listen(f.metricsListen)
+	if err != nil {
+		return err
+	}
 	source4, source6, err := edge.SourceAddresses(f.dataPath.Interface)
 	if err != nil {
 		return err
@@ -111,16 +115,10 @@ func runEdge(ctx context.Context, f edgeFlags) error {
 	if err != nil {
 		return err
 	}
+	endpoints := ops.Endpoints{Metrics: registry, Ready: e.Ready, State: func() any { return e.State() }}
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return e.Run(ctx) })
-	if f.metricsListen != "" {
-		ln, err := net.Listen("tcp", f.metricsListen)
-		if err != nil {
-			return err
-		}
-		endpoints := ops.Endpoints{Metrics: registry, Ready: e.Ready, State: func() any { return e.State() }}
-		group.Go(func() error { return ops.Serve(ctx, ln, endpoints.Handler()) })
-	}
+	group.Go(func() error { return ops.Serve(ctx, ln, endpoints.Handler()) })
 	return group.Wait()
 }
 

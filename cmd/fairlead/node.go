@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"net"
 	"os"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -42,7 +41,7 @@ stay attached and traffic goes on; 'fairlead node detach' removes them.`,
 	flags := cmd.Flags()
 	flags.StringVar(&cfg.Interface, "interface", "eth0", "the interface that edges reach this machine by")
 	flags.Uint32Var(&cfg.MaxFlows, "max-flows", node.DefaultMaxFlows, "flows remembered at most, about 120 bytes each, allocated at the start")
-	flags.StringVar(&metricsListen, "metrics-listen", defaultNodeMetrics, "address of /metrics and /healthz; empty: none")
+	flags.StringVar(&metricsListen, "metrics-listen", defaultNodeMetrics, "address of /metrics, /healthz and /readyz; empty: none")
 	cmd.PersistentFlags().StringVar(&cfg.PinDir, "pin-dir", defaultNodePinDir, "directory where flows and programs outlive the process; it gets a BPF file system when it lies on none")
 	cmd.AddCommand(&cobra.Command{
 		Use:   "detach",
@@ -58,15 +57,18 @@ stay attached and traffic goes on; 'fairlead node detach' removes them.`,
 func runNode(ctx context.Context, cfg node.Config, metricsListen string) error {
 	registry := prometheus.NewRegistry()
 	cfg.Metrics = registry
-	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error { return node.Run(ctx, cfg) })
-	if metricsListen != "" {
-		ln, err := net.Listen("tcp", metricsListen)
-		if err != nil {
-			return err
-		}
-		group.Go(func() error { return ops.Serve(ctx, ln, ops.Endpoints{Metrics: registry}.Handler()) })
+	ln, err := ops.Listen(metricsListen)
+	if err != nil {
+		return err
 	}
+	helper, err := node.Open(cfg)
+	if err != nil {
+		return err
+	}
+	defer helper.Close()
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return helper.Run(ctx) })
+	group.Go(func() error { return ops.Serve(ctx, ln, ops.Endpoints{Metrics: registry}.Handler()) })
 	return group.Wait()
 }
 

@@ -19,39 +19,25 @@ const (
 	egressPin  = "node_egress_link"
 )
 
-// steering is the loaded programs, attached to one interface.
-type steering struct {
-	cfg     Config
-	objects bpfObjects
-	ifindex int
-}
-
-// attach loads the programs, with the pinned maps where there are any, and
-// attaches them, in place of a former process's where there was one.
-func attach(cfg Config) (*steering, error) {
+func (h *Helper) load() error {
 	if err := rlimit.RemoveMemlock(); err != nil {
-		return nil, fmt.Errorf("lift the limit of locked memory: %w", err)
+		return fmt.Errorf("lift the limit of locked memory: %w", err)
 	}
 	spec, err := loadBpf()
 	if err != nil {
-		return nil, fmt.Errorf("read the embedded programs: %w", err)
+		return fmt.Errorf("read the embedded programs: %w", err)
 	}
-	if err := size(spec, cfg); err != nil {
-		return nil, err
+	if err := size(spec, h.cfg); err != nil {
+		return err
 	}
-	s := &steering{cfg: cfg}
-	err = spec.LoadAndAssign(&s.objects, &ebpf.CollectionOptions{Maps: ebpf.MapOptions{PinPath: cfg.PinDir}})
+	err = spec.LoadAndAssign(&h.objects, &ebpf.CollectionOptions{Maps: ebpf.MapOptions{PinPath: h.cfg.PinDir}})
 	switch {
 	case errors.Is(err, ebpf.ErrMapIncompatible):
-		return nil, fmt.Errorf("adopt the maps pinned in %s, which another version made: %w", cfg.PinDir, err)
+		return fmt.Errorf("adopt the maps pinned in %s, which another version made: %w", h.cfg.PinDir, err)
 	case err != nil:
-		return nil, fmt.Errorf("load the programs: %w", err)
+		return fmt.Errorf("load the programs: %w", err)
 	}
-	if err := s.attachLinks(); err != nil {
-		s.Close()
-		return nil, err
-	}
-	return s, nil
+	return nil
 }
 
 // size sets the size of the flow map: that of the pinned one, so that its flows
@@ -78,11 +64,11 @@ func size(spec *ebpf.CollectionSpec, cfg Config) error {
 	return nil
 }
 
-// attachLinks attaches egress first: a flow that is learned can be answered.
+// attach attaches egress first: a flow that is learned can be answered.
 // Ingress runs before other programs and egress after them, so that both see
 // what is on the wire.
-func (s *steering) attachLinks() error {
-	iface, err := uplink(s.cfg.Interface)
+func (h *Helper) attach() error {
+	iface, err := uplink(h.cfg.Interface)
 	if err != nil {
 		return err
 	}
@@ -90,16 +76,16 @@ func (s *steering) attachLinks() error {
 		pin string
 		opt link.TCXOptions
 	}{
-		{egressPin, link.TCXOptions{Program: s.objects.NodeEgress, Attach: ebpf.AttachTCXEgress, Anchor: link.Tail()}},
-		{ingressPin, link.TCXOptions{Program: s.objects.NodeIngress, Attach: ebpf.AttachTCXIngress, Anchor: link.Head()}},
+		{egressPin, link.TCXOptions{Program: h.objects.NodeEgress, Attach: ebpf.AttachTCXEgress, Anchor: link.Tail()}},
+		{ingressPin, link.TCXOptions{Program: h.objects.NodeIngress, Attach: ebpf.AttachTCXIngress, Anchor: link.Head()}},
 	}
 	for _, hook := range hooks {
 		hook.opt.Interface = iface.Index
-		if err := attachLink(filepath.Join(s.cfg.PinDir, hook.pin), hook.opt); err != nil {
+		if err := attachLink(filepath.Join(h.cfg.PinDir, hook.pin), hook.opt); err != nil {
 			return fmt.Errorf("attach to interface %s: %w", iface.Name, err)
 		}
 	}
-	s.ifindex = iface.Index
+	h.ifindex = iface.Index
 	return nil
 }
 
@@ -141,9 +127,6 @@ func replace(pin string, opt link.TCXOptions) (bool, error) {
 	}
 	return false, errors.Join(pinned.Detach(), pinned.Unpin())
 }
-
-// Close closes what the process holds; what is pinned stays.
-func (s *steering) Close() error { return s.objects.Close() }
 
 // Detach removes the programs and forgets all flows. Connections through edges
 // break unless another way leads their replies back.

@@ -19,16 +19,16 @@ func desc(name, help string) *prometheus.Desc {
 }
 
 // Describe implements prometheus.Collector.
-func (s *steering) Describe(ch chan<- *prometheus.Desc) {
+func (h *Helper) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range counters {
 		ch <- d
 	}
 }
 
 // Collect implements prometheus.Collector.
-func (s *steering) Collect(ch chan<- prometheus.Metric) {
+func (h *Helper) Collect(ch chan<- prometheus.Metric) {
 	for i, d := range counters {
-		total, err := s.count(uint32(i))
+		total, err := h.count(uint32(i))
 		if err != nil {
 			ch <- prometheus.NewInvalidMetric(d, err)
 			continue
@@ -37,9 +37,9 @@ func (s *steering) Collect(ch chan<- prometheus.Metric) {
 	}
 }
 
-func (s *steering) count(which uint32) (total uint64, err error) {
+func (h *Helper) count(which uint32) (total uint64, err error) {
 	var perCPU []uint64
-	if err := s.objects.NodeCountersV1.Lookup(which, &perCPU); err != nil {
+	if err := h.objects.NodeCountersV1.Lookup(which, &perCPU); err != nil {
 		return 0, err
 	}
 	for _, n := range perCPU {

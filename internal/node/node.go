@@ -23,6 +23,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"os"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/vishvananda/netlink"
@@ -46,55 +47,79 @@ type Config struct {
 	Metrics   prometheus.Registerer // may be nil
 }
 
-// Run attaches the programs and keeps them attached, also when the interface
-// disappears and comes back, until ctx ends. Maps and links stay pinned. It
-// returns ctx's error, or what made attaching impossible.
-func Run(ctx context.Context, cfg Config) error {
-	lock, err := bpffs.Open(cfg.PinDir)
-	if err != nil {
-		return err
+// Helper is the attached programs and their upkeep.
+type Helper struct {
+	cfg     Config
+	pins    *os.File // held until Close
+	objects bpfObjects
+	ifindex int
+	updates chan netlink.LinkUpdate
+	done    chan struct{}
+}
+
+// Open loads the programs, with the pinned maps where there are any, and
+// attaches them, in place of a former process's where there was one. It belongs
+// to the network namespace of the calling thread.
+func Open(cfg Config) (*Helper, error) {
+	h := &Helper{cfg: cfg, updates: make(chan netlink.LinkUpdate, 16), done: make(chan struct{})}
+	var err error
+	if h.pins, err = bpffs.Open(cfg.PinDir); err != nil {
+		return nil, err
 	}
-	defer lock.Close()
-	updates := make(chan netlink.LinkUpdate, 16)
-	if err := netlink.LinkSubscribe(updates, ctx.Done()); err != nil {
-		return fmt.Errorf("watch interfaces: %w", err)
-	}
-	s, err := attach(cfg)
-	if err != nil {
-		return err
-	}
-	defer func() { s.Close() }()
-	if cfg.Metrics != nil {
-		if err := cfg.Metrics.Register(s); err != nil {
-			return fmt.Errorf("register metrics: %w", err)
-		}
+	if err := h.start(); err != nil {
+		return nil, errors.Join(err, h.Close())
 	}
 	warnAbout(cfg)
 	cfg.Log.Info("replies go back through the edge of their flow", "interface", cfg.Interface)
-	return s.follow(ctx, updates)
+	return h, nil
 }
 
-// follow attaches again when the interface is another one than it was.
-func (s *steering) follow(ctx context.Context, updates <-chan netlink.LinkUpdate) error {
+func (h *Helper) start() error {
+	if err := h.load(); err != nil {
+		return err
+	}
+	// Watching comes first: an interface that is replaced meanwhile is noticed.
+	if err := netlink.LinkSubscribe(h.updates, h.done); err != nil {
+		return fmt.Errorf("watch interfaces: %w", err)
+	}
+	if err := h.attach(); err != nil {
+		return err
+	}
+	if h.cfg.Metrics == nil {
+		return nil
+	}
+	if err := h.cfg.Metrics.Register(h); err != nil {
+		return fmt.Errorf("register metrics: %w", err)
+	}
+	return nil
+}
+
+// Close lets go of the programs; what is pinned stays and works on.
+func (h *Helper) Close() error {
+	close(h.done)
+	return errors.Join(h.objects.Close(), h.pins.Close())
+}
+
+// Run keeps the programs attached, also when the interface disappears and comes
+// back, until ctx ends; it returns ctx's error, or why it cannot go on. It runs
+// in the network namespace of the calling thread.
+func (h *Helper) Run(ctx context.Context) error {
 	for {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
-		case u, ok := <-updates:
+		case u, ok := <-h.updates:
 			if !ok {
-				if ctx.Err() != nil {
-					return ctx.Err()
-				}
 				return errors.New("watch interfaces: the kernel ended the subscription")
 			}
-			if u.Attrs().Name != s.cfg.Interface || u.Attrs().Index == s.ifindex {
+			if u.Attrs().Name != h.cfg.Interface || u.Attrs().Index == h.ifindex {
 				continue
 			}
-			if err := s.attachLinks(); err != nil {
-				s.cfg.Log.Error("interface came back, but the programs cannot be attached", "interface", s.cfg.Interface, "error", err)
+			if err := h.attach(); err != nil {
+				h.cfg.Log.Error("interface came back, but the programs cannot be attached", "interface", h.cfg.Interface, "error", err)
 				continue
 			}
-			s.cfg.Log.Info("attached to the interface that came back", "interface", s.cfg.Interface)
+			h.cfg.Log.Info("attached to the interface that came back", "interface", h.cfg.Interface)
 		}
 	}
 }

@@ -133,7 +133,11 @@ func (n network) helperWithLog(t *testing.T, pinDir string) (stop func(), log me
 	log, done := make(messages, 100), make(chan error, 1)
 	go func() {
 		done <- netlab.In(n.prefix+"target", func() error {
-			return Run(ctx, Config{Interface: "eth0", PinDir: pinDir, MaxFlows: 1024, Log: slog.New(log)})
+			h, err := Open(Config{Interface: "eth0", PinDir: pinDir, MaxFlows: 1024, Log: slog.New(log)})
+			if err != nil {
+				return err
+			}
+			return errors.Join(h.Run(ctx), h.Close())
 		})
 	}()
 	stopped := false
@@ -493,13 +497,13 @@ func TestClosedConnectionIsForgotten(t *testing.T) {
 	}
 }
 
-func TestRunRefusesWhatCannotWork(t *testing.T) {
+func TestOpenRefusesWhatCannotWork(t *testing.T) {
 	pins := pinDir(t)
 	quiet := slog.New(slog.DiscardHandler)
-	if err := Run(t.Context(), Config{Interface: "lo", PinDir: pins, Log: quiet}); err == nil || !strings.Contains(err.Error(), "no MAC address") {
+	if _, err := Open(Config{Interface: "lo", PinDir: pins, Log: quiet}); err == nil || !strings.Contains(err.Error(), "no MAC address") {
 		t.Errorf("interface without a MAC address: %v", err)
 	}
-	if err := Run(t.Context(), Config{Interface: "absent0", PinDir: pins, Log: quiet}); err == nil || !strings.Contains(err.Error(), "absent0") {
+	if _, err := Open(Config{Interface: "absent0", PinDir: pins, Log: quiet}); err == nil || !strings.Contains(err.Error(), "absent0") {
 		t.Errorf("interface that does not exist: %v", err)
 	}
 }

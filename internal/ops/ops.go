@@ -50,8 +50,26 @@ func (e Endpoints) Handler() http.Handler {
 	return mux
 }
 
-// Serve serves h on ln until ctx ends and returns nil then. It closes ln.
+// Listen opens the address, or nothing and no error when it is empty: the
+// process then has no endpoints.
+func Listen(address string) (net.Listener, error) {
+	if address == "" {
+		return nil, nil
+	}
+	ln, err := net.Listen("tcp", address)
+	if err != nil {
+		return nil, fmt.Errorf("listen for operators: %w", err)
+	}
+	return ln, nil
+}
+
+// Serve serves h on ln, if there is one, until ctx ends and returns nil then. It
+// closes ln.
 func Serve(ctx context.Context, ln net.Listener, h http.Handler) error {
+	if ln == nil {
+		<-ctx.Done()
+		return nil
+	}
 	server := &http.Server{
 		Handler:           h,
 		ReadHeaderTimeout: 5 * time.Second,
@@ -63,7 +81,7 @@ func Serve(ctx context.Context, ln net.Listener, h http.Handler) error {
 	stop := context.AfterFunc(ctx, func() { server.Close() })
 	defer stop()
 	if err := server.Serve(ln); !errors.Is(err, http.ErrServerClosed) {
-		return fmt.Errorf("serve metrics: %w", err)
+		return fmt.Errorf("serve operators: %w", err)
 	}
 	return nil
 }

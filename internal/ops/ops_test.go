@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"net"
 	"net/http"
 	"strings"
 	"testing"
@@ -26,7 +25,7 @@ func TestEndpoints(t *testing.T) {
 		Ready:   func() error { return notReady },
 		State:   func() any { return map[string]int{"revision": 7} },
 	}
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	ln, err := Listen("127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -56,6 +55,18 @@ func TestEndpoints(t *testing.T) {
 	want("/healthz", 200, "ok")
 	cancel()
 	if err := <-done; err != nil {
+		t.Errorf("Serve = %v", err)
+	}
+}
+
+func TestWithoutAddressThereAreNoEndpoints(t *testing.T) {
+	ln, err := Listen("")
+	if ln != nil || err != nil {
+		t.Fatalf("Listen = %v, %v", ln, err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := Serve(ctx, ln, nil); err != nil {
 		t.Errorf("Serve = %v", err)
 	}
 }

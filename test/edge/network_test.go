@@ -63,7 +63,7 @@ func (b *bench) topology() netlab.Topology {
 	}
 	bridged := func(name string) netlab.Port { return netlab.Port{Namespace: p + "sw", Name: name, Bridge: "br0"} }
 	toEdge := bridged("edge")
-	toEdge.Offload = netlab.Offload{TXChecksum: netlab.Off, GRO: netlab.On}
+	toEdge.FacesXDP = true
 	via := func(s4, s6 string) []netlab.Route {
 		return []netlab.Route{
 			{To: netip.MustParsePrefix("0.0.0.0/0"), Via: netip.MustParseAddr(s4)},
