@@ -2,8 +2,8 @@
 /* The edge: a Network Load Balancer at the first hop a frame meets. What it does
  * with every kind of packet is the verdict table in README.md. */
 #include "neighbor.h"
-#include "icmp.h"
 #include "client.h"
+#include "icmp.h"
 #include "target.h"
 
 /* A packet that we cannot handle: dropped when it was meant for a load balancer,
@@ -61,7 +61,7 @@ static __always_inline int ip(struct xdp_md *ctx, const struct setting *cfg, str
 	if (is_martian(p))
 		return unwanted(p, DROP_MARTIAN);
 	if (parsed == PARSED_ICMP)
-		return icmp(ctx, cfg, k);
+		return icmp(ctx, k);
 	if (parsed != PARSED_L4)
 		return unwanted(p, reason_of(parsed));
 	l = listener_of(p);

@@ -13,6 +13,7 @@
 #ifndef FAIRLEAD_FLOW_H
 #define FAIRLEAD_FLOW_H
 
+#include "counters.h"
 #include "hash.h"
 #include "parse.h"
 
@@ -189,8 +190,9 @@ static __always_inline struct flow *find(struct bucket *b, const struct wanted *
 	return 0;
 }
 
-/* How ready a record is to make room: free, closing, half-open, past its idle
- * timeout. 0 is a live flow, which is never sacrificed. */
+/* How ready a record is to make room: free or forgotten by everyone, closing,
+ * half-open, past its idle timeout (its next packet is still owed a reset). 0 is a
+ * live flow, which is never sacrificed. */
 #define RANK_FREE 4
 #define RANK_CLOSING 3
 #define RANK_HALF_OPEN 2
@@ -200,13 +202,26 @@ static __always_inline __u32 rank(const struct setting *cfg, const struct flow *
 {
 	if (f->state == FLOW_FREE)
 		return RANK_FREE;
+	if (expired(cfg, f, now))
+		return f->state == FLOW_ESTABLISHED ? RANK_IDLE : RANK_FREE;
 	if (f->state == FLOW_CLOSING)
 		return RANK_CLOSING;
 	if (f->state == FLOW_OPENING || f->state == FLOW_ANSWERED)
 		return RANK_HALF_OPEN;
 	if (f->state == FLOW_NAT && !(f->flags & FLOW_PROVEN))
 		return RANK_HALF_OPEN;
-	return expired(cfg, f, now) ? RANK_IDLE : 0;
+	return 0;
+}
+
+/* Not under the lock. */
+static __always_inline void count_eviction(__u32 r)
+{
+	if (r == RANK_CLOSING)
+		event(EVENT_CLOSING_EVICTED);
+	else if (r == RANK_HALF_OPEN)
+		event(EVENT_HALF_OPEN_EVICTED);
+	else if (r == RANK_IDLE)
+		event(EVENT_IDLE_EVICTED);
 }
 
 /* The slot for a new record: the highest rank, the longest unseen among equals,

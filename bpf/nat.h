@@ -132,8 +132,7 @@ JUDGED_ALONE int nat_claim(const struct nat *n, __u64 now)
 	if (mine && f)
 		write_nat(f, n, vip, now);
 	bpf_spin_unlock(&at.lock->lock);
-	if (mine && r == RANK_HALF_OPEN)
-		event(EVENT_HALF_OPEN_EVICTED);
+	count_eviction(r);
 	return mine;
 }
 
@@ -190,10 +189,7 @@ JUDGED_ALONE int nat_touch(const struct nat *n, __u64 now)
 			write_nat(f, n, vip, now);
 	}
 	bpf_spin_unlock(&at.lock->lock);
-	if (r == RANK_CLOSING)
-		event(EVENT_CLOSING_EVICTED);
-	if (r == RANK_IDLE)
-		event(EVENT_IDLE_EVICTED);
+	count_eviction(r);
 	return 0;
 }
 

@@ -59,14 +59,15 @@ static __always_inline void wanted_from_target(struct wanted *w, const struct se
 }
 
 /* A reply to one of our source ports: leads back to the client's own record. */
-static __always_inline int wanted_from_nat(struct walk *k, const struct setting *cfg)
+static __always_inline int wanted_from_nat(struct walk *k, const struct setting *cfg,
+					   const struct packet *p)
 {
 	struct wanted *w = &k->wanted;
 
-	k->nat.vip = k->packet.dst;
-	k->nat.nat = k->packet.dport;
+	k->nat.vip = p->dst;
+	k->nat.nat = p->dport;
 	k->nat.tag = w->tag;
-	k->nat.proto = k->packet.proto;
+	k->nat.proto = p->proto;
 	if (!nat_lookup(&k->nat, w->now))
 		return 0;
 	w->client = k->nat.client;
@@ -85,7 +86,7 @@ static __noinline int target_slow(struct xdp_md *ctx, struct walk *k)
 
 	if (!cfg)
 		return XDP_PASS;
-	if (vip && !wanted_from_nat(k, cfg))
+	if (vip && !wanted_from_nat(k, cfg, &k->packet))
 		return unknown_reply(vip);
 	advance_target(&k->packet, &k->wanted, a);
 	if (a->step == STEP_UNKNOWN || !is_from(&k->packet, &a->flow))

@@ -289,8 +289,7 @@ JUDGED_ALONE int insert(const struct wanted *w, const struct flow *made, struct 
 			result = INSERT_FULL;
 	}
 	bpf_spin_unlock(&at.lock->lock);
-	if (r == RANK_HALF_OPEN)
-		event(EVENT_HALF_OPEN_EVICTED);
+	count_eviction(r);
 	return result;
 }
 

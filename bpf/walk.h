@@ -17,6 +17,8 @@ struct walk {
 	struct flow made; /* a new flow */
 	struct nat nat;
 	struct edit edit;
+	struct packet quoted; /* by an ICMP error, source and destination swapped */
+	struct edit outer;    /* of an ICMP message */
 };
 
 struct {
@@ -66,14 +68,6 @@ static __always_inline void count_processed(const struct packet *p, __u32 balanc
 		c->processed_bytes_tcp += p->length;
 	else
 		c->processed_bytes_udp += p->length;
-}
-
-static __always_inline void count_eviction(__u32 evicted)
-{
-	if (evicted == RANK_CLOSING)
-		event(EVENT_CLOSING_EVICTED);
-	if (evicted == RANK_IDLE)
-		event(EVENT_IDLE_EVICTED);
 }
 
 #endif

@@ -175,6 +175,24 @@ func (s *bpfStore) putTables(tables map[uint32][]uint32) error {
 	return putAll(s.maps.Tables, fds)
 }
 
+// emptyTables leaves groups without slots. Deleting the tables would cost a grace
+// period for each.
+func (s *bpfStore) emptyTables(groups map[uint32]edgeGroup) error {
+	if len(groups) == 0 {
+		return nil
+	}
+	empty, err := s.newTable(nil)
+	if err != nil {
+		return err
+	}
+	defer empty.Close()
+	fds := map[uint32]uint32{}
+	for index := range groups {
+		fds[index] = uint32(empty.FD())
+	}
+	return putAll(s.maps.Tables, fds)
+}
+
 func (s *bpfStore) newTable(slots []uint32) (*ebpf.Map, error) {
 	spec := s.inner.Copy()
 	spec.MaxEntries = uint32(len(slots) + 1)
@@ -217,7 +235,7 @@ func (s *bpfStore) remove(c contents) error {
 		deleteAll(s.maps.Vips, vips),
 		deleteAll(s.maps.Prefixes, prefixes),
 		putAll(s.maps.Listeners, zeroed(c.listeners)),
-		deleteAll(s.maps.Tables, c.groups),
+		s.emptyTables(c.groups),
 		putAll(s.maps.Groups, zeroed(c.groups)),
 		putAll(s.maps.Targets, zeroed(c.targets)),
 	)

@@ -287,6 +287,33 @@ type edgeWalk struct {
 		_     [4]byte
 		Mac   uint64
 	}
+	Quoted struct {
+		_        structs.HostLayout
+		Src      edgeAddr
+		Dst      edgeAddr
+		Mac      uint64
+		Sport    uint16
+		Dport    uint16
+		Seq      uint32
+		Ack      uint32
+		Length   uint32
+		Payload  uint32
+		L4       uint16
+		Family   uint8
+		Proto    uint8
+		Flags    uint8
+		IcmpType uint8
+		_        [6]byte
+	}
+	Outer struct {
+		_     structs.HostLayout
+		Src   edgeAddr
+		Dst   edgeAddr
+		Sport uint16
+		Dport uint16
+		_     [4]byte
+		Mac   uint64
+	}
 }
 
 // Names of all BPF objects in the ELF.

@@ -46,7 +46,7 @@ func newSegment(t *testing.T) *segment {
 	}
 	bridged := func(n string) netlab.Port { return netlab.Port{Namespace: sw, Name: n, Bridge: "br0"} }
 	facingEdge := bridged("edge")
-	facingEdge.Offload = netlab.Offload{TXChecksum: netlab.Off, GRO: netlab.On}
+	facingEdge.FacesXDP = true
 	back := []netlab.Route{
 		{To: netip.MustParsePrefix("198.18.0.10/32"), Via: netip.MustParseAddr("198.18.0.4")},
 		{To: netip.MustParsePrefix("2001:db8::10/128"), Via: netip.MustParseAddr("2001:db8::4")},

@@ -1,0 +1,211 @@
+// Package model is the XDP program of bpf/ once more, in Go and without its
+// tricks: no locks, no fast path, no incremental state. Given maps and a frame it
+// says what happens to the frame, to the flows and to the counters. It is the
+// oracle that the program is compared with.
+//
+// Invariants: the package is pure; time is Maps.Now.
+package model
+
+import (
+	"net/netip"
+)
+
+// Action is what XDP does with a frame.
+type Action int
+
+// Actions, with the kernel's values.
+const (
+	Drop Action = 1
+	Pass Action = 2
+	TX   Action = 3
+)
+
+// Maps is all state: configuration, flows, counters.
+type Maps struct {
+	Settings  Settings
+	Now       uint64                 // jiffies
+	Keys      map[ListenerKey]uint32 // listener IDs
+	Listeners map[uint32]Listener    // by ID
+	VIPs      map[netip.Addr]bool
+	Groups    map[uint32]Group        // by index
+	Targets   map[uint32]Target       // by ID
+	Prefixes  map[netip.Prefix]uint32 // instance
+
+	Flows    []Bucket
+	HalfOpen []Bucket
+	Limiter  Limiter
+
+	Reasons   map[string]uint64
+	Events    map[string]uint64
+	Balancers map[uint32]*Counts
+}
+
+// Settings are struct setting.
+type Settings struct {
+	Key             [32]uint64
+	MAC             [6]byte
+	HZ              uint64
+	Echo            bool
+	HalfOpenSeconds uint64
+	ClosingSeconds  uint64
+	AnswersPerJiffy uint64
+	AnswersBurst    uint64
+}
+
+// ListenerKey is what a packet names a listener by.
+type ListenerKey struct {
+	VIP   netip.AddrPort
+	Proto uint8
+}
+
+// Listener is struct listener.
+type Listener struct {
+	ID          uint32
+	Balancer    uint32
+	VIP         netip.AddrPort
+	Proto       uint8
+	IdleSeconds uint64
+	Choices     []Choice
+}
+
+// Choice sends hashes up to Bound to a group.
+type Choice struct{ Group, Bound uint32 }
+
+// Group is struct group with its hash table.
+type Group struct {
+	SourceNAT, Sticky, FailOpen bool
+	Slots                       []uint32 // target IDs
+}
+
+// Target is struct target.
+type Target struct {
+	ID        uint32
+	Addr      netip.AddrPort
+	Terminate bool
+	Instance  uint32
+	MAC       [6]byte
+}
+
+// Counts are struct balancer_counts.
+type Counts struct {
+	NewFlowCountTCP, NewFlowCountUDP           uint64
+	ProcessedBytesTCP, ProcessedBytesUDP       uint64
+	ProcessedPackets                           uint64
+	RejectedFlowCountTCP, RejectedFlowCountUDP uint64
+	TCPClientResetCount, TCPELBResetCount      uint64
+	TCPTargetResetCount                        uint64
+	PortAllocationErrorCount                   uint64
+	UnhealthyRoutingFlowCount                  uint64
+}
+
+// Limiter is struct limiter.
+type Limiter struct{ Refilled, Tokens uint64 }
+
+const (
+	protoICMP   = 1
+	protoTCP    = 6
+	protoUDP    = 17
+	protoICMPv6 = 58
+)
+
+// Process does with a frame what the program does. The frame is not changed; out
+// is the frame afterwards.
+func (m *Maps) Process(frame []byte) (action Action, out []byte) {
+	r := &run{Maps: m, frame: append([]byte(nil), frame...)}
+	action = r.edge()
+	return action, r.frame
+}
+
+// run is the way of one frame through the program.
+type run struct {
+	*Maps
+	frame []byte
+	p     packet
+}
+
+func (r *run) verdict(a Action, reason string) Action {
+	r.Reasons[reason]++
+	return a
+}
+
+func (r *run) drop(reason string) Action { return r.verdict(Drop, "drop_"+reason) }
+func (r *run) pass(reason string) Action { return r.verdict(Pass, "pass_"+reason) }
+func (r *run) event(name string)         { r.Events[name]++ }
+
+func (r *run) count(l Listener) *Counts {
+	c := r.Balancers[l.Balancer]
+	if c == nil {
+		c = &Counts{}
+		r.Balancers[l.Balancer] = c
+	}
+	return c
+}
+
+func (r *run) edge() Action {
+	if len(r.frame) < 14 {
+		return r.pass("truncated")
+	}
+	switch be16(r.frame[12:]) {
+	case 0x0800, 0x86dd:
+		return r.ip()
+	case 0x0806:
+		return r.arp()
+	}
+	return r.pass("not_ip")
+}
+
+func (r *run) ip() Action {
+	kind := r.p.parse(r.frame)
+	p := &r.p
+	switch {
+	case kind == truncated:
+		return r.pass("truncated")
+	case kind == isICMP && p.v6 && p.icmpType == 135:
+		return r.solicitation()
+	case [6]byte(r.frame[:6]) != r.Settings.MAC:
+		return r.pass("other_mac")
+	case p.martian():
+		return r.unwanted("martian")
+	case kind == isICMP:
+		return r.icmp()
+	case kind == fragment:
+		return r.unwanted("fragment")
+	case kind == protocol:
+		return r.unwanted("protocol")
+	case kind == malformed:
+		return r.unwanted("malformed")
+	}
+	if l, ok := r.listener(p); ok {
+		return r.fromClient(l)
+	}
+	return r.fromTarget()
+}
+
+func (r *run) unwanted(reason string) Action {
+	if r.VIPs[r.p.dst] {
+		return r.drop(reason)
+	}
+	return r.pass("no_flow")
+}
+
+func (r *run) listener(p *packet) (Listener, bool) {
+	id, ok := r.Keys[ListenerKey{netip.AddrPortFrom(p.dst, p.dport), p.proto}]
+	if !ok {
+		return Listener{}, false
+	}
+	l, ok := r.Listeners[id]
+	return l, ok
+}
+
+func (r *run) mayAnswer() bool {
+	l, s := &r.Limiter, r.Settings
+	if r.Now > l.Refilled {
+		l.Tokens = min(s.AnswersBurst, l.Tokens+min(s.AnswersBurst, r.Now-l.Refilled)*s.AnswersPerJiffy)
+		l.Refilled = r.Now
+	}
+	if l.Tokens == 0 {
+		return false
+	}
+	l.Tokens--
+	return true
+}
