@@ -45,7 +45,12 @@ func Run(ctx context.Context, o Options) error {
 	return nil
 }
 
-// tell walks the steps on a running lab.
+// Tell walks the steps on a running lab without other Services, and leaves none.
+func Tell(ctx context.Context, l *lab.Lab, out io.Writer) error {
+	_, err := tell(ctx, l, out)
+	return explain(err)
+}
+
 func tell(ctx context.Context, l *lab.Lab, out io.Writer) ([]result, error) {
 	w := &walk{shell: shell{env: environment(l), out: out}, zones: zoneNames(l), prefix: l.Layout().Prefix}
 	defer w.close()
