@@ -21,6 +21,7 @@ import (
 	"github.com/fairlead-lb/fairlead/internal/edgeapi"
 	"github.com/fairlead-lb/fairlead/internal/engine"
 	"github.com/fairlead-lb/fairlead/internal/engine/elbv2"
+	"github.com/fairlead-lb/fairlead/internal/engine/sealed"
 	"github.com/fairlead-lb/fairlead/internal/store"
 )
 
@@ -208,6 +209,8 @@ func explainEngine(err error) error {
 		failed.Hint = "restore the file from a backup; edges go on with what they know meanwhile"
 	case errors.Is(err, syscall.EADDRINUSE):
 		failed.Hint = "stop what listens there, or name another address with --listen, --edge-listen, --dns-listen or --metrics-listen"
+	case errors.Is(err, sealed.ErrUnreadable):
+		failed.Hint = "restore the data-key.json that the state was written with; secrets in the state cannot be read without it"
 	case errors.Is(err, os.ErrPermission):
 		failed.Hint = "run it as the owner of the state directory, or name another with --state-dir"
 	}

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"bytes"
+	"errors"
 	"os"
 	"os/exec"
 	"strings"
@@ -17,17 +18,32 @@ const awsCLI = "/usr/bin/aws"
 // aws runs the CLI against the engine and returns what it printed as text.
 func (r *rig) aws(args ...string) string {
 	r.t.Helper()
+	out, message, err := r.runAWS(args...)
+	if err != nil {
+		r.t.Fatalf("aws %s: %v\n%s\nThe test needs the AWS CLI at %s: apt-get install awscli", strings.Join(args, " "), err, message, awsCLI)
+	}
+	return out
+}
+
+// awsFails runs the CLI, which has to fail, and returns its message.
+func (r *rig) awsFails(args ...string) string {
+	r.t.Helper()
+	out, message, err := r.runAWS(args...)
+	if _, failed := errors.AsType[*exec.ExitError](err); !failed {
+		r.t.Fatalf("aws %s: %v; want it refused, it printed %q", strings.Join(args, " "), err, out)
+	}
+	return message
+}
+
+func (r *rig) runAWS(args ...string) (out, message string, err error) {
 	key, _ := r.engine.RootKey()
 	cmd := exec.CommandContext(r.t.Context(), awsCLI, append([]string{"--endpoint-url", r.url, "--output", "text"}, args...)...)
 	cmd.Env = append(os.Environ(), "AWS_REGION=us-west-2", "AWS_EC2_METADATA_DISABLED=true", "AWS_CONFIG_FILE=/dev/null", "AWS_PAGER=",
 		"AWS_ACCESS_KEY_ID="+key.AccessKeyID, "AWS_SECRET_ACCESS_KEY="+key.SecretAccessKey)
-	var stderr bytes.Buffer
-	cmd.Stderr = &stderr
-	out, err := cmd.Output()
-	if err != nil {
-		r.t.Fatalf("aws %s: %v\n%s\nThe test needs the AWS CLI at %s: apt-get install awscli", strings.Join(args, " "), err, stderr.String(), awsCLI)
-	}
-	return strings.TrimSpace(string(out))
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	err = cmd.Run()
+	return strings.TrimSpace(stdout.String()), stderr.String(), err
 }
 
 func TestASessionWithTheStockAWSCLI(t *testing.T) {

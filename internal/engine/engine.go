@@ -25,9 +25,11 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/fairlead-lb/fairlead/internal/edgeapi"
+	"github.com/fairlead-lb/fairlead/internal/engine/acm"
 	"github.com/fairlead-lb/fairlead/internal/engine/ec2"
 	"github.com/fairlead-lb/fairlead/internal/engine/elbv2"
 	"github.com/fairlead-lb/fairlead/internal/engine/names"
+	"github.com/fairlead-lb/fairlead/internal/engine/sealed"
 	"github.com/fairlead-lb/fairlead/internal/engine/shield"
 	"github.com/fairlead-lb/fairlead/internal/engine/state"
 	"github.com/fairlead-lb/fairlead/internal/engine/sts"
@@ -43,6 +45,7 @@ import (
 const (
 	stateFile   = "state.db"
 	rootKeyFile = "root-key.json"
+	dataKeyFile = "data-key.json" // opens the secrets in the state
 )
 
 // Config is what an Engine is made of. Region, AccountID, StateDir, Inventory,
@@ -66,10 +69,12 @@ type Config struct {
 type Engine struct {
 	Config
 	db        *store.Store
+	box       *sealed.Box
 	network   *network
 	directory *directory.Directory
 	health    *targethealth.Registry
 	publisher *publisher
+	acm       *acm.Service
 	handler   http.Handler
 	rootKey   directory.Key
 	newKey    bool
@@ -92,11 +97,7 @@ func Open(c Config) (*Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	disk, err := store.OpenFile(filepath.Join(c.StateDir, stateFile))
-	if err != nil {
-		return nil, err
-	}
-	if e.db, err = state.Open(disk); err != nil {
+	if err := e.openState(); err != nil {
 		return nil, err
 	}
 	e.publisher = newPublisher(e.db.Current(), e.network.current(), e.health)
@@ -108,17 +109,41 @@ func Open(c Config) (*Engine, error) {
 	return e, nil
 }
 
+// openState opens the state and the key of its secrets.
+func (e *Engine) openState() error {
+	path := filepath.Join(e.StateDir, dataKeyFile)
+	box, _, err := sealed.Open(path)
+	if err != nil {
+		return err
+	}
+	disk, err := store.OpenFile(filepath.Join(e.StateDir, stateFile))
+	if err != nil {
+		return err
+	}
+	if e.db, err = state.Open(disk); err != nil {
+		return err
+	}
+	if err := acm.CheckBox(e.db.Current(), box); err != nil {
+		return errors.Join(fmt.Errorf("%s does not belong to the state: %w", path, err), e.db.Close())
+	}
+	e.box = box
+	return nil
+}
+
 func (e *Engine) newHandler(audit audit) http.Handler {
 	v2 := elbv2.New(elbv2.Config{
 		Region: e.Region, AccountID: e.AccountID, Quotas: e.Quotas, Provisioning: e.Provisioning,
-		DB: e.db, Network: e.network.current, Health: e.health, Authorizer: e.directory, Now: time.Now,
+		Certificate: hasCertificate, DB: e.db, Network: e.network.current, Health: e.health, Authorizer: e.directory, Now: time.Now,
 	})
 	network := ec2.New(ec2.Config{
 		Region: e.Region, AccountID: e.AccountID, DB: e.db, Network: e.network.current, Authorizer: e.directory,
 	})
 	tags := tagging.New(tagging.Config{DB: e.db, Authorizer: e.directory, EC2: network.Tagged})
+	e.acm = acm.New(acm.Config{
+		Region: e.Region, AccountID: e.AccountID, DB: e.db, Box: e.box, Users: certificateUsers, Authorizer: e.directory, Now: time.Now,
+	})
 	return wire.NewHandler(wire.Config{
-		APIs:        []wire.API{v2.API(), network.API(), sts.API(), tags.API(), shield.API(e.directory)},
+		APIs:        []wire.API{v2.API(), network.API(), sts.API(), tags.API(), shield.API(e.directory), e.acm.API()},
 		Credentials: e.directory, Region: e.Region, Now: time.Now, Logger: e.Logger, Audit: audit.record,
 	})
 }

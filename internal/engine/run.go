@@ -53,6 +53,7 @@ func (e *Engine) background(ctx context.Context) error {
 	group.Go(func() error { return e.network.follow(ctx) })
 	group.Go(func() error { return e.directory.Watch(ctx) })
 	group.Go(func() error { e.publisher.follow(ctx, e.db, e.network); return nil })
+	group.Go(func() error { e.renewCertificates(ctx); return nil })
 	group.Go(func() error { drainer{e.db, e.Logger}.run(ctx); return nil })
 	return group.Wait()
 }

@@ -104,6 +104,16 @@ func certificateARN(c types.Certificate) (string, error) {
 	return arn, nil
 }
 
+// checkCertificates wants every certificate of a listener to exist.
+func (s *Service) checkCertificates(r store.Reader, l state.Listener) error {
+	for _, arn := range l.Certificates {
+		if s.Certificate != nil && !s.Certificate(r, arn) {
+			return wire.Errorf("CertificateNotFound", "Certificate '%s' not found", arn)
+		}
+	}
+	return nil
+}
+
 func (s *Service) addListenerCertificates(ctx context.Context, in *elb.AddListenerCertificatesInput) (*elb.AddListenerCertificatesOutput, error) {
 	added := []types.Certificate{}
 	_, err := s.editListener(ctx, "AddListenerCertificates", in.ListenerArn, nil, func(tx *store.Tx, l *state.Listener) error {
@@ -122,6 +132,9 @@ func (s *Service) addListenerCertificates(ctx context.Context, in *elb.AddListen
 			added = append(added, types.Certificate{CertificateArn: &arn, IsDefault: aws.Bool(false)})
 		}
 		l.Certificates = certificates
+		if err := s.checkCertificates(tx, *l); err != nil {
+			return err
+		}
 		return s.checkCertificateQuota(tx, *l)
 	})
 	if err != nil {

@@ -23,13 +23,16 @@ import (
 	"github.com/fairlead-lb/fairlead/internal/wire"
 )
 
-// Config is what a Service stands on. All fields but Provisioning are required.
+// Config is what a Service stands on. All fields but Provisioning and
+// Certificate are required.
 type Config struct {
 	Region    string
 	AccountID string
 	Quotas    Quotas
 	// Provisioning is how long a new load balancer is not active yet.
 	Provisioning time.Duration
+	// Certificate reports whether a certificate exists; nil: any of ACM's form does.
+	Certificate func(r store.Reader, arn string) bool
 
 	DB         *store.Store
 	Network    func() *inventory.Index // the inventory in force

@@ -143,6 +143,9 @@ func (s *Service) checkListener(r store.Reader, b state.LoadBalancer, l state.Li
 			return err
 		}
 	}
+	if err := s.checkCertificates(r, l); err != nil {
+		return err
+	}
 	return s.checkTargetQuota(r, b, l)
 }
 

@@ -83,6 +83,12 @@ func optional(key string) []string {
 	return []string{key}
 }
 
+// DB is the state with its present and its transactions: a *store.Store.
+type DB interface {
+	Current() *store.Revision
+	Update(fn func(*store.Tx) error) error
+}
+
 // Open loads the state from a disk, which it owns from then on.
 func Open(disk store.Disk) (*store.Store, error) { return store.Open(schema, disk) }
 

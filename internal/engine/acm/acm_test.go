@@ -1,0 +1,440 @@
+package acm
+
+import (
+	"bytes"
+	"context"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"errors"
+	"log/slog"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	sdk "github.com/aws/aws-sdk-go-v2/service/acm"
+	"github.com/aws/aws-sdk-go-v2/service/acm/types"
+	"github.com/aws/smithy-go"
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/fairlead-lb/fairlead/internal/engine/sealed"
+	"github.com/fairlead-lb/fairlead/internal/engine/state"
+	"github.com/fairlead-lb/fairlead/internal/store"
+	"github.com/fairlead-lb/fairlead/internal/wire"
+)
+
+type testKey struct{}
+
+func (testKey) Retrieve(context.Context) (aws.Credentials, error) {
+	return aws.Credentials{AccessKeyID: "AKIAFAIRLEADTEST0001", SecretAccessKey: "s"}, nil
+}
+
+func (testKey) Credential(string) (wire.Credential, bool) {
+	return wire.Credential{Caller: wire.Caller{AccountID: "000000000000", Name: "tester"}, SecretAccessKey: "s"}, true
+}
+
+// judge is an Authorizer that remembers what it was asked and denies one action.
+type judge struct {
+	mu    sync.Mutex
+	deny  string
+	asked []string
+}
+
+func (j *judge) Authorize(_ context.Context, action, resource string, _ map[string][]string) error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.asked = append(j.asked, action+" "+resource)
+	if action == j.deny {
+		return wire.AccessDeniedf("no")
+	}
+	return nil
+}
+
+// bench is an ACM endpoint with a real client.
+type bench struct {
+	*sdk.Client
+	service *Service
+	db      *store.Store
+	path    string
+	judge   *judge
+	now     time.Time
+	users   []string
+}
+
+func newBench(t *testing.T) *bench {
+	t.Helper()
+	b := &bench{path: filepath.Join(t.TempDir(), "db"), judge: &judge{}, now: time.Now()}
+	disk, err := store.OpenFile(b.path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if b.db, err = state.Open(disk); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = b.db.Close() })
+	box, err := sealed.New(bytes.Repeat([]byte{7}, 32))
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.service = New(Config{
+		Region: "us-west-2", AccountID: "000000000000", DB: b.db, Box: box, Authorizer: b.judge,
+		Users: func(store.Reader, string) []string { return b.users }, Now: func() time.Time { return b.now },
+	})
+	server := httptest.NewServer(wire.NewHandler(wire.Config{
+		APIs: []wire.API{b.service.API()}, Credentials: testKey{}, Region: "us-west-2", Now: time.Now, Logger: slog.New(slog.DiscardHandler),
+	}))
+	t.Cleanup(server.Close)
+	b.Client = sdk.NewFromConfig(aws.Config{
+		Region: "us-west-2", BaseEndpoint: &server.URL, Credentials: testKey{}, HTTPClient: server.Client(),
+		Retryer: func() aws.Retryer { return aws.NopRetryer{} },
+	})
+	return b
+}
+
+func must[O any](t *testing.T) func(O, error) O {
+	return func(out O, err error) O {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return out
+	}
+}
+
+func codeOf(err error) string {
+	e, ok := errors.AsType[smithy.APIError](err)
+	if !ok {
+		return ""
+	}
+	return e.ErrorCode()
+}
+
+// signer is a certificate with its key.
+type signer struct {
+	cert *x509.Certificate
+	key  crypto.Signer
+}
+
+func (s signer) pem() []byte { return encode([]*x509.Certificate{s.cert}) }
+
+// made signs a certificate; by itself when issuer is nil.
+func made(t *testing.T, name string, key crypto.Signer, issuer *signer, edit ...func(*x509.Certificate)) signer {
+	t.Helper()
+	c := template(time.Now(), time.Hour)
+	c.Subject, c.DNSNames = pkix.Name{CommonName: name}, []string{name}
+	c.IsCA, c.KeyUsage = issuer == nil, x509.KeyUsageCertSign|x509.KeyUsageDigitalSignature
+	for _, e := range edit {
+		e(c)
+	}
+	by := signer{c, key}
+	if issuer != nil {
+		by = *issuer
+	}
+	der, err := x509.CreateCertificate(rand.Reader, c, by.cert, key.Public(), by.key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cert, err := x509.ParseCertificate(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return signer{cert, key}
+}
+
+func ecKey(t *testing.T) *ecdsa.PrivateKey {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return key
+}
+
+func keyPEM(t *testing.T, key crypto.Signer) []byte {
+	t.Helper()
+	out, err := encodeKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+func TestTheLifeOfAnImportedCertificate(t *testing.T) {
+	b, ctx := newBench(t), t.Context()
+	ca := made(t, "ca", ecKey(t), nil)
+	leaf := made(t, "www.example.com", ecKey(t), &ca)
+	secret := keyPEM(t, leaf.key)
+	imported := must[*sdk.ImportCertificateOutput](t)(b.ImportCertificate(ctx, &sdk.ImportCertificateInput{
+		Certificate: leaf.pem(), PrivateKey: secret, CertificateChain: ca.pem(), Tags: []types.Tag{{Key: aws.String("team"), Value: aws.String("a")}},
+	}))
+	arn := imported.CertificateArn
+	d := must[*sdk.DescribeCertificateOutput](t)(b.DescribeCertificate(ctx, &sdk.DescribeCertificateInput{CertificateArn: arn})).Certificate
+	got := []string{*d.DomainName, d.SubjectAlternativeNames[0], string(d.Type), string(d.Status), string(d.KeyAlgorithm), *d.SignatureAlgorithm, *d.Subject, *d.Issuer}
+	if diff := cmp.Diff([]string{"www.example.com", "www.example.com", "IMPORTED", "ISSUED", "EC_prime256v1", "SHA256WITHECDSA", "CN=www.example.com", "ca"}, got); diff != "" {
+		t.Errorf("description (-want +got):\n%s", diff)
+	}
+	if !d.NotAfter.Equal(leaf.cert.NotAfter) || d.ImportedAt == nil || d.IssuedAt != nil || len(d.DomainValidationOptions) > 0 {
+		t.Errorf("times: not after %v, imported %v, issued %v", d.NotAfter, d.ImportedAt, d.IssuedAt)
+	}
+	pem := must[*sdk.GetCertificateOutput](t)(b.GetCertificate(ctx, &sdk.GetCertificateInput{CertificateArn: arn}))
+	if *pem.Certificate+"\n" != string(leaf.pem()) || *pem.CertificateChain+"\n" != string(ca.pem()) {
+		t.Error("GetCertificate does not return what was imported")
+	}
+	pair, err := b.service.KeyPair(b.db.Current(), *arn)
+	if err != nil || len(pair.Certificate) != 2 {
+		t.Errorf("KeyPair has %d certificates, %v", len(pair.Certificate), err)
+	}
+	if disk, err := os.ReadFile(b.path); err != nil || bytes.Contains(disk, secret[30:60]) || !bytes.Contains(disk, []byte("www.example.com")) {
+		t.Errorf("the state on disk shows the key, or not the certificate (%v)", err)
+	}
+
+	again := made(t, "www.example.com", ecKey(t), nil)
+	must[*sdk.ImportCertificateOutput](t)(b.ImportCertificate(ctx, &sdk.ImportCertificateInput{CertificateArn: arn, Certificate: again.pem(), PrivateKey: keyPEM(t, again.key)}))
+	if pem := must[*sdk.GetCertificateOutput](t)(b.GetCertificate(ctx, &sdk.GetCertificateInput{CertificateArn: arn})); *pem.Certificate+"\n" != string(again.pem()) || pem.CertificateChain != nil {
+		t.Error("the second import did not replace the first")
+	}
+	tags := must[*sdk.ListTagsForCertificateOutput](t)(b.ListTagsForCertificate(ctx, &sdk.ListTagsForCertificateInput{CertificateArn: arn})).Tags
+	if len(tags) != 1 || *tags[0].Value != "a" {
+		t.Errorf("tags %v after a second import", tags)
+	}
+
+	b.users = []string{"arn:aws:elasticloadbalancing:us-west-2:000000000000:loadbalancer/net/web/1"}
+	if _, err := b.DeleteCertificate(ctx, &sdk.DeleteCertificateInput{CertificateArn: arn}); codeOf(err) != "ResourceInUseException" {
+		t.Errorf("delete in use: %v", err)
+	}
+	if d := must[*sdk.DescribeCertificateOutput](t)(b.DescribeCertificate(ctx, &sdk.DescribeCertificateInput{CertificateArn: arn})); !cmp.Equal(d.Certificate.InUseBy, b.users) {
+		t.Errorf("in use by %v", d.Certificate.InUseBy)
+	}
+	b.users = nil
+	must[*sdk.DeleteCertificateOutput](t)(b.DeleteCertificate(ctx, &sdk.DeleteCertificateInput{CertificateArn: arn}))
+	_, err = b.DescribeCertificate(ctx, &sdk.DescribeCertificateInput{CertificateArn: arn})
+	if _, typed := errors.AsType[*types.ResourceNotFoundException](err); !typed {
+		t.Errorf("describe after delete: %v", err)
+	}
+	if n := state.TagSets.Len(b.db.Current()); n != 0 {
+		t.Errorf("%d tag sets are left", n)
+	}
+}
+
+func TestRequestedCertificatesAreIssuedAndTrusted(t *testing.T) {
+	b, ctx := newBench(t), t.Context()
+	in := &sdk.RequestCertificateInput{
+		DomainName: aws.String("WWW.example.com"), SubjectAlternativeNames: []string{"*.example.org", "www.example.com"},
+		ValidationMethod: types.ValidationMethodDns, KeyAlgorithm: types.KeyAlgorithmEcPrime256v1, IdempotencyToken: aws.String("once"),
+	}
+	arn := must[*sdk.RequestCertificateOutput](t)(b.RequestCertificate(ctx, in)).CertificateArn
+	if again := must[*sdk.RequestCertificateOutput](t)(b.RequestCertificate(ctx, in)).CertificateArn; *again != *arn {
+		t.Error("the same token made a second certificate")
+	}
+	if err := sdk.NewCertificateValidatedWaiter(b).Wait(ctx, &sdk.DescribeCertificateInput{CertificateArn: arn}, time.Second); err != nil {
+		t.Errorf("the SDK's waiter: %v", err)
+	}
+	d := must[*sdk.DescribeCertificateOutput](t)(b.DescribeCertificate(ctx, &sdk.DescribeCertificateInput{CertificateArn: arn})).Certificate
+	if diff := cmp.Diff([]string{"www.example.com", "*.example.org"}, d.SubjectAlternativeNames); diff != "" || d.Type != types.CertificateTypeAmazonIssued {
+		t.Errorf("names of a certificate of type %s (-want +got):\n%s", d.Type, diff)
+	}
+	if r := d.DomainValidationOptions[1].ResourceRecord; r == nil || !strings.HasSuffix(*r.Name, ".example.org.") {
+		t.Errorf("validation record %+v", r)
+	}
+
+	verify := func(at time.Time) {
+		t.Helper()
+		pair, err := b.service.KeyPair(b.db.Current(), *arn)
+		if err != nil {
+			t.Fatal(err)
+		}
+		out := must[*sdk.GetCertificateOutput](t)(b.GetCertificate(ctx, &sdk.GetCertificateInput{CertificateArn: arn}))
+		roots := x509.NewCertPool()
+		if !roots.AppendCertsFromPEM([]byte(*out.CertificateChain)) {
+			t.Fatal("there is no authority to trust")
+		}
+		for _, name := range []string{"www.example.com", "any.example.org"} {
+			if _, err := pair.Leaf.Verify(x509.VerifyOptions{Roots: roots, DNSName: name, CurrentTime: at}); err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+	}
+	verify(b.now)
+	before := b.db.Current().Number()
+	if err := b.service.Renew(); err != nil || b.db.Current().Number() != before {
+		t.Errorf("a fresh certificate was renewed (%v)", err)
+	}
+	b.now = b.now.Add(validity - renewBefore + time.Hour)
+	if err := b.service.Renew(); err != nil {
+		t.Fatal(err)
+	}
+	verify(b.now.Add(renewBefore + 24*time.Hour))
+}
+
+func TestRSAIsTheDefaultAndListsNameKeyTypesToSeeOthers(t *testing.T) {
+	b, ctx := newBench(t), t.Context()
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []signer{made(t, "rsa.example.com", key, nil), made(t, "ec.example.com", ecKey(t), nil)} {
+		must[*sdk.ImportCertificateOutput](t)(b.ImportCertificate(ctx, &sdk.ImportCertificateInput{Certificate: c.pem(), PrivateKey: keyPEM(t, c.key)}))
+	}
+	list := func(in *sdk.ListCertificatesInput) string {
+		t.Helper()
+		var names []string
+		for pages := sdk.NewListCertificatesPaginator(b, in); pages.HasMorePages(); {
+			out := must[*sdk.ListCertificatesOutput](t)(pages.NextPage(ctx))
+			for _, c := range out.CertificateSummaryList {
+				names = append(names, *c.DomainName)
+			}
+			if in.MaxItems != nil && len(out.CertificateSummaryList) > int(*in.MaxItems) {
+				t.Errorf("a page of %d", len(out.CertificateSummaryList))
+			}
+		}
+		if len(names) == 2 && names[0] > names[1] {
+			names[0], names[1] = names[1], names[0]
+		}
+		return strings.Join(names, " ")
+	}
+	all := &types.Filters{KeyTypes: types.KeyAlgorithm("").Values()}
+	for name, test := range map[string]struct {
+		in   sdk.ListCertificatesInput
+		want string
+	}{
+		"without key types":      {sdk.ListCertificatesInput{}, "rsa.example.com"},
+		"with all key types":     {sdk.ListCertificatesInput{Includes: all}, "ec.example.com rsa.example.com"},
+		"in pages":               {sdk.ListCertificatesInput{Includes: all, MaxItems: aws.Int32(1)}, "ec.example.com rsa.example.com"},
+		"by a status":            {sdk.ListCertificatesInput{CertificateStatuses: []types.CertificateStatus{types.CertificateStatusExpired}}, ""},
+		"by a usage":             {sdk.ListCertificatesInput{Includes: &types.Filters{KeyUsage: []types.KeyUsageName{types.KeyUsageNameCrlSigning}}}, ""},
+		"by a usage that it has": {sdk.ListCertificatesInput{Includes: &types.Filters{KeyUsage: []types.KeyUsageName{types.KeyUsageNameDigitalSignature}}}, "rsa.example.com"},
+	} {
+		if got := list(&test.in); got != test.want {
+			t.Errorf("%s: %q, want %q", name, got, test.want)
+		}
+	}
+}
+
+func TestRequestsThatAreRefused(t *testing.T) {
+	b, ctx := newBench(t), t.Context()
+	ca, other := made(t, "ca", ecKey(t), nil), made(t, "other", ecKey(t), nil)
+	leaf := made(t, "www.example.com", ecKey(t), &ca)
+	key := keyPEM(t, leaf.key)
+	expired := made(t, "old", ecKey(t), nil, func(c *x509.Certificate) { c.NotBefore, c.NotAfter = time.Unix(1, 0), time.Unix(2, 0) })
+	absent := aws.String("arn:aws:acm:us-west-2:000000000000:certificate/0")
+	request := func(domain string, edit ...func(*sdk.RequestCertificateInput)) error {
+		in := &sdk.RequestCertificateInput{DomainName: &domain}
+		for _, e := range edit {
+			e(in)
+		}
+		_, err := b.RequestCertificate(ctx, in)
+		return err
+	}
+	imports := func(cert, key, chain []byte) error {
+		_, err := b.ImportCertificate(ctx, &sdk.ImportCertificateInput{Certificate: cert, PrivateKey: key, CertificateChain: chain})
+		return err
+	}
+	encrypted := pem.EncodeToMemory(&pem.Block{Type: "ENCRYPTED PRIVATE KEY", Bytes: []byte{1}})
+	for name, test := range map[string]struct {
+		err           error
+		code, message string
+	}{
+		"a key of another certificate":   {imports(leaf.pem(), keyPEM(t, ca.key), nil), "ValidationException", "does not match"},
+		"no certificate":                 {imports([]byte("x"), key, nil), "ValidationException", "certificate field is not in PEM"},
+		"two certificates":               {imports(append(leaf.pem(), ca.pem()...), key, nil), "ValidationException", "only one certificate"},
+		"a key where a certificate goes": {imports(key, key, nil), "ValidationException", "Could not parse"},
+		"no key":                         {imports(leaf.pem(), []byte("x"), nil), "ValidationException", "private key field"},
+		"an encrypted key":               {imports(leaf.pem(), encrypted, nil), "ValidationException", "passphrase"},
+		"the chain of another":           {imports(leaf.pem(), key, other.pem()), "ValidationException", "did not sign"},
+		"an expired certificate":         {imports(expired.pem(), keyPEM(t, expired.key), nil), "ValidationException", "not now"},
+		"no domain name":                 {request("nodots"), "InvalidDomainValidationOptionsException", "nodots"},
+		"an unknown method": {request("a.example", func(in *sdk.RequestCertificateInput) { in.ValidationMethod = "POST" }),
+			"ValidationException", "validationMethod"},
+		"an algorithm of imports alone": {request("a.example", func(in *sdk.RequestCertificateInput) { in.KeyAlgorithm = types.KeyAlgorithmRsa4096 }),
+			"ValidationException", "RSA_4096"},
+		"a private authority": {request("a.example", func(in *sdk.RequestCertificateInput) { in.CertificateAuthorityArn = absent }),
+			"InvalidArnException", "not offered"},
+		"too many names": {request("a.example", func(in *sdk.RequestCertificateInput) {
+			in.SubjectAlternativeNames = strings.Split("b.x c.x d.x e.x f.x g.x h.x i.x j.x k.x", " ")
+		}), "LimitExceededException", "domain names"},
+		"an aws: tag": {request("a.example", func(in *sdk.RequestCertificateInput) { in.Tags = []types.Tag{{Key: aws.String("aws:x")}} }),
+			"InvalidTagException", "aws:x"},
+		"a bad ARN":             {errorOf(b.DescribeCertificate(ctx, &sdk.DescribeCertificateInput{CertificateArn: aws.String("nonsense-of-some-length")})), "InvalidArnException", "nonsense"},
+		"an absent certificate": {errorOf(b.DeleteCertificate(ctx, &sdk.DeleteCertificateInput{CertificateArn: absent})), "ResourceNotFoundException", *absent},
+		"tags on an absent certificate": {errorOf(b.AddTagsToCertificate(ctx, &sdk.AddTagsToCertificateInput{CertificateArn: absent, Tags: []types.Tag{{Key: aws.String("k")}}})),
+			"ResourceNotFoundException", *absent},
+	} {
+		if codeOf(test.err) != test.code || !strings.Contains(test.err.Error(), test.message) {
+			t.Errorf("%s: got %v, want %s with …%s…", name, test.err, test.code, test.message)
+		}
+	}
+	if n := state.Certificates.Len(b.db.Current()); n != 0 {
+		t.Errorf("refused requests left %d certificates", n)
+	}
+}
+
+func errorOf[O any](_ O, err error) error { return err }
+
+func TestEveryActionAsksForItsPermission(t *testing.T) {
+	b, ctx := newBench(t), t.Context()
+	leaf := made(t, "www.example.com", ecKey(t), nil)
+	arn := must[*sdk.ImportCertificateOutput](t)(b.ImportCertificate(ctx, &sdk.ImportCertificateInput{Certificate: leaf.pem(), PrivateKey: keyPEM(t, leaf.key)})).CertificateArn
+	tags := []types.Tag{{Key: aws.String("k"), Value: aws.String("v")}}
+	for action, call := range map[string]func() error{
+		"ImportCertificate": func() error {
+			return errorOf(b.ImportCertificate(ctx, &sdk.ImportCertificateInput{Certificate: leaf.pem(), PrivateKey: keyPEM(t, leaf.key)}))
+		},
+		"RequestCertificate": func() error {
+			return errorOf(b.RequestCertificate(ctx, &sdk.RequestCertificateInput{DomainName: aws.String("a.example")}))
+		},
+		"DescribeCertificate": func() error {
+			return errorOf(b.DescribeCertificate(ctx, &sdk.DescribeCertificateInput{CertificateArn: arn}))
+		},
+		"GetCertificate":   func() error { return errorOf(b.GetCertificate(ctx, &sdk.GetCertificateInput{CertificateArn: arn})) },
+		"ListCertificates": func() error { return errorOf(b.ListCertificates(ctx, &sdk.ListCertificatesInput{})) },
+		"DeleteCertificate": func() error {
+			return errorOf(b.DeleteCertificate(ctx, &sdk.DeleteCertificateInput{CertificateArn: arn}))
+		},
+		"AddTagsToCertificate": func() error {
+			return errorOf(b.AddTagsToCertificate(ctx, &sdk.AddTagsToCertificateInput{CertificateArn: arn, Tags: tags}))
+		},
+		"RemoveTagsFromCertificate": func() error {
+			return errorOf(b.RemoveTagsFromCertificate(ctx, &sdk.RemoveTagsFromCertificateInput{CertificateArn: arn, Tags: tags}))
+		},
+		"ListTagsForCertificate": func() error {
+			return errorOf(b.ListTagsForCertificate(ctx, &sdk.ListTagsForCertificateInput{CertificateArn: arn}))
+		},
+	} {
+		b.judge.deny, b.judge.asked = "acm:"+action, nil
+		before := b.db.Current().Number()
+		if err := call(); codeOf(err) != "AccessDeniedException" {
+			t.Errorf("%s: got %v", action, err)
+		}
+		if after := b.db.Current().Number(); after != before {
+			t.Errorf("%s changed the state although it was denied", action)
+		}
+	}
+}
+
+func TestABoxIsCheckedAgainstTheState(t *testing.T) {
+	b := newBench(t)
+	if err := CheckBox(b.db.Current(), b.service.Box); err != nil {
+		t.Errorf("an empty state: %v", err)
+	}
+	must[*sdk.RequestCertificateOutput](t)(b.RequestCertificate(t.Context(), &sdk.RequestCertificateInput{DomainName: aws.String("a.example"), KeyAlgorithm: types.KeyAlgorithmEcPrime256v1}))
+	other, err := sealed.New(bytes.Repeat([]byte{8}, 32))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := CheckBox(b.db.Current(), b.service.Box); err != nil {
+		t.Errorf("the right key: %v", err)
+	}
+	if err := CheckBox(b.db.Current(), other); !errors.Is(err, sealed.ErrUnreadable) {
+		t.Errorf("another key: %v", err)
+	}
+}
