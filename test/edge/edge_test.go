@@ -3,8 +3,10 @@
 package edge_test
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
+	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -124,7 +126,10 @@ func TestTrafficThroughEdgeAndNodes(t *testing.T) {
 
 	edge.end(syscall.SIGTERM)
 	b.run(t, "edge", "edge", "detach", "--interface", "eth0", "--pin-dir", filepath.Join(b.dir, "pins-edge"), "--state-dir", filepath.Join(b.dir, "edge"))
-	if c, err := b.dial("client", web4); err == nil {
+	if c, err := b.dial("client", web4, time.Second); err == nil {
 		t.Errorf("%s answers after the edge was detached", c.target)
+	}
+	if _, err := os.Stat(filepath.Join(b.dir, "pins-edge")); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("pins after the edge was detached: %v", err)
 	}
 }

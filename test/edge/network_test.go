@@ -295,8 +295,8 @@ type connection struct {
 }
 
 // dial connects and reads who answers and whom it sees.
-func (b *bench) dial(ns, addr string) (connection, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+func (b *bench) dial(ns, addr string, timeout time.Duration) (connection, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
 	conn, err := netlab.Dial(ctx, b.prefix+ns, "tcp", addr)
 	if err != nil {
@@ -316,7 +316,7 @@ func (b *bench) dial(ns, addr string) (connection, error) {
 // connect wants a connection whose target sees the client's own address.
 func (b *bench) connect(t *testing.T, ns, addr string) connection {
 	t.Helper()
-	c, err := b.dial(ns, addr)
+	c, err := b.dial(ns, addr, patience)
 	if err != nil {
 		t.Fatalf("%s to %s: %v", ns, addr, err)
 	}
