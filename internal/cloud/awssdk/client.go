@@ -14,6 +14,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	elbv2 "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2"
@@ -101,6 +102,9 @@ func New(ctx context.Context, cfg Config) (*Client, error) {
 	}
 	if cfg.Adjust != nil {
 		cfg.Adjust(&sdk)
+	}
+	if sdk.HTTPClient == nil { // each service would make this one for itself
+		sdk.HTTPClient = awshttp.NewBuildableClient()
 	}
 	sdk.HTTPClient = plainBodies{sdk.HTTPClient}
 	if sdk.Region == "" {
