@@ -55,7 +55,10 @@ type check struct {
 	target  Target
 	state   State
 	due     time.Time // the next probe
-	asked   bool      // a probe has been answered
+	beat    time.Time // the next regular probe; due, unless an early one comes before it
+	pause   time.Duration // before the last early probe
+	early   bool          // the next or running probe is an early one
+	asked   bool          // a regular probe has been answered
 	running bool
 	gone    bool               // deregistered while running
 	cancel  context.CancelFunc // of the running probe
@@ -174,22 +177,50 @@ func (c *Checker) finish(a answer, now time.Time) {
 		return
 	}
 	if check.target.asksLike(a.target) {
-		c.apply(check, a.result, now)
-		check.due = c.nextDue(check, now)
-		check.asked = true
+		if !check.early || a.result.Outcome == Passed {
+			c.apply(check, a.result, now)
+		}
+		c.schedule(check, now)
 	} else {
-		check.due = now
+		check.askAt(now)
 	}
 	heap.Push(&c.queue, check)
 }
 
-// nextDue keeps a target's beat. The first interval is cut short by a part that
-// depends on the target, so that targets registered together spread out.
-func (c *Checker) nextDue(check *check, now time.Time) time.Time {
+// earlyPause is the time before the first early probe; each further pause is
+// twice as long as the one before.
+const earlyPause = 100 * time.Millisecond
+
+// schedule sets the time of the next probe. Regular probes keep the target's
+// beat. A target that is still in initial is asked in between as well, at first
+// soon and then ever less often, because what is registered while it starts (a
+// node port that kube-proxy has yet to open) would else wait out an interval.
+// Such an early probe can admit the target and counts for nothing when it fails.
+func (c *Checker) schedule(check *check, now time.Time) {
+	if !check.early {
+		check.beat, check.asked = c.nextBeat(check, now), true
+	}
+	check.askAt(check.beat)
+	if check.state.Health.State != lb.Initial {
+		return
+	}
+	check.pause = max(2*check.pause, earlyPause)
+	if soon := now.Add(check.pause); soon.Before(check.beat) {
+		check.due, check.early = soon, true
+	}
+}
+
+// askAt makes the next probe a regular one at a certain time.
+func (c *check) askAt(t time.Time) { c.due, c.beat, c.early = t, t, false }
+
+// nextBeat is an interval after the last beat. The first interval is cut short
+// by a part that depends on the target, so that targets registered together
+// spread out.
+func (c *Checker) nextBeat(check *check, now time.Time) time.Time {
 	interval := check.target.Interval
-	next := check.due.Add(interval)
+	next := check.beat.Add(interval)
 	if !check.asked {
-		next = check.due.Add(interval - interval/2*time.Duration(c.phase(check.key))/256)
+		next = check.beat.Add(interval - interval/2*time.Duration(c.phase(check.key))/256)
 	}
 	if next.Before(now) {
 		return now

@@ -279,3 +279,38 @@ func TestManyTargetsStaySpreadAndBounded(t *testing.T) {
 		}
 	})
 }
+
+func TestTargetThatStartsLateIsAdmittedSoon(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := runChecker(t, nil)
+		key, target := one(1)
+		r.net.answer(target.Addr, Failed)
+		r.Set(map[lb.TargetKey]Target{key: target})
+		time.Sleep(time.Second)
+		r.want(t, key, lb.Initial)
+		r.net.answer(target.Addr, Passed)
+		time.Sleep(time.Second)
+		r.want(t, key, lb.Healthy)
+	})
+}
+
+func TestEarlyChecksCountForNothingWhenTheyFail(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := runChecker(t, nil)
+		key, target := one(1)
+		r.net.answer(target.Addr, Failed)
+		r.Set(map[lb.TargetKey]Target{key: target})
+		time.Sleep(4900 * time.Millisecond) // half an interval is the least that the first beat takes
+		r.want(t, key, lb.Initial)
+		if n := len(r.times(target.Addr)); n < 5 || n > 7 {
+			t.Errorf("%d checks of a new target in 4.9 s, want about 6 at 0, 0.1, 0.3, 0.7, 1.5 and 3.1 s", n)
+		}
+		time.Sleep(5200 * time.Millisecond)
+		r.want(t, key, lb.Unhealthy)
+		before := len(r.times(target.Addr))
+		time.Sleep(time.Minute)
+		if n := len(r.times(target.Addr)) - before; n != 6 {
+			t.Errorf("%d checks of an unhealthy target in a minute, want 6", n)
+		}
+	})
+}

@@ -29,7 +29,7 @@ func (c *Checker) register(targets map[lb.TargetKey]Target, now time.Time) {
 }
 
 func (c *Checker) add(key lb.TargetKey, target Target, now time.Time) {
-	check := &check{key: key, target: target, state: c.restored(key, target, now), due: now}
+	check := &check{key: key, target: target, state: c.restored(key, target, now), due: now, beat: now}
 	c.checks[key] = check
 	heap.Push(&c.queue, check)
 	c.changed(check)
@@ -57,12 +57,12 @@ func (c *Checker) update(check *check, target Target, now time.Time) {
 	switch {
 	case !target.asksLike(previous):
 		check.state.Passes, check.state.Failures = 0, 0
-		check.due = now
+		check.askAt(now)
 		if check.running {
 			check.cancel()
 		}
 	case target.Interval < previous.Interval && check.due.After(now.Add(target.Interval)):
-		check.due = now.Add(target.Interval)
+		check.askAt(now.Add(target.Interval))
 	}
 	if !check.running {
 		heap.Fix(&c.queue, check.index)
