@@ -146,8 +146,8 @@ func sizes(in <-chan remotecommand.TerminalSize) <-chan sandbox.Size {
 	return out
 }
 
-// AttachContainer shows what a container has written since its start and writes
-// from now on, and hands it what the caller types if it asked for stdin.
+// AttachContainer shows what a container writes from now on, and hands it what
+// the caller types if it asked for stdin.
 func (b backend) AttachContainer(ctx context.Context, _, uid, container string, in io.Reader, out, errOut io.WriteCloser, _ bool, _ <-chan remotecommand.TerminalSize) error {
 	r, err := b.container(uid, container)
 	if err != nil {
@@ -164,7 +164,7 @@ func (b backend) AttachContainer(ctx context.Context, _, uid, container string, 
 	var streams sync.WaitGroup
 	for stream, to := range map[string]io.Writer{podlog.Stdout: writer(out), podlog.Stderr: writer(errOut)} {
 		if to != nil {
-			streams.Go(func() { _ = r.log.Read(ctx, podlog.Options{Follow: true, Tail: -1, Stream: stream}, to) })
+			streams.Go(func() { _ = r.log.Read(ctx, podlog.Options{Follow: true, Tail: 0, Stream: stream}, to) })
 		}
 	}
 	streams.Wait()

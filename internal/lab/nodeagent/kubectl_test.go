@@ -188,7 +188,7 @@ func (s *oneSize) Next() *remotecommand.TerminalSize {
 }
 
 func attachWorks(t *testing.T, c node) {
-	ctr := shell("echo hello; while read line; do echo echo-$line; done; echo end of input")
+	ctr := shell("while read line; do echo echo-$line; done; echo end of input")
 	ctr.Stdin, ctr.StdinOnce = true, true
 	pod := podOf(ctr)
 	pod.Spec.RestartPolicy = corev1.RestartPolicyNever
@@ -197,7 +197,7 @@ func attachWorks(t *testing.T, c node) {
 	cmd := c.Kubectl(t.Context(), "attach", "-i", "-q", pod.Name)
 	cmd.Stdin = strings.NewReader("one\ntwo\n")
 	out, err := c.Run(cmd)
-	if want := "hello\necho-one\necho-two\nend of input\n"; out != want || err != nil {
+	if want := "echo-one\necho-two\nend of input\n"; out != want || err != nil {
 		t.Errorf("attach shows %q, error %v; want %q", out, err, want)
 	}
 	c.until(t, pod.Name, "Succeeded", func(p *corev1.Pod) bool { return p.Status.Phase == corev1.PodSucceeded })

@@ -265,6 +265,9 @@ func leaseOf(node *corev1.Node, have *coordinationv1.Lease, now time.Time) *coor
 	lease.Name, lease.Namespace = node.Name, corev1.NamespaceNodeLease
 	lease.OwnerReferences = []metav1.OwnerReference{{APIVersion: "v1", Kind: "Node", Name: node.Name, UID: node.UID}}
 	seconds, renewed := int32(leaseDuration/time.Second), metav1.NewMicroTime(now)
+	if lease.Spec.AcquireTime == nil {
+		lease.Spec.AcquireTime = &renewed
+	}
 	lease.Spec.HolderIdentity, lease.Spec.LeaseDurationSeconds, lease.Spec.RenewTime = &node.Name, &seconds, &renewed
 	return lease
 }

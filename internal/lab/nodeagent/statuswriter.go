@@ -25,14 +25,21 @@ type statusWriter struct {
 	name      string
 	uid       types.UID
 	fresh     chan struct{} // capacity 1: want has something new
+	left      chan struct{} // closed when the API server has the pod no more
+	leave     sync.Once
 
 	mu   sync.Mutex // guards want
 	want *corev1.PodStatus
 }
 
 func newStatusWriter(a *agent, pod *corev1.Pod) *statusWriter {
-	return &statusWriter{a: a, namespace: pod.Namespace, name: pod.Name, uid: pod.UID, fresh: make(chan struct{}, 1)}
+	return &statusWriter{a: a, namespace: pod.Namespace, name: pod.Name, uid: pod.UID, fresh: make(chan struct{}, 1), left: make(chan struct{})}
 }
+
+// abandon ends all attempts: nobody has a status to write to any more. To ask the
+// API server does not tell: it answers a node about a pod that is not there as
+// about another node's.
+func (s *statusWriter) abandon() { s.leave.Do(func() { close(s.left) }) }
 
 // put replaces the status to write. It never blocks.
 func (s *statusWriter) put(st corev1.PodStatus) {
@@ -66,6 +73,8 @@ func (s *statusWriter) run(ctx context.Context) {
 	for {
 		select {
 		case <-s.fresh:
+		case <-s.left:
+			return
 		case <-ctx.Done():
 			return
 		}
@@ -73,7 +82,8 @@ func (s *statusWriter) run(ctx context.Context) {
 	}
 }
 
-// retry repeats a call until it succeeds, the pod is gone or ctx ends.
+// retry repeats a call until it succeeds, the pod is gone or ctx ends. A first
+// failure is no news: the pod may just be going.
 func (s *statusWriter) retry(ctx context.Context, call func(context.Context) error) {
 	for delay := writeRetry; ; delay = min(2*delay, maxWriteRetry) {
 		bounded, cancel := context.WithTimeout(ctx, requestTimeout)
@@ -82,9 +92,13 @@ func (s *statusWriter) retry(ctx context.Context, call func(context.Context) err
 		if err == nil || gone(err) || ctx.Err() != nil {
 			return
 		}
-		s.a.log.Warn("pod status not written", "pod", s.namespace+"/"+s.name, "error", err)
+		if delay > writeRetry {
+			s.a.log.Warn("pod not brought up to date", "pod", s.namespace+"/"+s.name, "error", err)
+		}
 		select {
 		case <-time.After(delay):
+		case <-s.left:
+			return
 		case <-ctx.Done():
 			return
 		}

@@ -79,6 +79,9 @@ func (w *worker) update(pod *corev1.Pod, gone bool) {
 	w.mu.Lock()
 	w.latest, w.gone = pod, gone
 	w.mu.Unlock()
+	if gone {
+		w.writer.abandon()
+	}
 	select {
 	case w.changed <- struct{}{}:
 	default:

@@ -61,9 +61,14 @@ type State struct {
 	run     int32     // how many results in a row were like it
 }
 
+// settle is how long a program gets before its first probe. A probe at once
+// would nearly always fail, and the next comes only a period later. The kubelet
+// waits as well, for a random part of the period.
+const settle = 500 * time.Millisecond
+
 // Start returns the state of a probe whose container started at a time.
 func Start(r Rules, started time.Time) State {
-	return State{Next: started.Add(r.InitialDelay)}
+	return State{Next: started.Add(max(r.InitialDelay, settle))}
 }
 
 // Observe takes in one result that came at a time.
