@@ -43,8 +43,22 @@ func newControllerCommand() *cobra.Command {
 }
 
 func (f *controllerFlags) register(cmd *cobra.Command) {
+	f.registerShared(cmd)
 	fl, c := cmd.Flags(), &f.config
-	fl.StringVar(&f.kubeconfig, "kubeconfig", "", "kubeconfig file; empty: the pod's own service account")
+	fl.IntVar(&c.Workers, "workers", 5, "Services worked on at the same time")
+	fl.DurationVar(&c.Resync, "resync", 6*time.Hour, "how often a Service is compared with AWS though nothing changed, give or take a tenth")
+	fl.DurationVar(&c.RetryMax, "retry-max", time.Minute, "longest time between tries after errors that time may cure")
+	fl.BoolVar(&c.LeaderElection, "leader-elect", true, "work only while holding the lease fairlead-controller")
+	fl.StringVar(&c.LeaseNamespace, "leader-elect-namespace", "kube-system", "namespace of the lease")
+	fl.StringVar(&c.MetricsListen, "metrics-listen", "127.0.0.1:7470", "host:port of /metrics; 0: none")
+	fl.StringVar(&c.HealthListen, "health-listen", "127.0.0.1:7471", "host:port of /healthz and /readyz; 0: none")
+}
+
+// registerShared are the flags that decide what a Service gets: a preview needs
+// them as well.
+func (f *controllerFlags) registerShared(cmd *cobra.Command) {
+	fl, c := cmd.Flags(), &f.config
+	fl.StringVar(&f.kubeconfig, "kubeconfig", os.Getenv("KUBECONFIG"), "kubeconfig file; empty: the pod's own service account")
 	fl.StringVar(&f.cluster, "cluster-name", "", "the cluster's name in tags and names of AWS resources (required)")
 	fl.StringVar(&f.region, "region", "", "AWS region; empty: from the environment")
 	fl.StringVar(&f.vpc, "vpc-id", "", "VPC of the load balancers (required)")
@@ -54,14 +68,8 @@ func (f *controllerFlags) register(cmd *cobra.Command) {
 	fl.DurationVar(&c.Defaults.HealthInterval, "default-health-check-interval", 10*time.Second, "time between health checks, 5s to 300s")
 	fl.IntVar(&c.Defaults.HealthyThreshold, "default-healthy-threshold", 3, "passed checks in a row that make a target healthy, 2 to 10")
 	fl.IntVar(&c.Defaults.UnhealthyThreshold, "default-unhealthy-threshold", 3, "failed checks in a row that make a target unhealthy, 2 to 10")
-	fl.IntVar(&c.Workers, "workers", 5, "Services worked on at the same time")
-	fl.DurationVar(&c.Resync, "resync", 6*time.Hour, "how often a Service is compared with AWS though nothing changed, give or take a tenth")
-	fl.DurationVar(&c.RetryMax, "retry-max", time.Minute, "longest time between tries after errors that time may cure")
-	fl.BoolVar(&c.LeaderElection, "leader-elect", true, "work only while holding the lease fairlead-controller")
-	fl.StringVar(&c.LeaseNamespace, "leader-elect-namespace", "kube-system", "namespace of the lease")
-	fl.StringVar(&c.MetricsListen, "metrics-listen", "127.0.0.1:7470", "host:port of /metrics; 0: none")
-	fl.StringVar(&c.HealthListen, "health-listen", "127.0.0.1:7471", "host:port of /healthz and /readyz; 0: none")
 	fl.StringVar(&f.logLevel, "log-level", "info", "debug, info, warn or error")
+	c.Workers, c.Resync, c.RetryMax, c.RetryBase = 1, time.Hour, time.Minute, 200*time.Millisecond
 }
 
 // check reports everything that is wrong with the flags at once.
@@ -82,28 +90,36 @@ func (f *controllerFlags) check() error {
 }
 
 func (f *controllerFlags) run(ctx context.Context) error {
+	c, err := f.complete(ctx)
+	if err != nil {
+		return err
+	}
+	return controller.Run(ctx, c)
+}
+
+// complete makes a whole configuration of the flags.
+func (f *controllerFlags) complete(ctx context.Context) (controller.Config, error) {
+	c := f.config
 	var level slog.Level
 	if err := level.UnmarshalText([]byte(f.logLevel)); err != nil {
-		return cli.Usagef("--log-level %q must be debug, info, warn or error", f.logLevel)
+		return c, cli.Usagef("--log-level %q must be debug, info, warn or error", f.logLevel)
 	}
 	if err := f.check(); err != nil {
-		return err
+		return c, err
 	}
 	kube, err := kubeConfig(f.kubeconfig)
 	if err != nil {
-		return &cli.Error{What: "find the API server", Err: err, Hint: "give --kubeconfig, or run in a pod with a service account"}
+		return c, &cli.Error{What: "find the API server", Err: err, Hint: "give --kubeconfig, or run in a pod with a service account"}
 	}
-	c := f.config
-	c.Kube, c.Log, c.Registry = kube, cli.Logger(os.Stderr, level), prometheus.NewRegistry()
-	c.Cluster, c.RetryBase = f.cluster, 200*time.Millisecond
+	c.Kube, c.Log, c.Registry, c.Cluster = kube, cli.Logger(os.Stderr, level), prometheus.NewRegistry(), f.cluster
 	c.Defaults.Scheme, c.Defaults.TargetType = lb.Scheme(f.scheme), lb.TargetType(f.targetType)
 	c.API, err = awssdk.New(ctx, awssdk.Config{
 		Region: f.region, VPCID: f.vpc, Description: owner.Cluster(f.cluster).RuleDescription(), Registerer: c.Registry,
 	})
 	if err != nil {
-		return &cli.Error{What: "set up the AWS client", Err: err, Hint: "set AWS_REGION or --region; credentials come from the SDK's own chain"}
+		return c, &cli.Error{What: "set up the AWS client", Err: err, Hint: "set AWS_REGION or --region; credentials come from the SDK's own chain"}
 	}
-	return controller.Run(ctx, c)
+	return c, nil
 }
 
 func kubeConfig(path string) (*rest.Config, error) {

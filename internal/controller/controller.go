@@ -164,6 +164,9 @@ func (r *Reconciler) converge(ctx context.Context, svc *corev1.Service, st *serv
 		st.have = nil
 		st.rec.Stack = ""
 		r.shared.Forget(sharedAge)
+		if _, err := r.sharedBackend(ctx, want); err != nil {
+			return false, err
+		}
 	}
 	if st.since.IsZero() {
 		st.since = r.now()
@@ -193,6 +196,15 @@ func (r *Reconciler) converge(ctx context.Context, svc *corev1.Service, st *serv
 		st.resyncAt = r.now().Add(jitter(r.opts.Resync))
 	}
 	return waiting, r.save(ctx, svc, st, rec)
+}
+
+// sharedBackend repairs the shared group and the nodes' rule when the Service
+// uses them.
+func (r *Reconciler) sharedBackend(ctx context.Context, want lb.Stack) (string, error) {
+	if !want.Backend {
+		return "", nil
+	}
+	return r.shared.Backend(ctx)
 }
 
 // have is what there is: as remembered, as the record has it, or as AWS says.

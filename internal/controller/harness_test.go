@@ -29,6 +29,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/util/retry"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
@@ -269,9 +270,12 @@ func (w *world) get(name string) *corev1.Service {
 
 func (w *world) update(name string, change func(*corev1.Service)) {
 	w.t.Helper()
-	svc := w.get(name)
-	change(svc)
-	if err := w.kube.Update(w.t.Context(), svc); err != nil {
+	err := retry.RetryOnConflict(retry.DefaultRetry, func() error {
+		svc := w.get(name)
+		change(svc)
+		return w.kube.Update(w.t.Context(), svc)
+	})
+	if err != nil {
 		w.t.Fatal(err)
 	}
 }

@@ -134,32 +134,45 @@ func (o *observer) mine(what, name, arn string, wanted bool) (bool, error) {
 }
 
 func (o *observer) group(ctx context.Context, g cloud.TargetGroup, have *plan.Observed) error {
-	i := slices.IndexFunc(o.want.TargetGroups, func(w lb.TargetGroup) bool { return w.Name == g.Name })
-	mine, err := o.mine("target group", g.Name, g.ARN, i >= 0)
+	wanted := slices.ContainsFunc(o.want.TargetGroups, func(w lb.TargetGroup) bool { return w.Name == g.Name })
+	mine, err := o.mine("target group", g.Name, g.ARN, wanted)
 	if !mine {
 		return err
 	}
 	out := plan.TargetGroup{TargetGroup: g.TargetGroup, ARN: g.ARN}
 	out.Key = plan.KeyOf(o.tags[g.ARN][owner.TagResource])
-	var want lb.TargetGroup
-	if i >= 0 {
-		want = o.want.TargetGroups[i]
-	}
+	want, ok := o.counterpart(out.TargetGroup)
 	out.Tags = o.relevant(o.tags[g.ARN], want.Tags)
-	if i >= 0 && len(want.Attributes)+len(o.rec.Keys) > 0 {
-		attrs, err := o.api.DescribeTargetGroupAttributes(ctx, g.ARN)
-		if err != nil {
-			return err
+	if ok {
+		if len(want.Attributes)+len(o.rec.Keys) > 0 {
+			attrs, err := o.api.DescribeTargetGroupAttributes(ctx, g.ARN)
+			if err != nil {
+				return err
+			}
+			out.Attributes = o.relevant(attrs, want.Attributes)
 		}
-		out.Attributes = o.relevant(attrs, want.Attributes)
-	}
-	if i >= 0 {
 		if out.Targets, err = registered(ctx, o.api, g.ARN); err != nil {
 			return err
 		}
 	}
 	have.TargetGroups = append(have.TargetGroups, out)
 	return nil
+}
+
+// counterpart is the wanted group that an existing one is, or may become: of
+// its name, or of its port while a replacement waits for consent.
+func (o *observer) counterpart(g lb.TargetGroup) (lb.TargetGroup, bool) {
+	for _, w := range o.want.TargetGroups {
+		if w.Name == g.Name {
+			return w, true
+		}
+	}
+	for _, w := range o.want.TargetGroups {
+		if w.Key == g.Key {
+			return w, true
+		}
+	}
+	return lb.TargetGroup{}, false
 }
 
 // registered are the targets of a group that are not on their way out.
@@ -207,7 +220,7 @@ func (o *observer) references(ctx context.Context, ids []string, frontend *plan.
 	backend := ""
 	if o.want.Backend {
 		var err error
-		if backend, err = o.shared.Backend(ctx); err != nil {
+		if backend, err = o.shared.Peek(ctx); err != nil {
 			return nil, err
 		}
 	}

@@ -113,6 +113,16 @@ func (s *shared) Backend(ctx context.Context) (string, error) {
 	return id, nil
 }
 
+// Peek is the ID of the backend group if there is one. It only reads.
+func (s *shared) Peek(ctx context.Context) (string, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.backendID != "" {
+		return s.backendID, nil
+	}
+	return s.findBackend(ctx)
+}
+
 func (s *shared) ensureBackend(ctx context.Context) (string, error) {
 	if s.lookFirst {
 		if id, err := s.findBackend(ctx); err != nil || id != "" {

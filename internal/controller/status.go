@@ -9,6 +9,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -203,6 +204,9 @@ func (r *Reconciler) refuseClassic(ctx context.Context, svc *corev1.Service, st 
 
 // failed turns an error into what the policy table says.
 func (r *Reconciler) failed(ctx context.Context, svc *corev1.Service, st *service, err error) (reconcile.Result, error) {
+	if apierrors.IsConflict(err) {
+		return reconcile.Result{RequeueAfter: r.opts.RetryBase}, nil // the cache is behind; no news for anyone
+	}
 	class := classOf(err)
 	p := policyOf(class)
 	if !p.known {

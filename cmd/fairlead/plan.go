@@ -1,0 +1,98 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/fairlead-lb/fairlead/internal/cli"
+	"github.com/fairlead-lb/fairlead/internal/controller"
+	"github.com/fairlead-lb/fairlead/internal/intent"
+)
+
+func newPlanCommand() *cobra.Command {
+	var f controllerFlags
+	var file, output string
+	cmd := &cobra.Command{
+		Use:   "plan -f FILE",
+		Short: "Print what the controller would do for a Service, and change nothing",
+		Long: "plan prints the calls that the controller would make if the Service in FILE were applied now.\n" +
+			"Give it the controller's own flags and AWS environment. It exits with 3 when the Service cannot be served.",
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if output != "text" && output != "json" {
+				return cli.Usagef("--output %q must be text or json", output)
+			}
+			manifest, err := readManifest(cmd.InOrStdin(), file)
+			if err != nil {
+				return err
+			}
+			c, err := f.complete(cmd.Context())
+			if err != nil {
+				return err
+			}
+			preview, err := controller.PlanFor(cmd.Context(), c, manifest)
+			if err != nil {
+				return &cli.Error{What: "plan " + file, Err: err}
+			}
+			return printPreview(cmd.OutOrStdout(), preview, output)
+		},
+	}
+	f.registerShared(cmd)
+	cmd.Flags().StringVarP(&file, "filename", "f", "", "manifest of one Service; - is standard input (required)")
+	cmd.Flags().StringVarP(&output, "output", "o", "text", "text or json")
+	return cmd
+}
+
+func readManifest(stdin io.Reader, file string) ([]byte, error) {
+	switch file {
+	case "":
+		return nil, cli.Usagef("-f is required")
+	case "-":
+		return io.ReadAll(stdin)
+	}
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return nil, &cli.Error{What: "read the manifest", Err: err}
+	}
+	return text, nil
+}
+
+func printPreview(w io.Writer, p controller.Preview, output string) error {
+	if output == "json" {
+		text, err := json.MarshalIndent(p, "", "  ")
+		if err != nil {
+			return err
+		}
+		fmt.Fprintln(w, string(text))
+	} else {
+		printText(w, p)
+	}
+	if n := len(intent.Errors(p.Problems)); n > 0 {
+		return &cli.Error{What: "plan Service " + p.Service, Err: fmt.Errorf("%d problems", n), Hint: "correct them; the controller does nothing for the Service before", Code: cli.ExitUnhealthy}
+	}
+	if p.Claim != intent.NLB {
+		return &cli.Error{What: "plan Service " + p.Service, Err: errors.New(unclaimed(p.Claim)), Code: cli.ExitUnhealthy}
+	}
+	return nil
+}
+
+func unclaimed(c intent.Claim) string {
+	if c == intent.Classic {
+		return "it asks for a Classic Load Balancer, which this version does not offer"
+	}
+	return "the controller does not take it: its type or class is not ours, or it has no class and --take-unclassed is off"
+}
+
+func printText(w io.Writer, p controller.Preview) {
+	for _, problem := range p.Problems {
+		fmt.Fprintf(w, "%s: %s\n", problem.Severity, problem)
+	}
+	if p.Claim == intent.NLB && len(intent.Errors(p.Problems)) == 0 {
+		fmt.Fprint(w, p.Plan.Text())
+	}
+}

@@ -1,0 +1,104 @@
+package controller
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/yaml"
+
+	"github.com/fairlead-lb/fairlead/internal/intent"
+	"github.com/fairlead-lb/fairlead/internal/plan"
+)
+
+// Preview is what the controller would do for a Service.
+type Preview struct {
+	Service  string           `json:"service"` // namespace/name
+	New      bool             `json:"new"`     // the Service does not exist: names in the plan have another hash once it does
+	Claim    intent.Claim     `json:"-"`
+	Problems []intent.Problem `json:"problems,omitempty"`
+	Plan     plan.Plan        `json:"plan"`
+}
+
+// PlanFor says what the controller would do if this manifest of a Service were
+// applied. It reads from the cluster and from AWS and changes nothing: the API
+// server fills in defaults and node ports in a dry run.
+func PlanFor(ctx context.Context, cfg Config, manifest []byte) (Preview, error) {
+	r, err := reader(cfg)
+	if err != nil {
+		return Preview{}, err
+	}
+	svc, err := r.dryRun(ctx, manifest)
+	if err != nil {
+		return Preview{}, err
+	}
+	out := Preview{Service: svc.Namespace + "/" + svc.Name, New: svc.ResourceVersion == "", Claim: intent.ClaimOf(svc, cfg.TakeUnclassed)}
+	if out.Claim != intent.NLB {
+		return out, nil
+	}
+	st := r.service(svc)
+	in, err := r.input(ctx, svc, st)
+	if err != nil {
+		return out, err
+	}
+	want, problems := intent.Desired(in)
+	if out.Problems = problems; len(intent.Errors(problems)) > 0 {
+		return out, nil
+	}
+	stack := stackFingerprint(want)
+	if want, err = r.resolveGroups(ctx, want); err != nil {
+		return out, err
+	}
+	have, err := r.have(ctx, svc, st, want, stack)
+	if err != nil {
+		return out, err
+	}
+	out.Plan = plan.Diff(want, *have, plan.Policy{AllowReplacement: intent.AllowReplacement(svc)})
+	return out, nil
+}
+
+// reader is a Reconciler that asks the API server itself and never runs.
+func reader(cfg Config) (*Reconciler, error) {
+	scheme := runtime.NewScheme()
+	if err := clientgoscheme.AddToScheme(scheme); err != nil {
+		return nil, err
+	}
+	c, err := client.New(cfg.Kube, client.Options{Scheme: scheme})
+	if err != nil {
+		return nil, fmt.Errorf("reach the API server: %w", err)
+	}
+	cfg.Resync = time.Hour
+	return &Reconciler{
+		client: c, api: cfg.API, shared: newShared(cfg.API, cfg.Cluster, holders(c)), log: slog.New(slog.DiscardHandler),
+		metrics: newMetrics(nil), opts: cfg.Options, now: time.Now, services: map[types.NamespacedName]*service{},
+	}, nil
+}
+
+// dryRun is the Service as it would be after an apply.
+func (r *Reconciler) dryRun(ctx context.Context, manifest []byte) (*corev1.Service, error) {
+	svc := &corev1.Service{}
+	if err := yaml.UnmarshalStrict(manifest, svc); err != nil {
+		return nil, fmt.Errorf("read the manifest: %w", err)
+	}
+	if svc.Kind != "Service" || svc.APIVersion != "v1" {
+		return nil, fmt.Errorf("read the manifest: it is %s %s, want one Service of v1", svc.APIVersion, svc.Kind)
+	}
+	if svc.Namespace == "" {
+		svc.Namespace = corev1.NamespaceDefault
+	}
+	body, err := yaml.YAMLToJSON(manifest)
+	if err != nil {
+		return nil, fmt.Errorf("read the manifest: %w", err)
+	}
+	err = r.client.Patch(ctx, svc, client.RawPatch(types.ApplyPatchType, body), client.DryRunAll, client.ForceOwnership, client.FieldOwner("fairlead-plan"))
+	if err != nil {
+		return nil, fmt.Errorf("apply the manifest in a dry run: %w", err)
+	}
+	return svc, nil
+}
