@@ -54,8 +54,8 @@ type check struct {
 	key     lb.TargetKey
 	target  Target
 	state   State
-	due     time.Time // the next probe
-	beat    time.Time // the next regular probe; due, unless an early one comes before it
+	due     time.Time     // the next probe
+	beat    time.Time     // the next regular probe; due, unless an early one comes before it
 	pause   time.Duration // before the last early probe
 	early   bool          // the next or running probe is an early one
 	asked   bool          // a regular probe has been answered
