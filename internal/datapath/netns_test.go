@@ -1,4 +1,4 @@
-package datapath_test
+package datapath
 
 import (
 	"bufio"
@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net"
 	"net/netip"
 	"os"
@@ -15,15 +16,17 @@ import (
 	"testing"
 	"time"
 
-	"github.com/fairlead-lb/fairlead/internal/datapath"
+	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
+
 	"github.com/fairlead-lb/fairlead/internal/lb"
 	"github.com/fairlead-lb/fairlead/internal/netlab"
 	"github.com/fairlead-lb/fairlead/internal/netlab/netlabtest"
 )
 
-// segment is a client, an edge and two targets on one bridge. Targets send what
+// site is a client, an edge and two targets on one bridge. Targets send what
 // is for the client to the edge, by a host route: what a node's helper does.
-type segment struct {
+type site struct {
 	prefix string
 	pins   string
 }
@@ -33,7 +36,7 @@ const (
 	vip6 = "2001:db8::100"
 )
 
-func newSegment(t *testing.T) *segment {
+func newSite(t *testing.T) *site {
 	t.Helper()
 	p := netlabtest.Prefix(t)
 	name := func(s string) string { return p + s }
@@ -64,14 +67,14 @@ func newSegment(t *testing.T) *segment {
 	if err := netlab.Apply(topology); err != nil {
 		t.Fatal(err)
 	}
-	return &segment{prefix: p, pins: filepath.Join(t.TempDir(), "pins")}
+	return &site{prefix: p, pins: filepath.Join(t.TempDir(), "pins")}
 }
 
 // open opens a data path on the segment's edge and runs it.
-func (s *segment) open(t *testing.T) (d *datapath.Datapath, stop func()) {
+func (s *site) open(t *testing.T) (d *Datapath, stop func()) {
 	t.Helper()
-	cfg := datapath.Config{Interface: "eth0", PinDir: s.pins, Flows: 4096, Logger: slog.New(slog.NewTextHandler(t.Output(), nil))}
-	err := netlab.In(s.prefix+"edge", func() (err error) { d, err = datapath.Open(cfg); return err })
+	cfg := Config{Interface: "eth0", PinDir: s.pins, Flows: 4096, Logger: slog.New(slog.NewTextHandler(t.Output(), nil))}
+	err := netlab.In(s.prefix+"edge", func() (err error) { d, err = Open(cfg); return err })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -88,7 +91,7 @@ func (s *segment) open(t *testing.T) (d *datapath.Datapath, stop func()) {
 }
 
 // explain prints what the data path did when a test has failed.
-func explain(t *testing.T, d *datapath.Datapath) {
+func explain(t *testing.T, d *Datapath) {
 	if !t.Failed() {
 		return
 	}
@@ -106,7 +109,7 @@ func explain(t *testing.T, d *datapath.Datapath) {
 	t.Log(err)
 }
 
-func (s *segment) cleanup(t *testing.T) {
+func (s *site) cleanup(t *testing.T) {
 	t.Cleanup(func() {
 		d, stop := s.open(t)
 		explain(t, d)
@@ -121,7 +124,7 @@ func (s *segment) cleanup(t *testing.T) {
 }
 
 // serve answers each line with the target's name and the client's address.
-func (s *segment) serve(t *testing.T, ns string, port int) {
+func (s *site) serve(t *testing.T, ns string, port int) {
 	t.Helper()
 	var l net.Listener
 	err := netlab.In(s.prefix+ns, func() (err error) { l, err = net.Listen("tcp", fmt.Sprintf(":%d", port)); return err })
@@ -154,7 +157,7 @@ type conn struct {
 	r *bufio.Reader
 }
 
-func (s *segment) dial(t *testing.T, from, address string) *conn {
+func (s *site) dial(t *testing.T, from, address string) *conn {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 	defer cancel()
@@ -215,21 +218,21 @@ func healthy(s lb.ZoneSnapshot) map[lb.TargetKey]lb.HealthState {
 	return out
 }
 
-func apply(t *testing.T, d *datapath.Datapath, s lb.ZoneSnapshot, health map[lb.TargetKey]lb.HealthState) {
+func apply(t *testing.T, d *Datapath, s lb.ZoneSnapshot, health map[lb.TargetKey]lb.HealthState) {
 	t.Helper()
-	tables := datapath.Desired(datapath.Input{Snapshot: s, Health: health, Now: time.Now()})
+	tables := Desired(Input{Snapshot: s, Health: health, Now: time.Now()})
 	if err := d.Apply(t.Context(), tables); err != nil {
 		t.Fatal(err)
 	}
 }
 
 func TestConnectionsPassBothWaysWithTheClientsAddress(t *testing.T) {
-	s := newSegment(t)
+	s := newSite(t)
 	s.serve(t, "t1", 8080)
 	s.serve(t, "t2", 8080)
 	d, stop := s.open(t)
 	s.cleanup(t)
-	if d.Mode() != datapath.Native {
+	if d.Mode() != Native {
 		t.Errorf("mode = %s, want native", d.Mode())
 	}
 	snap := snapshot()
@@ -257,4 +260,260 @@ func TestConnectionsPassBothWaysWithTheClientsAddress(t *testing.T) {
 		t.Errorf("NewFlowCount_TCP = %d, want 40", got)
 	}
 	stop()
+}
+
+func TestConnectionsSurviveARestart(t *testing.T) {
+	s := newSite(t)
+	s.serve(t, "t1", 8080)
+	s.serve(t, "t2", 8080)
+	d, stop := s.open(t)
+	s.cleanup(t)
+	snap := snapshot()
+	apply(t, d, snap, healthy(snap))
+	var conns []*conn
+	var served []string
+	for _, address := range []string{vip4 + ":80", "[" + vip6 + "]:80", vip4 + ":80", "[" + vip6 + "]:80"} {
+		c := s.dial(t, "client", address)
+		conns, served = append(conns, c), append(served, c.ask(t, "before")[0])
+	}
+	same := func(when string) {
+		t.Helper()
+		for i, c := range conns {
+			if got := c.ask(t, when)[0]; got != served[i] {
+				t.Errorf("%s: connection %d answered by %s, was %s", when, i, got, served[i])
+			}
+		}
+	}
+	stop()
+	same("without a process")
+	s.dial(t, "client", vip4+":80").ask(t, "a new one without a process")
+	d, stop = s.open(t)
+	defer stop()
+	same("adopted")
+	ids := maps.Clone(d.have.targets)
+	apply(t, d, snap, healthy(snap))
+	same("applied")
+	if diff := cmp.Diff(ids, d.have.targets); diff != "" {
+		t.Errorf("targets changed over the restart (-before +after):\n%s", diff)
+	}
+	snap.TargetGroups[0].Targets = snap.TargetGroups[0].Targets[:1]
+	snap.TargetGroups[1].Targets = snap.TargetGroups[1].Targets[:1]
+	apply(t, d, snap, healthy(snap))
+	same("after a target was deregistered")
+}
+
+func TestUnhealthyTargetsConnectionsEndWithAReset(t *testing.T) {
+	s := newSite(t)
+	s.serve(t, "t1", 8080)
+	s.serve(t, "t2", 8080)
+	d, stop := s.open(t)
+	s.cleanup(t)
+	defer stop()
+	snap := snapshot()
+	apply(t, d, snap, healthy(snap))
+	c := s.dial(t, "client", vip4+":80")
+	index := 0
+	if c.ask(t, "hello")[0] == "t2" {
+		index = 1
+	}
+	health := healthy(snap)
+	health[lb.TargetKey{TargetGroupARN: "tg4", ID: fmt.Sprintf("i-%d", index), Port: 8080}] = lb.Unhealthy
+	apply(t, d, snap, health)
+	_ = c.SetDeadline(time.Now().Add(5 * time.Second))
+	fmt.Fprintln(c, "anyone there?")
+	if _, err := c.r.ReadString('\n'); !errors.Is(err, unix.ECONNRESET) {
+		t.Errorf("read = %v, want connection reset", err)
+	}
+	for range 10 {
+		if got := s.dial(t, "client", vip4+":80").ask(t, "x")[0]; got != fmt.Sprintf("t%d", 2-index) {
+			t.Errorf("new connection answered by %s", got)
+		}
+	}
+}
+
+func TestSourceNATHidesTheClient(t *testing.T) {
+	s := newSite(t)
+	s.serve(t, "t1", 8080)
+	s.serve(t, "t2", 8080)
+	d, stop := s.open(t)
+	s.cleanup(t)
+	defer stop()
+	snap := snapshot()
+	for i := range snap.TargetGroups {
+		snap.TargetGroups[i].PreserveClientIP = false
+	}
+	apply(t, d, snap, healthy(snap))
+	for address, vip := range map[string]string{vip4 + ":80": vip4, "[" + vip6 + "]:80": vip6} {
+		for range 10 {
+			c := s.dial(t, "client", address)
+			for range 3 {
+				seen := netip.MustParseAddrPort(c.ask(t, strings.Repeat("x", 5000))[1])
+				if seen.Addr().String() != vip {
+					t.Errorf("target saw %s, want the load balancer's address %s", seen, vip)
+				}
+			}
+		}
+	}
+	flows, err := d.Flows(0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(flows) != 20 {
+		t.Errorf("%d flows, want 20", len(flows))
+	}
+	for _, f := range flows {
+		if f.SourceNAT == 0 || f.State != "established" {
+			t.Errorf("flow %+v, want established with source NAT", f)
+		}
+	}
+}
+
+func TestTargetReachesItselfThroughTheLoadBalancer(t *testing.T) {
+	s := newSite(t)
+	s.serve(t, "t1", 8080)
+	d, stop := s.open(t)
+	s.cleanup(t)
+	defer stop()
+	snap := snapshot()
+	for i := range snap.TargetGroups {
+		g := &snap.TargetGroups[i]
+		g.Targets = g.Targets[:1]
+		g.Targets[0].Siblings = []netip.Prefix{netip.MustParsePrefix("198.18.0.21/32"), netip.MustParsePrefix("2001:db8::21/128")}
+	}
+	apply(t, d, snap, healthy(snap))
+	for address, vip := range map[string]string{vip4 + ":80": vip4, "[" + vip6 + "]:80": vip6} {
+		seen := netip.MustParseAddrPort(s.dial(t, "t1", address).ask(t, "myself")[1])
+		if seen.Addr().String() != vip {
+			t.Errorf("target saw %s, want the load balancer's address %s", seen, vip)
+		}
+	}
+}
+
+func TestDatagramsPassBothWays(t *testing.T) {
+	s := newSite(t)
+	d, stop := s.open(t)
+	s.cleanup(t)
+	defer stop()
+	snap := snapshot()
+	for i := range snap.LoadBalancers {
+		snap.LoadBalancers[i].Listeners[0].Protocol = lb.UDP
+		snap.TargetGroups[i].Targets = snap.TargetGroups[i].Targets[:1]
+	}
+	var server net.PacketConn
+	err := netlab.In(s.prefix+"t1", func() (err error) { server, err = net.ListenPacket("udp", ":8080"); return err })
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer server.Close()
+	go func() {
+		buf := make([]byte, 2000)
+		for {
+			n, from, err := server.ReadFrom(buf)
+			if err != nil {
+				return
+			}
+			_, _ = server.WriteTo(append(buf[:n:n], from.String()...), from)
+		}
+	}()
+	apply(t, d, snap, healthy(snap))
+	for _, address := range []string{vip4 + ":80", "[" + vip6 + "]:80"} {
+		c, err := netlab.Dial(t.Context(), s.prefix+"client", "udp", address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		_ = c.SetDeadline(time.Now().Add(5 * time.Second))
+		for range 3 {
+			if _, err := c.Write([]byte("hello ")); err != nil {
+				t.Fatal(err)
+			}
+			buf := make([]byte, 2000)
+			n, err := c.Read(buf)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got, want := string(buf[:n]), "hello "+c.LocalAddr().String(); got != want {
+				t.Errorf("answer %q, want %q", got, want)
+			}
+		}
+	}
+}
+
+func TestDetachedProgramComesBack(t *testing.T) {
+	s := newSite(t)
+	s.serve(t, "t1", 8080)
+	s.serve(t, "t2", 8080)
+	d, stop := s.open(t)
+	s.cleanup(t)
+	defer stop()
+	snap := snapshot()
+	apply(t, d, snap, healthy(snap))
+	c := s.dial(t, "client", vip4+":80")
+	c.ask(t, "before")
+	if err := d.at.link.Detach(); err != nil {
+		t.Fatal(err)
+	}
+	if d.at.intact() {
+		t.Fatal("the program is still attached")
+	}
+	if err := d.reattach(); err != nil {
+		t.Fatal(err)
+	}
+	if d.Mode() != Native {
+		t.Errorf("mode = %s, want native", d.Mode())
+	}
+	c.ask(t, "after")
+}
+
+func TestNothingChangesBeforeTheFirstApply(t *testing.T) {
+	s := newSite(t)
+	d, stop := s.open(t)
+	s.cleanup(t)
+	snap := snapshot()
+	apply(t, d, snap, healthy(snap))
+	before := d.have
+	stop()
+	d, stop = s.open(t)
+	defer stop()
+	if err := d.Sweep(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	after, err := d.store.load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(before.keys, after.keys); diff != "" {
+		t.Errorf("listeners changed (-before +after):\n%s", diff)
+	}
+}
+
+func TestTargetThatLeftIsForgottenWithItsLastFlow(t *testing.T) {
+	s := newSite(t)
+	s.serve(t, "t1", 8080)
+	d, stop := s.open(t)
+	s.cleanup(t)
+	defer stop()
+	snap := snapshot()
+	snap.TargetGroups[0].Targets = snap.TargetGroups[0].Targets[:1]
+	snap.TargetGroups[1].Targets = nil
+	apply(t, d, snap, healthy(snap))
+	c := s.dial(t, "client", vip4+":80")
+	c.ask(t, "before")
+	snap.TargetGroups[0].Targets = nil
+	apply(t, d, snap, healthy(snap))
+	if err := d.Sweep(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	c.ask(t, "still served")
+	if got := len(d.have.targets); got != 1 {
+		t.Errorf("%d targets while a flow lives, want 1", got)
+	}
+	zeroFlows(t, d.objs.Flows)
+	zeroFlows(t, d.objs.HalfOpen)
+	if err := d.Sweep(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := len(d.have.targets); got != 0 {
+		t.Errorf("%d targets after the last flow, want none", got)
+	}
 }

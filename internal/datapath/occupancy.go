@@ -1,0 +1,17 @@
+package datapath
+
+import "errors"
+
+// Occupancy is how many entries the program's maps hold at this moment.
+type Occupancy struct {
+	Listeners int `json:"listeners"`
+	Targets   int `json:"targets"` // draining ones and those that flows still use included
+	Flows     int `json:"flows"`   // in all states, from opening to closing
+}
+
+// Occupancy reads the maps themselves, not what this process believes of them.
+func (d *Datapath) Occupancy() (Occupancy, error) {
+	held, err1 := d.bpf.load()
+	flows, err2 := d.Flows(0)
+	return Occupancy{len(held.listeners), len(held.targets), len(flows)}, errors.Join(err1, err2)
+}
