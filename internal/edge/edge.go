@@ -41,6 +41,9 @@ type DataPath interface {
 
 	// Counters reads what the data path counts.
 	Counters() (datapath.Counters, error)
+
+	// Occupancy counts what its maps hold.
+	Occupancy() (datapath.Occupancy, error)
 }
 
 // Config is what an edge is made of.

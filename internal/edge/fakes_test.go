@@ -38,6 +38,15 @@ type table struct {
 
 func (d *tables) Run(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }
 
+func (d *tables) Occupancy() (datapath.Occupancy, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if len(d.applied) == 0 {
+		return datapath.Occupancy{}, nil
+	}
+	return datapath.Occupancy{Targets: len(d.applied[len(d.applied)-1].serving)}, nil
+}
+
 func (d *tables) Counters() (datapath.Counters, error) {
 	return datapath.Counters{
 		Balancers: map[string]datapath.BalancerCounters{

@@ -1,6 +1,11 @@
 package edge
 
-import "github.com/fairlead-lb/fairlead/internal/lb"
+import (
+	"errors"
+
+	"github.com/fairlead-lb/fairlead/internal/datapath"
+	"github.com/fairlead-lb/fairlead/internal/lb"
+)
 
 // State is what an edge believes and has done, for people.
 type State struct {
@@ -9,12 +14,15 @@ type State struct {
 	AppliedRevision uint64                  `json:"appliedRevision"`
 	Error           string                  `json:"error,omitempty"`    // of the data path
 	Unserved        []string                `json:"unserved,omitempty"` // what the data path leaves out, and why
+	Maps            datapath.Occupancy      `json:"maps"`               // read from the program's maps
 	Snapshot        lb.ZoneSnapshot         `json:"snapshot"`
 	Health          []lb.TargetHealthReport `json:"health"`
 }
 
-// State returns a copy of what the edge believes now.
+// State returns a copy of what the edge believes now, and what its data path
+// holds.
 func (e *Edge) State() State {
+	held, err := e.cfg.DataPath.Occupancy()
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	s := State{
@@ -22,11 +30,12 @@ func (e *Edge) State() State {
 		Connected:       e.cfg.Link.Connected(),
 		AppliedRevision: e.beliefs.revision,
 		Unserved:        e.beliefs.unserved,
+		Maps:            held,
 		Snapshot:        e.beliefs.snapshot,
 		Health:          reports(e.beliefs.health),
 	}
-	if e.beliefs.err != nil {
-		s.Error = e.beliefs.err.Error()
+	if err := errors.Join(e.beliefs.err, err); err != nil {
+		s.Error = err.Error()
 	}
 	return s
 }

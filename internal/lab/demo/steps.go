@@ -48,10 +48,10 @@ func applyPost(ctx context.Context, w *walk) (string, error) {
 	if _, err := w.run(ctx, "kubectl", "rollout", "status", "deployment/nginx", "--timeout=60s"); err != nil {
 		return "", err
 	}
+	w.applied = time.Now()
 	if err := w.apply(ctx, "nginx-nlb.yaml"); err != nil {
 		return "", err
 	}
-	w.applied = time.Now()
 	return "Service default/nginx with aws-load-balancer-type: nlb", nil
 }
 
