@@ -273,7 +273,11 @@ func (r *Reconciler) apply(ctx context.Context, svc *corev1.Service, st *service
 	}
 	have := *st.have
 	e := executor{
-		api: r.api, shared: r.shared, have: &have, count: func(a plan.Action) { r.metrics.steps.WithLabelValues(string(a)).Inc() },
+		api: r.api, shared: r.shared, have: &have,
+		done: func(s plan.Step) {
+			r.metrics.steps.WithLabelValues(string(s.Action)).Inc()
+			r.log.Info("step done", "service", client.ObjectKeyFromObject(svc), "step", s.String())
+		},
 		publish: func(ctx context.Context, dns string) error { return r.publish(ctx, svc, dns) },
 	}
 	waiting, err = e.run(ctx, p.Steps)

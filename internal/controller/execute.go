@@ -16,7 +16,7 @@ type executor struct {
 	have   *plan.Observed
 	// publish writes a load balancer's DNS name into the Service's status.
 	publish func(ctx context.Context, dns string) error
-	count   func(plan.Action)
+	done    func(plan.Step)
 }
 
 // run does the steps in order. It stops at the first error, and without one
@@ -35,7 +35,7 @@ func (e *executor) run(ctx context.Context, steps []plan.Step) (waiting bool, er
 			return false, err
 		}
 		e.have.Apply(s, result)
-		e.count(s.Action)
+		e.done(s)
 	}
 	return false, nil
 }

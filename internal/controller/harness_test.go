@@ -1,15 +1,11 @@
 package controller
 
 import (
-	"bytes"
 	"context"
-	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
-	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -25,11 +21,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/client-go/util/retry"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
@@ -222,76 +215,6 @@ func (w *world) clear() {
 	}
 }
 
-func (w *world) addNode(n int) {
-	w.t.Helper()
-	node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: fmt.Sprintf("node-%d", n)}}
-	node.Spec.ProviderID = fmt.Sprintf("aws:///us-west-2%c/i-%017x", "ba"[n%2], n)
-	if err := w.kube.Create(w.t.Context(), node); err != nil {
-		w.t.Fatal(err)
-	}
-}
-
-func (w *world) removeNode(n int) {
-	w.t.Helper()
-	if err := w.kube.Delete(w.t.Context(), &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: fmt.Sprintf("node-%d", n)}}); err != nil {
-		w.t.Fatal(err)
-	}
-}
-
-// post is the Service of the blog post.
-func post(name string) *corev1.Service {
-	return &corev1.Service{
-		ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: name, Annotations: map[string]string{prefix + "type": "nlb"}},
-		Spec: corev1.ServiceSpec{
-			Type: corev1.ServiceTypeLoadBalancer, ExternalTrafficPolicy: corev1.ServiceExternalTrafficPolicyLocal,
-			Selector: map[string]string{"app": "nginx"}, Ports: []corev1.ServicePort{{Name: "http", Port: 80}},
-		},
-	}
-}
-
-const prefix = "service.beta.kubernetes.io/aws-load-balancer-"
-
-func (w *world) create(svc *corev1.Service) *corev1.Service {
-	w.t.Helper()
-	if err := w.kube.Create(w.t.Context(), svc); err != nil {
-		w.t.Fatal(err)
-	}
-	return svc
-}
-
-func (w *world) get(name string) *corev1.Service {
-	w.t.Helper()
-	svc := &corev1.Service{}
-	if err := w.kube.Get(w.t.Context(), types.NamespacedName{Namespace: "default", Name: name}, svc); err != nil {
-		w.t.Fatal(err)
-	}
-	return svc
-}
-
-func (w *world) update(name string, change func(*corev1.Service)) {
-	w.t.Helper()
-	err := retry.RetryOnConflict(retry.DefaultRetry, func() error {
-		svc := w.get(name)
-		change(svc)
-		return w.kube.Update(w.t.Context(), svc)
-	})
-	if err != nil {
-		w.t.Fatal(err)
-	}
-}
-
-func (w *world) remove(name string) {
-	w.t.Helper()
-	if err := w.kube.Delete(w.t.Context(), w.get(name)); err != nil {
-		w.t.Fatal(err)
-	}
-}
-
-func (w *world) gone(name string) bool {
-	err := w.kube.Get(w.t.Context(), types.NamespacedName{Namespace: "default", Name: name}, &corev1.Service{})
-	return apierrors.IsNotFound(err)
-}
-
 // once is one pass over a Service.
 func (w *world) once(ctx context.Context, name string) reconcile.Result {
 	w.t.Helper()
@@ -425,129 +348,4 @@ func (n *notes) list() []string {
 
 func (n *notes) has(reason string) bool {
 	return slices.ContainsFunc(n.list(), func(s string) bool { return strings.HasPrefix(s, reason+": ") })
-}
-
-// fault is what happens to one call.
-type fault string
-
-const (
-	failBefore fault = "error before the effect"
-	failAfter  fault = "error after the effect"
-	dieBefore  fault = "death before the effect"
-	dieAfter   fault = "death after the effect"
-)
-
-// wire is what all calls of a Reconciler go through, to AWS and to the API
-// server's writes. It counts them and makes one of them go wrong.
-type wire struct {
-	url  string
-	next http.RoundTripper
-
-	mu    sync.Mutex
-	calls []string
-	at    int // of the call that goes wrong, 1 is the first; 0 means none
-	fault fault
-	die   context.CancelFunc
-}
-
-// aim makes the nth call from now go wrong.
-func (w *wire) aim(n int, f fault, die context.CancelFunc) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.calls, w.at, w.fault, w.die = nil, n, f, die
-}
-
-// take starts counting anew and returns what was counted.
-func (w *wire) take() []string {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	calls := w.calls
-	w.calls, w.at = nil, 0
-	return calls
-}
-
-// count is the fault of this call, if any.
-func (w *wire) count(action string) fault {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.calls = append(w.calls, action)
-	if len(w.calls) == w.at {
-		return w.fault
-	}
-	return ""
-}
-
-var errInjected = errors.New("injected")
-
-// through makes a call with the fault that is its lot.
-func (w *wire) through(action string, call func() error) error {
-	switch f := w.count(action); f {
-	case failBefore:
-		return errInjected
-	case dieBefore:
-		w.die()
-		return errInjected
-	case failAfter, dieAfter:
-		if err := call(); err != nil {
-			return err
-		}
-		if f == dieAfter {
-			w.die()
-		}
-		return errInjected
-	}
-	return call()
-}
-
-func (w *wire) RoundTrip(req *http.Request) (*http.Response, error) {
-	body, err := io.ReadAll(req.Body)
-	if err != nil {
-		return nil, err
-	}
-	req.Body = io.NopCloser(bytes.NewReader(body))
-	form, err := url.ParseQuery(string(body))
-	if err != nil {
-		return nil, err
-	}
-	action := form.Get("Action")
-	if action == "" {
-		action = req.Header.Get("X-Amz-Target")
-	}
-	var resp *http.Response
-	err = w.through(action, func() (err error) { resp, err = w.next.RoundTrip(req); return err })
-	if err != nil && resp != nil {
-		resp.Body.Close()
-		resp = nil
-	}
-	return resp, err
-}
-
-// kube puts the writes to the API server through the wire.
-func (w *wire) kube() interceptor.Funcs {
-	return interceptor.Funcs{
-		Patch: func(ctx context.Context, c client.WithWatch, o client.Object, p client.Patch, opts ...client.PatchOption) error {
-			return w.through("kube:Patch", func() error { return c.Patch(ctx, o, p, opts...) })
-		},
-		SubResourcePatch: func(ctx context.Context, c client.Client, sub string, o client.Object, p client.Patch, opts ...client.SubResourcePatchOption) error {
-			return w.through("kube:PatchStatus", func() error { return c.SubResource(sub).Patch(ctx, o, p, opts...) })
-		},
-	}
-}
-
-// awsCalls leaves out the writes to Kubernetes.
-func awsCalls(calls []string) []string {
-	return slices.DeleteFunc(slices.Clone(calls), func(c string) bool { return strings.HasPrefix(c, "kube:") })
-}
-
-type discoverySlice = discoveryv1.EndpointSlice
-
-// newSlice holds ready endpoints for the port http of a Service.
-func newSlice(service string, addresses ...string) *discoverySlice {
-	name, port, protocol := "http", int32(80), corev1.ProtocolTCP
-	s := &discoverySlice{AddressType: discoveryv1.AddressTypeIPv4, Ports: []discoveryv1.EndpointPort{{Name: &name, Port: &port, Protocol: &protocol}}}
-	s.Namespace, s.Name, s.Labels = "default", service+"-1", map[string]string{discoveryv1.LabelServiceName: service}
-	for _, a := range addresses {
-		s.Endpoints = append(s.Endpoints, discoveryv1.Endpoint{Addresses: []string{a}})
-	}
-	return s
 }

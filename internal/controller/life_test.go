@@ -14,7 +14,7 @@ import (
 	"github.com/fairlead-lb/fairlead/internal/lb"
 )
 
-// polls are calls that only look at health; how many there are is up to AWS.
+// withoutPolls leaves out the looks at health; how many there are is up to AWS.
 func withoutPolls(calls []string) []string {
 	return slices.DeleteFunc(calls, func(c string) bool { return c == "DescribeTargetHealth" })
 }
@@ -114,16 +114,16 @@ func TestChangesInPlaceKeepTheLoadBalancer(t *testing.T) {
 		}, []string{
 			"AuthorizeSecurityGroupIngress", "CreateTargetGroup", "RegisterTargets", "CreateListener",
 		}},
-		"the health check":       {annotate("healthcheck-interval", "5"), []string{"ModifyTargetGroup"}},
-		"an attribute":           {annotate("attributes", lb.AttrCrossZone+"=true"), []string{"ModifyLoadBalancerAttributes"}},
-		"a target attribute":     {annotate("target-group-attributes", lb.AttrDeregistrationDelay+"=5"), []string{"ModifyTargetGroupAttributes"}},
-		"a listener attribute":   {annotate("listener-attributes.TCP-80", lb.AttrTCPIdleTimeout+"=60"), []string{"ModifyListenerAttributes"}},
-		"PROXY protocol":         {annotate("proxy-protocol", "*"), []string{"ModifyTargetGroupAttributes"}},
-		"the address type":       {annotate("ip-address-type", "dualstack"), []string{"AuthorizeSecurityGroupIngress", "SetIpAddressType"}},
-		"tags":                   {annotate("additional-resource-tags", "team=shop"), []string{"CreateTags", "AddTags", "AddTags", "AddTags"}},
-		"who may connect":        {func(s *corev1.Service) { s.Spec.LoadBalancerSourceRanges = []string{"203.0.113.0/24"} }, []string{"AuthorizeSecurityGroupIngress", "RevokeSecurityGroupIngress"}},
-		"the user's own groups":  {annotate("security-groups", "sg-00000000000000001"), []string{"SetSecurityGroups", "DeleteSecurityGroup"}},
-		"a value that is no one": {annotate("healthcheck-interval", "10"), nil},
+		"the health check":                   {annotate("healthcheck-interval", "5"), []string{"ModifyTargetGroup"}},
+		"an attribute":                       {annotate("attributes", lb.AttrCrossZone+"=true"), []string{"ModifyLoadBalancerAttributes"}},
+		"a target attribute":                 {annotate("target-group-attributes", lb.AttrDeregistrationDelay+"=5"), []string{"ModifyTargetGroupAttributes"}},
+		"a listener attribute":               {annotate("listener-attributes.TCP-80", lb.AttrTCPIdleTimeout+"=60"), []string{"ModifyListenerAttributes"}},
+		"PROXY protocol":                     {annotate("proxy-protocol", "*"), []string{"ModifyTargetGroupAttributes"}},
+		"the address type":                   {annotate("ip-address-type", "dualstack"), []string{"AuthorizeSecurityGroupIngress", "SetIpAddressType"}},
+		"tags":                               {annotate("additional-resource-tags", "team=shop"), []string{"CreateTags", "AddTags", "AddTags", "AddTags"}},
+		"who may connect":                    {func(s *corev1.Service) { s.Spec.LoadBalancerSourceRanges = []string{"203.0.113.0/24"} }, []string{"AuthorizeSecurityGroupIngress", "RevokeSecurityGroupIngress"}},
+		"the user's own groups":              {annotate("security-groups", "sg-00000000000000001"), []string{"SetSecurityGroups", "DeleteSecurityGroup"}},
+		"a value that is the default anyway": {annotate("healthcheck-interval", "10"), nil},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -6,12 +6,18 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/yaml"
 
 	"github.com/fairlead-lb/fairlead/internal/intent"
 	"github.com/fairlead-lb/fairlead/internal/lb"
@@ -25,8 +31,8 @@ func TestRun(t *testing.T) {
 	done := make(chan error, 1)
 	go func() {
 		done <- Run(ctx, Config{
-			Options: w.r.opts, Kube: cluster.Config, API: w.r.api, Log: slog.New(slog.DiscardHandler), Registry: prometheus.NewRegistry(),
-			Workers: 2, MetricsListen: freeAddress(t), HealthListen: health, LeaderElection: true, LeaseNamespace: "default",
+			Options: w.r.opts, Kube: w.asServiceAccount(), API: w.r.api, Log: slog.New(slog.DiscardHandler), Registry: prometheus.NewRegistry(),
+			Workers: 2, MetricsListen: freeAddress(t), HealthListen: health, LeaderElection: true, LeaseNamespace: "kube-system",
 		})
 	}()
 	t.Cleanup(func() {
@@ -82,6 +88,28 @@ func TestRun(t *testing.T) {
 	if left := w.all(); !left.empty() {
 		t.Errorf("left: %s", left)
 	}
+}
+
+// asServiceAccount has the rights that are published for the controller, and no
+// others.
+func (w *world) asServiceAccount() *rest.Config {
+	w.t.Helper()
+	text, err := os.ReadFile("../../config/rbac/controller.yaml")
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	for _, doc := range strings.Split(string(text), "\n---\n") {
+		object := &unstructured.Unstructured{}
+		if err := yaml.Unmarshal([]byte(doc), object); err != nil {
+			w.t.Fatal(err)
+		}
+		if err := w.kube.Create(w.t.Context(), object); err != nil && !apierrors.IsAlreadyExists(err) {
+			w.t.Fatal(err)
+		}
+	}
+	cfg := rest.CopyConfig(cluster.Config)
+	cfg.Impersonate.UserName = "system:serviceaccount:kube-system:fairlead-controller"
+	return cfg
 }
 
 func freeAddress(t *testing.T) string {
