@@ -40,6 +40,7 @@ func TestNode(t *testing.T) {
 			"a pod that cannot be run says why":                              refusalIsTold,
 			"a job's pod succeeds and keeps its log":                         jobSucceeds,
 			"a terminal works over SPDY and WebSocket":                       terminalWorks,
+			"a pod runs on a terminal":                                       runOnTerminal,
 			"attach shows output and carries input":                          attachWorks,
 			"a pod on the node's network has its addresses":                  hostNetworkIsTheNodes,
 			"sidecars start before and end after the others":                 sidecarServes,

@@ -148,27 +148,39 @@ func sizes(in <-chan remotecommand.TerminalSize) <-chan sandbox.Size {
 
 // AttachContainer shows what a container writes from now on, and hands it what
 // the caller types if it asked for stdin.
-func (b backend) AttachContainer(ctx context.Context, _, uid, container string, in io.Reader, out, errOut io.WriteCloser, _ bool, _ <-chan remotecommand.TerminalSize) error {
+func (b backend) AttachContainer(ctx context.Context, _, uid, container string, in io.Reader, out, errOut io.WriteCloser, _ bool, resize <-chan remotecommand.TerminalSize) error {
 	r, err := b.container(uid, container)
 	if err != nil {
 		return err
 	}
-	if in != nil && r.stdin != nil {
+	var outputs sync.WaitGroup
+	for from, to := range map[*fan]io.Writer{&r.out: writer(out), &r.errOut: writer(errOut)} {
+		if to != nil {
+			sub := from.join()
+			outputs.Go(func() { from.copyTo(ctx, to, sub) })
+		}
+	}
+	if in != nil && r.streams.Stdin != nil {
+		go r.feed(in) // ends with the caller's stream or with the container
+	}
+	if resize != nil {
 		go func() {
-			_, _ = io.Copy(r.stdin, in) // ends with the caller's stream or with the container
-			if r.spec.StdinOnce {
-				r.stdin.Close()
+			for s := range resize {
+				_ = r.streams.Resize(sandbox.Size{Columns: s.Width, Rows: s.Height}) // the container may have ended
 			}
 		}()
 	}
-	var streams sync.WaitGroup
-	for stream, to := range map[string]io.Writer{podlog.Stdout: writer(out), podlog.Stderr: writer(errOut)} {
-		if to != nil {
-			streams.Go(func() { _ = r.log.Read(ctx, podlog.Options{Follow: true, Tail: 0, Stream: stream}, to) })
-		}
-	}
-	streams.Wait()
+	outputs.Wait()
 	return nil
+}
+
+// feed copies what the caller types. A container that asked for one caller's
+// input only is told of its end; a terminal has no end but the user's Ctrl-D.
+func (r *containerRun) feed(in io.Reader) {
+	_, _ = io.Copy(r.streams.Stdin, in)
+	if r.spec.StdinOnce && !r.streams.TTY {
+		r.streams.Stdin.Close()
+	}
 }
 
 // loopbacks are where a forwarded port is looked for, in this order.

@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
+	"io"
 	"log/slog"
 	"os"
 	"sync"
@@ -30,9 +31,11 @@ type containerRun struct {
 	plan  podplan.Container
 	proc  *sandbox.Process
 	log   *podlog.Log
-	stdin *os.File // nil unless the container asked for it
 	since time.Time
 	host  string // the pod's address
+
+	streams     *sandbox.Streams
+	out, errOut fan // for those attached
 
 	ended    chan struct{} // closed when the process is gone and its output is in the log
 	killNow  chan struct{} // closed when the grace period is over
@@ -144,46 +147,38 @@ func (w *worker) startProcess(r *containerRun, n int) error {
 			w.log.Warn("old log not removed", "error", err)
 		}
 	}
-	var childIn *os.File
-	if r.spec.Stdin {
-		if childIn, r.stdin, err = os.Pipe(); err != nil {
-			return errors.Join(err, log.Close())
-		}
-		defer childIn.Close()
-	}
-	proc, stdout, stderr, err := w.a.launcher.Start(w.sandboxSpec(r), childIn)
+	proc, streams, err := w.a.launcher.Start(w.sandboxSpec(r), sandbox.Wants{Stdin: r.spec.Stdin, TTY: r.spec.TTY})
 	if err != nil {
-		if r.stdin != nil {
-			r.stdin.Close()
-		}
 		return errors.Join(err, log.Close())
 	}
-	r.proc, r.log = proc, log
-	go r.pump(stdout, stderr)
+	r.proc, r.streams, r.log = proc, streams, log
+	go r.pump()
 	return nil
 }
 
-// pump copies the container's output into its log and closes ended when both
-// the output and the process have come to their end.
-func (r *containerRun) pump(stdout, stderr *os.File) {
+// pump copies the container's output into its log and to those attached, and
+// closes ended when both the output and the process have come to their end.
+func (r *containerRun) pump() {
 	var pumps sync.WaitGroup
-	for stream, from := range map[string]*os.File{podlog.Stdout: stdout, podlog.Stderr: stderr} {
-		pumps.Go(func() {
-			defer from.Close()
-			if err := r.log.Pump(stream, from); err != nil {
-				r.slog.Warn("container's output lost", "container", r.spec.Name, "stream", stream, "error", err)
-			}
-		})
+	pumps.Go(func() { r.pumpStream(podlog.Stdout, r.streams.Stdout, &r.out) })
+	if r.streams.Stderr != nil {
+		pumps.Go(func() { r.pumpStream(podlog.Stderr, r.streams.Stderr, &r.errOut) })
 	}
 	<-r.proc.Done()
 	pumps.Wait()
-	if r.stdin != nil {
-		r.stdin.Close()
-	}
+	r.streams.Close()
+	r.out.close()
+	r.errOut.close()
 	if err := r.log.Close(); err != nil {
 		r.slog.Warn("log not closed", "container", r.spec.Name, "error", err)
 	}
 	close(r.ended)
+}
+
+func (r *containerRun) pumpStream(stream string, from *os.File, attached *fan) {
+	if err := r.log.Pump(stream, io.TeeReader(from, attached)); err != nil {
+		r.slog.Warn("container's output lost", "container", r.spec.Name, "stream", stream, "error", err)
+	}
 }
 
 // watchRun tells the worker of the end of a run.

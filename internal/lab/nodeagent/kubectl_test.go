@@ -6,10 +6,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/netip"
 	"os/exec"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -201,4 +203,54 @@ func attachWorks(t *testing.T, c node) {
 		t.Errorf("attach shows %q, error %v; want %q", out, err, want)
 	}
 	c.until(t, pod.Name, "Succeeded", func(p *corev1.Pod) bool { return p.Status.Phase == corev1.PodSucceeded })
+}
+
+// runOnTerminal starts a pod with a terminal and types into it, as `kubectl run
+// -it` does: what it shows has no newline when it is shown.
+func runOnTerminal(t *testing.T, c node) {
+	ctr := shell("read wait; printf 'prompt> '; read line; echo got $line; test -t 0 && test -t 1 && echo on a terminal")
+	ctr.Stdin, ctr.StdinOnce, ctr.TTY = true, true, true
+	pod := podOf(ctr)
+	pod.Spec.RestartPolicy = corev1.RestartPolicyNever
+	pod = c.create(t, pod)
+	c.until(t, pod.Name, "ready", isReady)
+	access := c.LoopbackREST(t)
+	req := c.Client.CoreV1().RESTClient().Post().Resource("pods").Namespace("default").Name(pod.Name).SubResource("attach").
+		VersionedParams(&corev1.PodAttachOptions{Stdin: true, Stdout: true, TTY: true}, scheme.ParameterCodec)
+	url := *req.URL()
+	url.Host = strings.TrimPrefix(access.Host, "https://")
+	executor, err := remotecommand.NewSPDYExecutor(access, "POST", &url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	keys, typing := io.Pipe()
+	screen := &awaited{text: "prompt> ", seen: make(chan struct{})}
+	go func() {
+		_, _ = io.WriteString(typing, "go\r")
+		<-screen.seen
+		_, _ = io.WriteString(typing, "words\r")
+	}()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	err = executor.StreamWithContext(ctx, remotecommand.StreamOptions{Stdin: keys, Stdout: screen, Tty: true})
+	typing.Close()
+	if got := screen.all.String(); err != nil || !strings.Contains(got, "got words\r\non a terminal\r\n") {
+		t.Errorf("the terminal shows %q, error %v", got, err)
+	}
+}
+
+// awaited is a screen on which a text is waited for.
+type awaited struct {
+	text string
+	seen chan struct{}
+	once sync.Once
+	all  strings.Builder
+}
+
+func (a *awaited) Write(p []byte) (int, error) {
+	a.all.Write(p)
+	if strings.Contains(a.all.String(), a.text) {
+		a.once.Do(func() { close(a.seen) })
+	}
+	return len(p), nil
 }

@@ -14,6 +14,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -68,12 +69,18 @@ func (l *Log) Pump(stream string, from io.Reader) error {
 			}
 		}
 		if err != nil && !errors.Is(err, bufio.ErrBufferFull) {
-			if !errors.Is(err, io.EOF) && !errors.Is(err, os.ErrClosed) && first == nil {
+			if !ended(err) && first == nil {
 				first = err
 			}
 			return first
 		}
 	}
+}
+
+// ended recognises the end of a stream; a terminal's is EIO, when the last
+// process on it has gone.
+func ended(err error) bool {
+	return errors.Is(err, io.EOF) || errors.Is(err, os.ErrClosed) || errors.Is(err, syscall.EIO)
 }
 
 // write appends one line, or a part of one if text does not end with a newline.

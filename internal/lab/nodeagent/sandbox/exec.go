@@ -116,7 +116,7 @@ type stdio struct {
 
 func (p *Process) openStdio(c Command) (*stdio, error) {
 	if c.TTY {
-		return p.openTerminal(c)
+		return p.openTTY(c)
 	}
 	s := &stdio{}
 	in, out, errOut := s.toChild(), s.fromChild(), s.fromChild()
@@ -177,25 +177,14 @@ func (s *stdio) run(ctx context.Context, proc *os.Process, exited <-chan Exit) (
 	return exit.Code, nil
 }
 
-// openTerminal makes a pseudo terminal in the container's own /dev/pts.
-func (p *Process) openTerminal(c Command) (*stdio, error) {
-	root := "/proc/" + strconv.Itoa(p.cmd.Process.Pid) + "/root"
-	fd, err := unix.Open(root+"/dev/pts/ptmx", unix.O_RDWR|unix.O_NOCTTY|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
-	if err != nil {
-		return nil, fmt.Errorf("open a terminal in the container: %w", err)
+// openTTY makes a pseudo terminal in the container's own /dev/pts.
+func (p *Process) openTTY(c Command) (*stdio, error) {
+	s := &stdio{}
+	master := s.terminal("/proc/" + strconv.Itoa(p.cmd.Process.Pid) + "/root/dev/pts/ptmx")
+	if s.err != nil {
+		s.closeAll()
+		return nil, s.err
 	}
-	master := os.NewFile(uintptr(fd), "ptmx")
-	if err := unix.IoctlSetPointerInt(fd, unix.TIOCSPTLCK, 0); err != nil {
-		master.Close()
-		return nil, fmt.Errorf("unlock the terminal: %w", err)
-	}
-	peer, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), unix.TIOCGPTPEER, unix.O_RDWR|unix.O_NOCTTY|unix.O_CLOEXEC)
-	if errno != 0 {
-		master.Close()
-		return nil, fmt.Errorf("open the terminal's other end: %w", errno)
-	}
-	tty := os.NewFile(peer, "tty")
-	s := &stdio{files: files{child: []*os.File{tty, tty, tty}, parent: []*os.File{master}}}
 	s.copies = []func(){copier(c.Stdout, master)}
 	if c.Stdin != nil {
 		s.inputs = append(s.inputs, func() { _, _ = io.Copy(master, c.Stdin) })
@@ -206,14 +195,11 @@ func (p *Process) openTerminal(c Command) (*stdio, error) {
 	return s, nil
 }
 
+// resize follows the caller's sizes until there are no more or the terminal is
+// gone.
 func resize(master *os.File, sizes <-chan Size) {
-	raw, err := master.SyscallConn()
-	if err != nil {
-		return
-	}
 	for size := range sizes {
-		ws := &unix.Winsize{Row: size.Rows, Col: size.Columns}
-		if err := raw.Control(func(fd uintptr) { _ = unix.IoctlSetWinsize(int(fd), unix.TIOCSWINSZ, ws) }); err != nil {
+		if setSize(master, size) != nil {
 			return
 		}
 	}

@@ -40,40 +40,45 @@ type Launcher struct {
 	Args []string // that lead it to RunInit
 }
 
-// Start runs a container and returns when its program has been executed. stdin
-// may be nil. Output of the container is what is read from the returned pipes,
-// which end with it.
-func (l Launcher) Start(s Spec, stdin *os.File) (p *Process, stdout, stderr *os.File, err error) {
+// Wants says what streams a container asks for beside its output.
+type Wants struct {
+	Stdin bool // otherwise it reads nothing
+	TTY   bool // one terminal for all three streams
+}
+
+// Start runs a container and returns when its program has been executed.
+func (l Launcher) Start(s Spec, w Wants) (*Process, *Streams, error) {
 	var fs files
 	defer fs.closeChildEnds()
-	in, stdout, stderr, status := fs.toChild(), fs.fromChild(), fs.fromChild(), fs.fromChild()
+	in, status := fs.toChild(), fs.fromChild()
+	streams := fs.streams(w)
 	if fs.err != nil {
 		fs.closeAll()
-		return nil, nil, nil, fs.err
+		return nil, nil, fs.err
 	}
 	cmd := exec.Command(l.Path, l.Args...)
 	cmd.Env = []string{} // the container's own comes with the Spec
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = stdin, fs.child[1], fs.child[2]
-	cmd.ExtraFiles = []*os.File{fs.child[0], fs.child[3]}
+	cmd.ExtraFiles = fs.child[:2]
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = fs.child[2], fs.child[3], fs.child[4]
 	cmd.SysProcAttr = &syscall.SysProcAttr{
 		Cloneflags: unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWUTS | unix.CLONE_NEWIPC,
 		Setsid:     true,
+		Setctty:    w.TTY,
 		Pdeathsig:  syscall.SIGKILL,
 	}
-	p = &Process{cmd: cmd, pidfd: -1, done: make(chan struct{})}
+	p := &Process{cmd: cmd, pidfd: -1, done: make(chan struct{})}
 	if err := p.launch(); err != nil {
 		fs.closeAll()
-		return nil, nil, nil, err
+		return nil, nil, err
 	}
 	fs.closeChildEnds()
-	err = errors.Join(sendSpec(in, s), awaitStart(status))
-	if err != nil {
+	if err := errors.Join(sendSpec(in, s), awaitStart(status)); err != nil {
 		p.Kill()
 		<-p.done
 		fs.closeAll()
-		return nil, nil, nil, err
+		return nil, nil, err
 	}
-	return p, stdout, stderr, nil
+	return p, streams, nil
 }
 
 // launch starts the process on a thread that lives as long as it: the kernel
@@ -161,43 +166,3 @@ func (p *Process) Signal(sig syscall.Signal) error {
 
 // Kill ends the container and, with its first process, all others in it.
 func (p *Process) Kill() { _ = p.Signal(syscall.SIGKILL) }
-
-// files are pipes between the agent and a process to be started.
-type files struct {
-	child  []*os.File
-	parent []*os.File
-	err    error
-}
-
-// toChild makes a pipe that the process reads and returns the other end.
-func (f *files) toChild() *os.File {
-	r, w := f.pipe()
-	f.child, f.parent = append(f.child, r), append(f.parent, w)
-	return w
-}
-
-// fromChild makes a pipe that the process writes and returns the other end.
-func (f *files) fromChild() *os.File {
-	r, w := f.pipe()
-	f.child, f.parent = append(f.child, w), append(f.parent, r)
-	return r
-}
-
-func (f *files) pipe() (r, w *os.File) {
-	r, w, err := os.Pipe()
-	f.err = errors.Join(f.err, err)
-	return r, w
-}
-
-func (f *files) closeChildEnds() {
-	for _, c := range f.child {
-		c.Close() // nil and closed files are fine
-	}
-}
-
-func (f *files) closeAll() {
-	f.closeChildEnds()
-	for _, p := range f.parent {
-		p.Close()
-	}
-}
