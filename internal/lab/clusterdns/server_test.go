@@ -149,7 +149,8 @@ func TestCluster(t *testing.T) {
 			}
 		}
 	}
-	out, err := c.Run(c.Kubectl(ctx, "exec", "deployment/web", "--", "curl", "-sS", "-m", "20", "http://web.default/by-name"))
+	// A pod without a readiness probe is ready a moment before it listens.
+	out, err := c.Run(c.Kubectl(ctx, "exec", "deployment/web", "--", "curl", "-sS", "--retry", "10", "--retry-delay", "1", "--retry-connrefused", "http://web.default/by-name"))
 	if err != nil || !strings.Contains(out, "host:    web.default") {
 		t.Errorf("a pod that asks for a Service by its short name got %q, error %v", out, err)
 	}

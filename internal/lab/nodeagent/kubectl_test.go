@@ -20,6 +20,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/tools/remotecommand"
@@ -92,7 +93,10 @@ func deploymentTells(t *testing.T, c node) {
 
 func kubectlWorks(t *testing.T, c node) {
 	ctx := t.Context()
-	pod := c.create(t, podOf(corev1.Container{Name: "main", Image: "nginx:1.29", Args: []string{"nginx", "-g", "daemon off;"}}))
+	pod := c.create(t, podOf(corev1.Container{
+		Name: "main", Image: "nginx:1.29", Args: []string{"nginx", "-g", "daemon off;"},
+		ReadinessProbe: &corev1.Probe{PeriodSeconds: 1, ProbeHandler: corev1.ProbeHandler{HTTPGet: &corev1.HTTPGetAction{Path: "/healthz", Port: intstr.FromInt32(80)}}},
+	}))
 	c.until(t, pod.Name, "ready", isReady)
 	cmd := c.Kubectl(ctx, "exec", "-i", pod.Name, "--", "sh", "-c", "cat; hostname; exit 4")
 	cmd.Stdin = strings.NewReader("from stdin\n")
