@@ -19,6 +19,7 @@ import (
 	"maps"
 	"net"
 	"net/netip"
+	"os"
 	"slices"
 	"sync"
 	"time"
@@ -26,6 +27,7 @@ import (
 	"github.com/vishvananda/netlink"
 
 	"github.com/fairlead-lb/fairlead/internal/announce"
+	"github.com/fairlead-lb/fairlead/internal/bpffs"
 	"github.com/fairlead-lb/fairlead/internal/lb"
 )
 
@@ -41,7 +43,7 @@ type Config struct {
 // Times of Run.
 const (
 	sweepInterval    = 10 * time.Second
-	neighborPatience = 250 * time.Millisecond
+	neighborPatience = 250 * time.Millisecond // what an answer on a segment may take
 )
 
 // Datapath is a loaded and attached program.
@@ -50,6 +52,8 @@ type Datapath struct {
 	log   *slog.Logger
 	ns    namespace
 	mac   [6]byte
+	link  int      // index of the uplink
+	pins  *os.File // holds the pin directory; nil without one
 	objs  *edgeObjects
 	store store
 	bpf   *bpfStore
@@ -80,28 +84,28 @@ func Open(cfg Config) (*Datapath, error) {
 	if len(iface.HardwareAddr) != 6 {
 		return nil, fmt.Errorf("the uplink %s has no Ethernet address", cfg.Interface)
 	}
-	if cfg.PinDir != "" {
-		if err := preparePins(cfg.PinDir); err != nil {
-			return nil, err
-		}
-	}
-	objs, bpf, err := load(cfg.PinDir, cfg.Flows, nil)
-	if err != nil {
-		return nil, err
-	}
-	d := &Datapath{cfg: cfg, log: cfg.Logger, mac: [6]byte(iface.HardwareAddr), objs: objs, store: bpf, bpf: bpf}
-	if err := d.start(iface.Index); err != nil {
+	d := &Datapath{cfg: cfg, log: cfg.Logger, mac: [6]byte(iface.HardwareAddr), link: iface.Index}
+	if err := d.start(); err != nil {
 		return nil, errors.Join(err, d.Close())
 	}
 	return d, nil
 }
 
-func (d *Datapath) start(link int) error {
+func (d *Datapath) start() error {
 	var err error
+	if d.cfg.PinDir != "" {
+		if d.pins, err = bpffs.Open(d.cfg.PinDir); err != nil {
+			return err
+		}
+	}
+	if d.objs, d.bpf, err = load(d.cfg.PinDir, d.cfg.Flows, nil); err != nil {
+		return err
+	}
+	d.store = d.bpf
 	if d.ns, err = currentNamespace(); err != nil {
 		return err
 	}
-	flags, err := settingFlags(d.cfg, link)
+	flags, err := settingFlags(d.cfg, d.link)
 	if err != nil {
 		return err
 	}
@@ -112,10 +116,10 @@ func (d *Datapath) start(link int) error {
 		return err
 	}
 	d.known = true
-	if d.near, err = newNeighbors(link, d.log); err != nil {
+	if d.near, err = newNeighbors(d.link, d.log); err != nil {
 		return err
 	}
-	if d.hello, err = announce.New(link, d.mac, d.log); err != nil {
+	if d.hello, err = announce.New(d.link, d.mac, d.log); err != nil {
 		return err
 	}
 	// Targets that flows use must be followed before the first Apply.
@@ -158,7 +162,13 @@ func (d *Datapath) Close() error {
 	if d.ns.file != nil {
 		errs = append(errs, d.ns.file.Close())
 	}
-	return errors.Join(append(errs, d.objs.Close())...)
+	if d.objs != nil {
+		errs = append(errs, d.objs.Close())
+	}
+	if d.pins != nil {
+		errs = append(errs, d.pins.Close())
+	}
+	return errors.Join(errs...)
 }
 
 // Detach stops forwarding and removes all that was pinned. The data path can
@@ -167,10 +177,13 @@ func (d *Datapath) Detach() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	err := d.ns.in(d.at.detach)
-	if d.cfg.PinDir != "" {
-		err = errors.Join(err, removePins(d.cfg.PinDir))
+	if d.pins == nil {
+		return err
 	}
-	return err
+	names, err2 := pinNames()
+	err = errors.Join(err, err2, d.pins.Close()) // to remove them takes the directory anew
+	d.pins = nil
+	return errors.Join(err, bpffs.Remove(d.cfg.PinDir, names...))
 }
 
 // Mode says how the program is attached.
@@ -187,16 +200,29 @@ func (d *Datapath) Apply(ctx context.Context, t Tables) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for _, u := range t.Unserved {
-		if !slices.Contains(d.tables.Unserved, u) {
+		if _, told := slices.BinarySearch(d.tables.Unserved, u); !told {
 			d.log.Warn("not served by the data path", "what", u)
 		}
 	}
 	d.tables, d.ready = t, true
-	d.near.want(d.addresses())
-	d.near.wait(neighborPatience)
+	added := d.near.want(d.addresses())
+	d.near.wait(ctx, d.needed(added))
 	err := d.reconcile(ctx)
 	d.hello.Set(d.vips())
 	return err
+}
+
+// needed are the targets among new ones that take flows: worth to wait for.
+func (d *Datapath) needed(added map[netip.Addr]struct{}) []netip.Addr {
+	var out []netip.Addr
+	for _, g := range d.tables.Groups {
+		for _, t := range g.Targets {
+			if _, isNew := added[t.Addr.Addr()]; isNew && t.Selectable {
+				out = append(out, t.Addr.Addr())
+			}
+		}
+	}
+	return out
 }
 
 // addresses are all targets that packets go to.
@@ -270,7 +296,11 @@ func (d *Datapath) Run(ctx context.Context) error {
 		case <-d.near.changed:
 			d.report("following neighbours", d.follow(ctx))
 		case <-sweep.C:
-			d.report("checking the attachment", d.reattach())
+			if err := d.reattach(); errors.Is(err, ErrUplinkReplaced) {
+				return err
+			} else if err != nil {
+				d.report("checking the attachment", err)
+			}
 			d.report("sweeping flows", d.Sweep(ctx))
 		}
 	}
@@ -306,12 +336,34 @@ func (d *Datapath) Sweep(ctx context.Context) error {
 	return err
 }
 
+// ErrUplinkReplaced says that the uplink is another interface now. All that was
+// learnt over the old one is void: close the data path and open it again.
+var ErrUplinkReplaced = errors.New("the uplink was replaced by another interface of its name")
+
+func (d *Datapath) uplink() (iface *net.Interface, err error) {
+	err = d.ns.in(func() (err error) {
+		iface, err = net.InterfaceByName(d.cfg.Interface)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("find the uplink %s: %w", d.cfg.Interface, err)
+	}
+	return iface, nil
+}
+
 // reattach puts the program back when it is gone from the uplink.
 func (d *Datapath) reattach() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.at.intact() {
 		return nil
+	}
+	iface, err := d.uplink()
+	if err != nil {
+		return err
+	}
+	if iface.Index != d.link {
+		return ErrUplinkReplaced
 	}
 	d.log.Warn("the program was detached from the uplink; attaching it again", "interface", d.cfg.Interface)
 	return d.ns.in(d.at.attach)

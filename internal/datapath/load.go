@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/cilium/ebpf"
-	"golang.org/x/sys/unix"
 )
 
 // Defaults of Config and of the program's settings.
@@ -105,45 +104,19 @@ func isPrivate(name string) bool {
 	return false
 }
 
-// preparePins makes the pin directory, on a BPF file system of its own when it
-// does not lie on one.
-func preparePins(dir string) error {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return fmt.Errorf("make the pin directory: %w", err)
-	}
-	var fs unix.Statfs_t
-	if err := unix.Statfs(dir, &fs); err != nil {
-		return fmt.Errorf("examine the pin directory %s: %w", dir, err)
-	}
-	if fs.Type == unix.BPF_FS_MAGIC {
-		return nil
-	}
-	if err := unix.Mount("bpf", dir, "bpf", 0, "mode=0700"); err != nil {
-		return fmt.Errorf("mount a BPF file system on %s: %w", dir, err)
-	}
-	return nil
-}
-
-// removePins takes away what pinning left, and the file system if it is ours.
-func removePins(dir string) error {
+// pinNames are all names under which something may be pinned.
+func pinNames() ([]string, error) {
 	spec, err := loadEdge()
 	if err != nil {
-		return err
+		return nil, fmt.Errorf("read the XDP program: %w", err)
 	}
-	var errs []error
+	names := []string{linkPin}
 	for name := range spec.Maps {
-		if isPrivate(name) {
-			continue
-		}
-		if err := os.Remove(filepath.Join(dir, name)); err != nil && !errors.Is(err, os.ErrNotExist) {
-			errs = append(errs, err)
+		if !isPrivate(name) {
+			names = append(names, name)
 		}
 	}
-	if err := unix.Unmount(dir, 0); err != nil && !errors.Is(err, unix.EINVAL) {
-		errs = append(errs, fmt.Errorf("unmount %s: %w", dir, err))
-	}
-	errs = append(errs, os.Remove(dir))
-	return errors.Join(errs...)
+	return names, nil
 }
 
 // prepareSettings fills in what the program needs to start. Keys and clock rate

@@ -1,6 +1,7 @@
 package datapath
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -23,9 +24,10 @@ type neighbors struct {
 	done    chan struct{}
 	wg      sync.WaitGroup
 
-	mu   sync.Mutex                // guards all below
-	hops map[netip.Addr]netip.Addr // target -> next hop; the zero Addr: none on this link
-	macs map[netip.Addr][6]byte    // next hop -> MAC
+	mu    sync.Mutex                // guards all below
+	hops  map[netip.Addr]netip.Addr // target -> next hop; the zero Addr: none on this link
+	macs  map[netip.Addr][6]byte    // next hop -> MAC
+	fixed map[netip.Addr]bool       // next hops whose MAC an administrator has set for good
 }
 
 // newNeighbors subscribes before it lists, so that nothing falls in between. It
@@ -33,7 +35,7 @@ type neighbors struct {
 func newNeighbors(link int, log *slog.Logger) (*neighbors, error) {
 	n := &neighbors{
 		link: link, log: log, changed: make(chan struct{}, 1), done: make(chan struct{}),
-		hops: map[netip.Addr]netip.Addr{}, macs: map[netip.Addr][6]byte{},
+		hops: map[netip.Addr]netip.Addr{}, macs: map[netip.Addr][6]byte{}, fixed: map[netip.Addr]bool{},
 	}
 	updates, routes := make(chan netlink.NeighUpdate, 256), make(chan netlink.RouteUpdate, 256)
 	onError := func(err error) {
@@ -105,6 +107,9 @@ func (n *neighbors) followNeighbors(updates <-chan netlink.NeighUpdate) {
 func (n *neighbors) followRoutes(updates <-chan netlink.RouteUpdate) {
 	defer n.wg.Done()
 	for range updates {
+		for len(updates) > 0 { // a change of many routes at once is one change
+			<-updates
+		}
 		n.mu.Lock()
 		targets := make([]netip.Addr, 0, len(n.hops))
 		for t := range n.hops {
@@ -128,6 +133,7 @@ func (n *neighbors) learn(one netlink.Neigh) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	addr = addr.Unmap()
+	n.fixed[addr] = one.State&unix.NUD_PERMANENT != 0
 	if n.macs[addr] == mac {
 		return
 	}
@@ -150,28 +156,34 @@ func (n *neighbors) resolve(target netip.Addr) ([6]byte, bool) {
 	return mac, ok
 }
 
-// want sets which targets matter. New ones are asked for at once, old ones are
-// let go.
-func (n *neighbors) want(targets map[netip.Addr]struct{}) {
-	var added, gone []netip.Addr
+// want sets which targets matter and returns those that are new. New ones are
+// asked for at once, next hops that serve no target any more are let go.
+func (n *neighbors) want(targets map[netip.Addr]struct{}) (added map[netip.Addr]struct{}) {
+	added = map[netip.Addr]struct{}{}
 	n.mu.Lock()
 	for t := range targets {
 		if _, known := n.hops[t]; !known {
-			added = append(added, t)
+			added[t] = struct{}{}
 		}
 	}
-	for t := range n.hops {
+	unused := map[netip.Addr]bool{}
+	for t, hop := range n.hops {
 		if _, wanted := targets[t]; !wanted {
-			gone = append(gone, t)
+			delete(n.hops, t)
+			unused[hop] = true
 		}
+	}
+	for _, hop := range n.hops {
+		delete(unused, hop)
 	}
 	n.mu.Unlock()
-	for _, t := range added {
+	for t := range added {
 		n.route(t)
 	}
-	for _, t := range gone {
-		n.forget(t)
+	for hop := range unused {
+		n.release(hop)
 	}
+	return added
 }
 
 // route finds a target's next hop and has the kernel keep its MAC.
@@ -180,8 +192,9 @@ func (n *neighbors) route(target netip.Addr) {
 	n.mu.Lock()
 	old, known := n.hops[target]
 	n.hops[target] = hop
+	fixed := n.fixed[hop]
 	n.mu.Unlock()
-	if known && old == hop {
+	if known && old == hop || fixed {
 		return
 	}
 	n.signal()
@@ -209,20 +222,15 @@ func (n *neighbors) nextHop(target netip.Addr) netip.Addr {
 	return target
 }
 
-// forget lets the kernel drop a next hop that no target needs any more.
-func (n *neighbors) forget(target netip.Addr) {
+// release lets the kernel drop a next hop.
+func (n *neighbors) release(hop netip.Addr) {
 	n.mu.Lock()
-	hop := n.hops[target]
-	delete(n.hops, target)
-	shared := false
-	for _, h := range n.hops {
-		shared = shared || h == hop
-	}
-	if !shared {
+	fixed := n.fixed[hop]
+	if !fixed {
 		delete(n.macs, hop)
 	}
 	n.mu.Unlock()
-	if shared || !hop.IsValid() {
+	if fixed || !hop.IsValid() {
 		return
 	}
 	err := n.handle.NeighDel(&netlink.Neigh{LinkIndex: n.link, Family: familyOf(hop), IP: hop.AsSlice()})
@@ -238,29 +246,28 @@ func familyOf(a netip.Addr) int {
 	return unix.AF_INET6
 }
 
-// unresolved counts the targets on this link whose MAC is not known yet.
-func (n *neighbors) unresolved() (count int) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	for _, hop := range n.hops {
-		if _, ok := n.macs[hop]; !ok && hop.IsValid() {
-			count++
+// wait gives new targets the time that an answer on a segment takes.
+func (n *neighbors) wait(ctx context.Context, targets []netip.Addr) {
+	deadline := time.NewTimer(neighborPatience)
+	defer deadline.Stop()
+	for _, t := range targets {
+		for !n.settled(t) {
+			select {
+			case <-n.changed:
+			case <-deadline.C:
+				return
+			case <-ctx.Done():
+				return
+			}
 		}
 	}
-	return count
 }
 
-// wait gives new targets the time that an answer on a segment takes.
-func (n *neighbors) wait(limit time.Duration) {
-	deadline := time.NewTimer(limit)
-	defer deadline.Stop()
-	for n.unresolved() > 0 {
-		select {
-		case <-n.changed:
-		case <-deadline.C:
-			return
-		case <-n.done:
-			return
-		}
-	}
+// settled says whether nothing more will be learnt about a target by waiting.
+func (n *neighbors) settled(target netip.Addr) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	hop := n.hops[target]
+	_, resolved := n.macs[hop]
+	return resolved || !hop.IsValid()
 }
