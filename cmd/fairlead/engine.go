@@ -38,6 +38,7 @@ type engineFlags struct {
 	certFile, keyFile string
 	tlsHosts          []string
 	debug             bool
+	trouble           troubleFlags
 }
 
 func newEngineCommand() *cobra.Command {
@@ -67,11 +68,11 @@ At its first start it makes a root key and prints it once.`,
 	flags.StringVar(&f.config.IAM, "iam", "", "IAM file: users, access keys, policies; watched; empty: the root key alone")
 	flags.StringVar(&f.config.Region, "region", "us-west-2", "AWS region that the engine answers for")
 	flags.StringVar(&f.config.AccountID, "account-id", "000000000000", "AWS account ID that the engine answers for, twelve digits")
-	flags.DurationVar(&f.config.Provisioning, "provisioning-delay", 0, "how long a new load balancer stays in the state provisioning")
 	flags.DurationVar(&f.config.DNSTTL, "dns-ttl", 5*time.Second, "how long clients may remember an address; AWS says 60s")
 	flags.IntVar(&f.config.Quotas.LoadBalancers, "max-load-balancers", f.config.Quotas.LoadBalancers, "load balancers at most; an AWS account starts with 50")
 	flags.IntVar(&f.config.Quotas.TargetGroups, "max-target-groups", f.config.Quotas.TargetGroups, "target groups at most; an AWS account starts with 3000")
 	flags.BoolVar(&f.debug, "debug", false, "log reads as well")
+	f.trouble.register(flags)
 	cmd.PersistentFlags().StringVar(&f.config.StateDir, "state-dir", defaultEngineState, "directory of the state, the root key and the edges' authority")
 	cmd.AddCommand(newIssueEdgeCommand(&f.config.StateDir))
 	return cmd
@@ -134,6 +135,9 @@ func (f *engineFlags) run(ctx context.Context, out io.Writer) error {
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	f.config.Logger, f.config.Metrics = cli.Logger(os.Stderr, level), registry
 	var err error
+	if f.config.Trouble, err = f.trouble.settings(); err != nil {
+		return err
+	}
 	if f.listeners.TLS, err = f.tls(); err != nil {
 		return &cli.Error{What: engineWhat, Err: err, Hint: "name a certificate and its key with --tls-cert and --tls-key"}
 	}

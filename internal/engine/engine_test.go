@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"net"
+	"net/http"
 	"net/http/httptest"
 	"net/netip"
 	"os"
@@ -52,6 +53,8 @@ type rig struct {
 	dir    string
 	engine *Engine
 	url    string
+	http   *http.Client
+	iam    string // path of the IAM file; empty: the root key alone
 	edges  string
 	stop   func()
 }
@@ -76,11 +79,20 @@ func (r *rig) writeInventory(content string) {
 	}
 }
 
+// writeIAM writes an IAM file for the next start.
+func (r *rig) writeIAM(content string) {
+	r.t.Helper()
+	r.iam = filepath.Join(r.dir, "iam.yaml")
+	if err := os.WriteFile(r.iam, []byte(content), 0o600); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
 // start opens the engine, serves its API from httptest and its edges for real.
 func (r *rig) start() {
 	r.t.Helper()
 	e, err := Open(Config{
-		Region: "us-west-2", AccountID: "000000000000", StateDir: filepath.Join(r.dir, "state"), Inventory: filepath.Join(r.dir, "inventory.yaml"),
+		Region: "us-west-2", AccountID: "000000000000", StateDir: filepath.Join(r.dir, "state"), Inventory: filepath.Join(r.dir, "inventory.yaml"), IAM: r.iam,
 		Quotas: elbv2.DefaultQuotas(), DNSTTL: 5 * time.Second, Logger: slog.New(slog.DiscardHandler), Metrics: prometheus.NewRegistry(),
 	})
 	if err != nil {
@@ -112,7 +124,7 @@ func (r *rig) start() {
 		}
 		r.stop = func() {}
 	}
-	r.engine, r.url, r.edges = e, api.URL, edges.Addr().String()
+	r.engine, r.url, r.http, r.edges = e, api.URL, api.Client(), edges.Addr().String()
 	key, _ := e.RootKey()
 	r.Client = elb.New(elb.Options{
 		Region: "us-west-2", BaseEndpoint: &r.url, Retryer: aws.NopRetryer{}, HTTPClient: api.Client(),

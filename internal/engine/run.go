@@ -54,6 +54,8 @@ func (e *Engine) background(ctx context.Context) error {
 	group.Go(func() error { return e.directory.Watch(ctx) })
 	group.Go(func() error { e.publisher.follow(ctx, e.db, e.network); return nil })
 	group.Go(func() error { e.renewCertificates(ctx); return nil })
+	group.Go(func() error { e.lag.Follow(ctx); return nil })
+	group.Go(func() error { registrar{e.db, e.Logger}.run(ctx); return nil })
 	group.Go(func() error { drainer{e.db, e.Logger}.run(ctx); return nil })
 	return group.Wait()
 }
@@ -115,7 +117,7 @@ func (e *Engine) edgeServer() (*edgeapi.Server, error) {
 }
 
 func (e *Engine) openDNS(address string) (func(context.Context) error, error) {
-	server, err := dns.NewServer(dns.Config{Zones: []string{"elb." + e.Region + ".amazonaws.com"}, Resolver: e, Log: e.Logger})
+	server, err := dns.NewServer(dns.Config{Zones: []string{"elb." + e.Region + ".amazonaws.com", e.Region + ".elb.amazonaws.com"}, Resolver: e, Log: e.Logger})
 	if err != nil {
 		return nil, err
 	}

@@ -63,12 +63,20 @@ type reply struct {
 	status int
 	body   []byte
 	code   string // AWS's error code; empty on success
+	none   bool   // nothing goes back: the connection ends
 }
+
+// noAnswer is the audit's code for a call that was left without an answer.
+const noAnswer = "NoAnswer"
 
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	x := &exchange{request: r, start: h.Now(), protocol: protocolOf("", r.Header)}
 	x.call = Call{RequestID: uuid.NewString(), SourceIP: sourceIP(r), Secure: r.TLS != nil, UserAgent: quotable(r.UserAgent())}
 	out := h.safely(x, w)
+	if out.none {
+		h.audit(x, out)
+		panic(http.ErrAbortHandler)
+	}
 	header := w.Header()
 	header.Set("Content-Type", x.protocol.contentType)
 	header.Set("X-Amzn-Requestid", x.call.RequestID)
@@ -99,6 +107,9 @@ func (h *handler) safely(x *exchange, w http.ResponseWriter) (out reply) {
 	if err == nil {
 		return reply{status: http.StatusOK, body: body}
 	}
+	if errors.Is(err, ErrNoAnswer) {
+		return reply{code: noAnswer, none: true}
+	}
 	e, ok := errors.AsType[*Error](err)
 	if !ok {
 		h.Logger.Error("an API action failed", "action", x.call.Action, "requestId", x.call.RequestID, "error", err)
@@ -111,7 +122,7 @@ const internalText = "An internal error has occurred. The engine's log has it un
 
 func (x *exchange) fail(e *Error) reply {
 	e = x.protocol.translate(e)
-	return reply{e.Status, x.protocol.encode(e, x.namespace, x.call.RequestID), e.Code}
+	return reply{status: e.Status, body: x.protocol.encode(e, x.namespace, x.call.RequestID), code: e.Code}
 }
 
 // serve answers a request: identify, read, verify, find the action, decode,
@@ -139,11 +150,22 @@ func (h *handler) serve(x *exchange, w http.ResponseWriter) ([]byte, error) {
 		return nil, err
 	}
 	ctx := WithCall(WithCaller(x.request.Context(), x.caller), x.call)
-	out, err := action.call(context.WithValue(ctx, notesKey, &x.notes), in)
+	out, err := h.call(context.WithValue(ctx, notesKey, &x.notes), action, in)
 	if err != nil {
 		return nil, err
 	}
 	return action.codec.encode(out, svc.Namespace, x.call.RequestID)
+}
+
+func (h *handler) call(ctx context.Context, action Action, in any) (out any, err error) {
+	if h.Around == nil {
+		return action.call(ctx, in)
+	}
+	err = h.Around(ctx, func(ctx context.Context) (err error) {
+		out, err = action.call(ctx, in)
+		return err
+	})
+	return out, err
 }
 
 // identity is what a request claims in its Authorization header.

@@ -19,6 +19,7 @@ package wire
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"time"
 )
@@ -93,12 +94,19 @@ type Credentials interface {
 	Credential(accessKeyID string) (Credential, bool)
 }
 
-// Config is what a handler needs. All fields but Audit are required.
+// ErrNoAnswer ends the connection without an answer. Only Config.Around may
+// return it, to rehearse what clients do then.
+var ErrNoAnswer = errors.New("no answer is sent")
+
+// Config is what a handler needs. All fields but Around and Audit are required.
 type Config struct {
 	APIs        []API
 	Credentials Credentials
 	Region      string
 	Now         func() time.Time
 	Logger      *slog.Logger
-	Audit       func(context.Context, Record) // called once per request, after the answer was made; may be nil
+	// Around, when not nil, is called instead of every action and calls it by next.
+	// What it returns is the answer's error.
+	Around func(ctx context.Context, next func(context.Context) error) error
+	Audit  func(context.Context, Record) // called once per request, after the answer was made; may be nil
 }

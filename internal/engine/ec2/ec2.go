@@ -22,8 +22,8 @@ import (
 	"context"
 	"sync/atomic"
 
+	"github.com/fairlead-lb/fairlead/internal/engine/state"
 	"github.com/fairlead-lb/fairlead/internal/inventory"
-	"github.com/fairlead-lb/fairlead/internal/store"
 	"github.com/fairlead-lb/fairlead/internal/wire"
 )
 
@@ -37,7 +37,7 @@ type Authorizer interface {
 type Config struct {
 	Region     string
 	AccountID  string
-	DB         *store.Store
+	DB         state.DB
 	Network    func() *inventory.Index // the inventory in force
 	Authorizer Authorizer
 }

@@ -17,28 +17,43 @@ import (
 	"time"
 
 	"github.com/fairlead-lb/fairlead/internal/engine/balancing"
+	"github.com/fairlead-lb/fairlead/internal/engine/state"
 	"github.com/fairlead-lb/fairlead/internal/engine/targethealth"
 	"github.com/fairlead-lb/fairlead/internal/inventory"
 	"github.com/fairlead-lb/fairlead/internal/store"
 	"github.com/fairlead-lb/fairlead/internal/wire"
 )
 
-// Config is what a Service stands on. All fields but Provisioning and
+// Config is what a Service stands on. All fields but Delays and
 // Certificate are required.
 type Config struct {
 	Region    string
 	AccountID string
 	Quotas    Quotas
-	// Provisioning is how long a new load balancer is not active yet.
-	Provisioning time.Duration
+	// Delays are asked for whenever something begins that takes time; nil: none does.
+	Delays func() Delays
 	// Certificate reports whether a certificate exists; nil: any of ACM's form does.
 	Certificate func(r store.Reader, arn string) bool
 
-	DB         *store.Store
+	DB         state.DB
 	Network    func() *inventory.Index // the inventory in force
 	Health     targethealth.Reports
 	Authorizer balancing.Authorizer
 	Now        func() time.Time
+}
+
+// Delays are how long things take beyond what they have to.
+type Delays struct {
+	Provisioning   time.Duration // a new load balancer is not active yet
+	Registration   time.Duration // a new target is not told to edges yet
+	Deregistration time.Duration // a target drains longer than its group says
+}
+
+func (s *Service) delays() Delays {
+	if s.Delays == nil {
+		return Delays{}
+	}
+	return s.Delays()
 }
 
 // Service answers the actions.

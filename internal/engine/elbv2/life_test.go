@@ -192,7 +192,7 @@ func TestTargetHealthTransitions(t *testing.T) {
 func TestProvisioningTakesItsTime(t *testing.T) {
 	now := time.Now()
 	h := newHarness(t, func(c *Config) {
-		c.Provisioning, c.Now = time.Minute, func() time.Time { return now }
+		c.Delays, c.Now = func() Delays { return Delays{Provisioning: time.Minute} }, func() time.Time { return now }
 	})
 	if b := h.balancer("web"); b.State.Code != types.LoadBalancerStateEnumProvisioning {
 		t.Errorf("state = %s, want provisioning", b.State.Code)

@@ -135,7 +135,7 @@ func (s *Service) putNewBalancer(tx *store.Tx, network *inventory.Index, b state
 	id := newID()
 	b.ARN, b.DNSName = s.balancerARN(b.Name, id), s.dnsName(b.Name, id)
 	b.CreatedTime = s.Now().UTC()
-	b.ActiveTime = b.CreatedTime.Add(s.Provisioning)
+	b.ActiveTime = b.CreatedTime.Add(s.delays().Provisioning)
 	var err error
 	if b.Zones, err = balancing.Assign(tx, network, holder(b)); err != nil {
 		return b, err

@@ -29,7 +29,7 @@ func (s *Service) registerTargets(ctx context.Context, in *elb.RegisterTargetsIn
 	if err := s.AllowOn(ctx, "RegisterTargets", *in.TargetGroupArn); err != nil {
 		return nil, err
 	}
-	network, now := s.Network(), s.Now().UTC()
+	network, now, delay := s.Network(), s.Now().UTC(), s.delays().Registration
 	return &elb.RegisterTargetsOutput{}, s.DB.Update(func(tx *store.Tx) error {
 		g, err := group(tx, in.TargetGroupArn)
 		if err != nil {
@@ -41,6 +41,9 @@ func (s *Service) registerTargets(ctx context.Context, in *elb.RegisterTargetsIn
 		}
 		for _, t := range targets {
 			if old, ok := state.Targets.Get(tx, state.TargetKey(g.ARN, t.ID, t.Port)); !ok || !old.DrainUntil.IsZero() || old.Zone != t.Zone {
+				if delay > 0 {
+					t.PendingUntil = now.Add(delay)
+				}
 				state.Targets.Put(tx, t)
 			}
 		}
@@ -211,7 +214,7 @@ func (s *Service) deregisterTargets(ctx context.Context, in *elb.DeregisterTarge
 			if err != nil {
 				return err
 			}
-			drain(tx, g, state.TargetKey(g.ARN, t.ID, t.Port), now)
+			s.drain(tx, g, state.TargetKey(g.ARN, t.ID, t.Port), now)
 		}
 		return nil
 	})
@@ -219,14 +222,14 @@ func (s *Service) deregisterTargets(ctx context.Context, in *elb.DeregisterTarge
 
 // drain starts the deregistration of a target: it goes at once when no load
 // balancer uses the group or there is no delay. An absent target is fine.
-func drain(tx *store.Tx, g state.TargetGroup, key string, now time.Time) {
+func (s *Service) drain(tx *store.Tx, g state.TargetGroup, key string, now time.Time) {
 	t, ok := state.Targets.Get(tx, key)
 	if !ok || !t.DrainUntil.IsZero() {
 		return
 	}
-	delay := attributes.DeregistrationDelay(g)
+	delay := attributes.DeregistrationDelay(g) + s.delays().Deregistration
 	_, attached := state.ListenersByTargetGroup.First(tx, g.ARN)
-	if delay == 0 || !attached {
+	if delay == 0 || !attached || !t.PendingUntil.IsZero() {
 		state.Targets.Delete(tx, key)
 		return
 	}

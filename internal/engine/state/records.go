@@ -103,6 +103,9 @@ type Target struct {
 	Port           uint16    `json:"port"`
 	Zone           string    `json:"zone,omitempty"` // "all" for an address outside the VPC; empty means that of its subnet
 	RegisteredTime time.Time `json:"registeredTime"`
+	// PendingUntil is when its registration takes effect, of one that has to wait
+	// for that; zero from then on.
+	PendingUntil time.Time `json:"pendingUntil,omitzero"`
 	// DrainUntil is when a target that is being deregistered goes; zero before.
 	DrainUntil time.Time `json:"drainUntil,omitzero"`
 }

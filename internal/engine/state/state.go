@@ -58,6 +58,7 @@ var (
 	ListenersByTargetGroup       = store.NewIndex(schema, Listeners, Listener.TargetGroupARNs)
 	ListenersByRule              = store.NewIndex(schema, Listeners, func(l Listener) []string { return []string{l.RuleARN} })
 	TargetGroupsByName           = store.NewIndex(schema, TargetGroups, func(g TargetGroup) []string { return []string{g.Name} })
+	PendingTargets               = store.NewIndex(schema, Targets, pendingKeys)  // by AllPending
 	DrainingTargets              = store.NewIndex(schema, Targets, drainingKeys) // by AllDraining
 	SecurityGroupsByVPC          = store.NewIndex(schema, SecurityGroups, func(g SecurityGroup) []string { return []string{g.VPCID} })
 	SecurityGroupsByName         = store.NewIndex(schema, SecurityGroups, func(g SecurityGroup) []string { return []string{g.VPCID + "/" + g.GroupName} })
@@ -68,6 +69,17 @@ var (
 // AllDraining is the key under which DrainingTargets holds every target that
 // is being deregistered.
 const AllDraining = "draining"
+
+// AllPending is the key under which PendingTargets holds every target whose
+// registration has not taken effect yet.
+const AllPending = "pending"
+
+func pendingKeys(t Target) []string {
+	if t.PendingUntil.IsZero() {
+		return nil
+	}
+	return []string{AllPending}
+}
 
 func drainingKeys(t Target) []string {
 	if t.DrainUntil.IsZero() {

@@ -26,7 +26,7 @@ type Authorizer interface {
 
 // Config is what a Service stands on. All fields are required.
 type Config struct {
-	DB         *store.Store
+	DB         state.DB
 	Authorizer Authorizer
 	// EC2 yields the ARNs and tags of EC2's resources, which are not known by ARN.
 	EC2 func(store.Reader) iter.Seq2[string, map[string]string]

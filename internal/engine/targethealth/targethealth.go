@@ -49,6 +49,9 @@ func Aggregate(g zonal.Group, network *inventory.Index, reports Reports, t state
 	if !g.Attached {
 		return lb.TargetHealth{State: lb.Unused, Reason: lb.NotInUse, Description: notUsed}
 	}
+	if !t.PendingUntil.IsZero() {
+		return lb.TargetHealth{State: lb.Initial, Reason: lb.RegistrationInProgress, Description: registering}
+	}
 	if unusable, reason := invalid(g, network, t); unusable {
 		return reason
 	}

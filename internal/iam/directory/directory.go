@@ -57,6 +57,9 @@ func Open(cfg Config) (*Directory, error) {
 
 func (d *Directory) rootARN() string { return "arn:aws:iam::" + d.AccountID + ":root" }
 
+// IsRoot reports whether a caller used the root key.
+func (d *Directory) IsRoot(c wire.Caller) bool { return c.ARN == d.rootARN() }
+
 // Credential finds an access key. It implements wire.Credentials.
 func (d *Directory) Credential(accessKeyID string) (wire.Credential, bool) {
 	if d.Root.AccessKeyID != "" && accessKeyID == d.Root.AccessKeyID {
@@ -77,7 +80,7 @@ func (d *Directory) Authorize(ctx context.Context, action, resource string, keys
 		wire.NoteResource(ctx, resource)
 	}
 	caller := wire.CallerFrom(ctx)
-	if caller.ARN == d.rootARN() {
+	if d.IsRoot(caller) {
 		return nil
 	}
 	request := iam.Request{Action: action, Resource: resource, Context: d.context(ctx, action, keys)}
