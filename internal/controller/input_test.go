@@ -190,3 +190,20 @@ func TestDriftIsRepairedByTheResync(t *testing.T) {
 		t.Errorf("targets after the resync: %v, %v; want %v", after, err, targets)
 	}
 }
+
+func TestTheLastTwoServicesLeaveTogether(t *testing.T) {
+	w := newWorld(t)
+	for _, name := range []string{"first", "second"} {
+		w.create(post(name))
+		w.settle(name)
+	}
+	w.restart()
+	w.remove("first")
+	w.remove("second")
+	for _, name := range []string{"first", "second"} {
+		w.settle(name)
+	}
+	if left := w.all(); !left.empty() || !w.gone("first") || !w.gone("second") {
+		t.Errorf("left: %s", left)
+	}
+}
