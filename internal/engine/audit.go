@@ -69,7 +69,10 @@ type counts struct{ balancers, targets, edges int }
 
 func (e *Engine) count() counts {
 	r := e.db.Current()
-	c := counts{balancers: state.LoadBalancers.Len(r), targets: state.Targets.Len(r)}
+	c := counts{
+		balancers: state.LoadBalancers.Len(r) + state.ClassicLoadBalancers.Len(r),
+		targets:   state.Targets.Len(r) + state.ClassicInstances.Len(r),
+	}
 	for _, zone := range e.network.current().Zones() {
 		if e.health.Connected(zone) {
 			c.edges++

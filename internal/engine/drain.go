@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"iter"
 	"log/slog"
 	"time"
 
@@ -51,21 +52,42 @@ func await(ctx context.Context, r *store.Revision, next time.Time) {
 // dueAt tells whether any target is drained, and else when the next will be;
 // the zero time when none drains.
 func dueAt(r store.Reader, now time.Time) (next time.Time, due bool) {
-	for t := range state.DrainingTargets.All(r, state.AllDraining) {
-		if !t.DrainUntil.After(now) {
+	for until := range deadlines(r) {
+		if !until.After(now) {
 			return now, true
 		}
-		if next.IsZero() || t.DrainUntil.Before(next) {
-			next = t.DrainUntil
+		if next.IsZero() || until.Before(next) {
+			next = until
 		}
 	}
 	return next, false
+}
+
+// deadlines yields when each target and each Classic instance that drains goes.
+func deadlines(r store.Reader) iter.Seq[time.Time] {
+	return func(yield func(time.Time) bool) {
+		for t := range state.DrainingTargets.All(r, state.AllDraining) {
+			if !yield(t.DrainUntil) {
+				return
+			}
+		}
+		for i := range state.DrainingClassicInstances.All(r, state.AllDraining) {
+			if !yield(i.DrainUntil) {
+				return
+			}
+		}
+	}
 }
 
 func removeDrained(tx *store.Tx, now time.Time) {
 	for t := range state.DrainingTargets.All(tx, state.AllDraining) {
 		if !t.DrainUntil.After(now) {
 			state.Targets.Delete(tx, state.TargetKey(t.TargetGroupARN, t.ID, t.Port))
+		}
+	}
+	for i := range state.DrainingClassicInstances.All(tx, state.AllDraining) {
+		if !i.DrainUntil.After(now) {
+			state.ClassicInstances.Delete(tx, state.ClassicInstanceKey(i.LoadBalancerARN, i.InstanceID))
 		}
 	}
 }

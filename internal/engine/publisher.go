@@ -38,8 +38,8 @@ func newPublisher(r *store.Revision, network *inventory.Index, health *targethea
 		health: health, revision: r, network: network,
 		parts: map[string]map[string]zonal.Part{}, watchers: map[string]map[chan lb.ZoneSnapshot]bool{},
 	}
-	for b := range state.LoadBalancers.All(r) {
-		p.parts[b.ARN] = zonal.Parts(r, network, b)
+	for arn := range everyBalancer(r) {
+		p.parts[arn] = p.cut(arn)
 	}
 	return p
 }
@@ -66,9 +66,7 @@ func (p *publisher) advance(r *store.Revision, network *inventory.Index) {
 	defer p.mu.Unlock()
 	touched := touchedBalancers(p.revision, r)
 	if network != p.network {
-		for b := range state.LoadBalancers.All(r) {
-			touched[b.ARN] = true
-		}
+		maps.Copy(touched, everyBalancer(r))
 	}
 	p.revision, p.network = r, network
 	stale := map[string]bool{}
@@ -106,6 +104,7 @@ func touchedBalancers(before, after *store.Revision) map[string]bool {
 			}
 		}
 	}
+	touchedClassics(before, after, touched)
 	for group := range groups {
 		for _, arn := range state.LoadBalancersOfGroup(after, group) {
 			touched[arn] = true
@@ -114,15 +113,39 @@ func touchedBalancers(before, after *store.Revision) map[string]bool {
 	return touched
 }
 
+// touchedClassics adds Classic Load Balancers to touched.
+func touchedClassics(before, after *store.Revision, touched map[string]bool) {
+	for d := range state.ClassicLoadBalancers.Diff(before, after) {
+		touched[d.Key] = true
+	}
+	for d := range state.ClassicInstances.Diff(before, after) {
+		for _, i := range []*state.ClassicInstance{d.Before, d.After} {
+			if i != nil {
+				touched[i.LoadBalancerARN] = true
+			}
+		}
+	}
+}
+
+// everyBalancer is the set of the ARNs of all load balancers, of either kind.
+func everyBalancer(r store.Reader) map[string]bool {
+	arns := map[string]bool{}
+	for b := range state.LoadBalancers.All(r) {
+		arns[b.ARN] = true
+	}
+	for b := range state.ClassicLoadBalancers.All(r) {
+		arns[b.ARN] = true
+	}
+	return arns
+}
+
 // recut cuts one load balancer anew and marks the zones whose part changed.
 func (p *publisher) recut(arn string, stale map[string]bool) {
-	old := p.parts[arn]
-	var parts map[string]zonal.Part
-	if b, ok := state.LoadBalancers.Get(p.revision, arn); ok {
-		parts = zonal.Parts(p.revision, p.network, b)
-		p.parts[arn] = parts
-	} else {
+	old, parts := p.parts[arn], p.cut(arn)
+	if parts == nil {
 		delete(p.parts, arn)
+	} else {
+		p.parts[arn] = parts
 	}
 	for zone, part := range parts {
 		if before, had := old[zone]; !had || !reflect.DeepEqual(before, part) {
@@ -136,6 +159,18 @@ func (p *publisher) recut(arn string, stale map[string]bool) {
 	}
 }
 
+// cut returns the parts of a load balancer of either kind; nil when there is
+// none.
+func (p *publisher) cut(arn string) map[string]zonal.Part {
+	if b, ok := state.LoadBalancers.Get(p.revision, arn); ok {
+		return zonal.Parts(p.revision, p.network, b)
+	}
+	if b, ok := state.ClassicLoadBalancers.Get(p.revision, arn); ok {
+		return zonal.ClassicParts(p.revision, p.network, b)
+	}
+	return nil
+}
+
 // snapshot puts a zone's parts together, sorted by ARN.
 func (p *publisher) snapshot(zone string) lb.ZoneSnapshot {
 	s := lb.ZoneSnapshot{
@@ -144,7 +179,11 @@ func (p *publisher) snapshot(zone string) lb.ZoneSnapshot {
 	}
 	for _, arn := range slices.Sorted(maps.Keys(p.parts)) {
 		if part, ok := p.parts[arn][zone]; ok {
-			s.LoadBalancers = append(s.LoadBalancers, part.Balancer)
+			if part.Classic != nil {
+				s.Classic = append(s.Classic, *part.Classic)
+			} else {
+				s.LoadBalancers = append(s.LoadBalancers, part.Balancer)
+			}
 			s.TargetGroups = append(s.TargetGroups, part.Groups...)
 		}
 	}

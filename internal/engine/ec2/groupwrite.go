@@ -193,7 +193,8 @@ func deleteGroup(tx *store.Tx, n *network, id string) error {
 		return groupsNotFound([]string{id})
 	}
 	_, balanced := state.LoadBalancersBySecurityGroup.First(tx, id)
-	if balanced || n.attached[id] > 0 || referenced(tx, id) {
+	_, classic := state.ClassicLoadBalancersBySecurityGroup.First(tx, id)
+	if balanced || classic || n.attached[id] > 0 || referenced(tx, id) {
 		return wire.Errorf("DependencyViolation", "resource %s has a dependent object", id)
 	}
 	var rules []string

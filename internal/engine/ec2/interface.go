@@ -24,26 +24,24 @@ type nic struct {
 	prefixes    []netip.Prefix
 	groups      []string
 	instanceID  string // empty for a load balancer's
+	owner       string // who attached a load balancer's
+	typ         string
 	dnsName     string
 	device      int
 }
 
-// Who owns and manages a Network Load Balancer's interfaces. Clients wait for
-// them to be gone by the owner and the description.
+// Who owns and manages load balancers' interfaces. Clients wait for them to be
+// gone by the owner and the description.
 const (
 	balancerOwner     = "amazon-aws"
+	classicOwner      = "amazon-elb"
 	balancerRequester = "amazon-elb"
+
+	ordinaryInterface = "interface"
 	balancerInterface = "network_load_balancer"
 )
 
 func (n nic) managed() bool { return n.instanceID == "" }
-
-func (n nic) kind() string {
-	if n.managed() {
-		return balancerInterface
-	}
-	return "interface"
-}
 
 // texts lists the addresses of a family.
 func (n nic) texts(ipv6 bool) []string {
@@ -73,7 +71,7 @@ func nicsOf(index *inventory.Index, instance inventory.Instance) []nic {
 		subnet, _ := index.Subnet(in.SubnetID) // the inventory is consistent
 		n := nic{
 			id: in.NetworkInterfaceID, subnet: subnet, mac: in.MACAddress, addresses: in.Addresses, prefixes: in.Prefixes,
-			groups: in.SecurityGroups, instanceID: instance.InstanceID, dnsName: instance.PrivateDNSName, device: i,
+			groups: in.SecurityGroups, instanceID: instance.InstanceID, dnsName: instance.PrivateDNSName, device: i, typ: ordinaryInterface,
 		}
 		if n.id == "" {
 			n.id = derivedID("eni", instance.InstanceID, strconv.Itoa(i))
@@ -93,15 +91,29 @@ func balancerNics(r store.Reader, index *inventory.Index) iter.Seq[nic] {
 				}
 			}
 		}
+		for b := range state.ClassicLoadBalancers.All(r) {
+			for _, z := range b.Zones {
+				if !yield(classicNic(index, b, z)) {
+					return
+				}
+			}
+		}
 	}
 }
 
 func balancerNic(index *inventory.Index, b state.LoadBalancer, z state.ZoneMapping) nic {
-	subnet, _ := index.Subnet(z.SubnetID)
-	n := nic{
-		id: derivedID("eni", b.ARN, z.Zone), subnet: subnet, groups: b.SecurityGroups,
-		description: "ELB " + b.ARN[strings.LastIndex(b.ARN, "loadbalancer/")+len("loadbalancer/"):],
-	}
+	return zonalNic(index, b.ARN, z, nic{groups: b.SecurityGroups, owner: balancerOwner, typ: balancerInterface})
+}
+
+func classicNic(index *inventory.Index, b state.ClassicLoadBalancer, z state.ZoneMapping) nic {
+	return zonalNic(index, b.ARN, z, nic{groups: b.SecurityGroups, owner: classicOwner, typ: ordinaryInterface})
+}
+
+// zonalNic completes the interface of a load balancer in a zone.
+func zonalNic(index *inventory.Index, arn string, z state.ZoneMapping, n nic) nic {
+	n.id = derivedID("eni", arn, z.Zone)
+	n.subnet, _ = index.Subnet(z.SubnetID)
+	n.description = "ELB " + arn[strings.LastIndex(arn, "loadbalancer/")+len("loadbalancer/"):]
 	n.mac = "02:" + colons(n.id[len(n.id)-10:])
 	for _, a := range []netip.Addr{z.IPv4, z.IPv6} {
 		if a.IsValid() {
@@ -211,7 +223,7 @@ func (s *Service) nicKind(r store.Reader, groups groupNames) kind[nic] {
 			"ipv6-addresses.ipv6-address":  func(n nic) []string { return n.texts(true) },
 			"group-id":                     func(n nic) []string { return n.groups },
 			"group-name":                   func(n nic) []string { return groups.all(n.groups) },
-			"interface-type":               text(nic.kind),
+			"interface-type":               text(func(n nic) string { return n.typ }),
 			"owner-id":                     text(func(nic) string { return s.AccountID }),
 			"requester-managed":            func(n nic) []string { return yes(n.managed()) },
 			"requester-id":                 text(func(n nic) string { return requester(n) }),
@@ -242,7 +254,7 @@ func requester(n nic) string {
 
 func (s *Service) attachedBy(n nic) string {
 	if n.managed() {
-		return balancerOwner
+		return n.owner
 	}
 	return s.AccountID
 }
@@ -295,7 +307,7 @@ func (s *Service) networkInterface(n nic, groups groupNames, tags map[string]str
 		ID: n.id, SubnetID: n.subnet.SubnetID, VpcID: n.subnet.VPCID, Zone: n.subnet.AvailabilityZone,
 		Description: n.description, OwnerID: s.AccountID, RequesterID: requester(n), RequesterManaged: n.managed(),
 		Status: "in-use", MacAddress: n.mac, PrivateIP: n.primary(), PrivateDNSName: n.dnsName, SourceDestCheck: !n.managed(),
-		Groups: groups.named(n.groups), Tags: tagSet(tags), InterfaceType: n.kind(),
+		Groups: groups.named(n.groups), Tags: tagSet(tags), InterfaceType: n.typ,
 		Attachment: nicAttachment{
 			ID: attachmentID(n), InstanceID: n.instanceID, InstanceOwnerID: s.attachedBy(n), DeviceIndex: int32(n.device),
 			Status: "attached", DeleteOnTermination: !n.managed(),

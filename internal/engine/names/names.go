@@ -35,6 +35,9 @@ func Addresses(r store.Reader, network *inventory.Index, reports Reports, name s
 	if b, found := state.LoadBalancersByDNSName.First(r, name); found {
 		return addressesOf(serving(r, network, reports, b)), true
 	}
+	if b, found := state.ClassicLoadBalancersByDNSName.First(r, name); found {
+		return addressesOf(servingClassic(r, network, reports, b)), true
+	}
 	zone, rest, _ := strings.Cut(name, ".")
 	b, found := state.LoadBalancersByDNSName.First(r, rest)
 	if !found {
@@ -76,6 +79,21 @@ func serving(r store.Reader, network *inventory.Index, reports Reports, b state.
 		}
 	}
 	return orAll(zones, func(z state.ZoneMapping) bool { return !failed[z.Zone] })
+}
+
+// servingClassic returns the zones that a Classic Load Balancer's name leads to:
+// of those with an edge, the ones where an instance is healthy.
+func servingClassic(r store.Reader, network *inventory.Index, reports Reports, b state.ClassicLoadBalancer) []state.ZoneMapping {
+	c := zonal.NewClassic(network, b)
+	healthy := map[string]bool{}
+	for i := range state.InstancesOfClassic(r, b.ARN) {
+		for _, zone := range c.EdgeZones(i) {
+			h, _ := reports.Health(zone, c.Key(i))
+			healthy[zone] = healthy[zone] || i.DrainUntil.IsZero() && h.State == lb.Healthy
+		}
+	}
+	zones := orAll(b.Zones, func(z state.ZoneMapping) bool { return reports.Connected(z.Zone) })
+	return orAll(zones, func(z state.ZoneMapping) bool { return healthy[z.Zone] })
 }
 
 // orAll returns the zones that pass a test, or all of them when none does.

@@ -73,6 +73,7 @@ var (
 var (
 	ClassicLoadBalancersByDNSName       = store.NewIndex(schema, ClassicLoadBalancers, func(b ClassicLoadBalancer) []string { return []string{strings.ToLower(b.DNSName)} }) // lower case
 	ClassicLoadBalancersBySecurityGroup = store.NewIndex(schema, ClassicLoadBalancers, func(b ClassicLoadBalancer) []string { return b.SecurityGroups })
+	ClassicLoadBalancersByCertificate   = store.NewIndex(schema, ClassicLoadBalancers, CertificatesOfClassic)
 	DrainingClassicInstances            = store.NewIndex(schema, ClassicInstances, drainingInstanceKeys) // by AllDraining
 )
 
@@ -81,6 +82,18 @@ func drainingInstanceKeys(i ClassicInstance) []string {
 		return nil
 	}
 	return []string{AllDraining}
+}
+
+// CertificatesOfClassic are the ARNs of the certificates of a load balancer's
+// listeners.
+func CertificatesOfClassic(b ClassicLoadBalancer) []string {
+	var arns []string
+	for _, l := range b.Listeners {
+		if l.CertificateARN != "" {
+			arns = append(arns, l.CertificateARN)
+		}
+	}
+	return arns
 }
 
 // ClassicInstanceKey is the key of an instance that is registered with a load
