@@ -5,9 +5,17 @@ import (
 	"slices"
 	"time"
 
+	"github.com/fairlead-lb/fairlead/internal/engine/acm"
 	"github.com/fairlead-lb/fairlead/internal/engine/state"
 	"github.com/fairlead-lb/fairlead/internal/store"
 )
+
+// certificates is the service of certificates over a view of the state.
+func (e *Engine) certificates(db state.DB) *acm.Service {
+	return acm.New(acm.Config{
+		Region: e.Region, AccountID: e.AccountID, DB: db, Box: e.box, Users: certificateUsers, Authorizer: e.directory, Now: time.Now,
+	})
+}
 
 func hasCertificate(r store.Reader, arn string) bool {
 	_, ok := state.Certificates.Get(r, arn)
@@ -36,7 +44,7 @@ func (e *Engine) renewCertificates(ctx context.Context) {
 	ticker := time.NewTicker(renewInterval)
 	defer ticker.Stop()
 	for {
-		if err := e.acm.Renew(); err != nil {
+		if err := e.certificates(e.db).Renew(); err != nil {
 			e.Logger.Error("certificates are not renewed", "error", err)
 		}
 		select {

@@ -26,6 +26,7 @@ import (
 
 	"github.com/fairlead-lb/fairlead/internal/edgeapi"
 	"github.com/fairlead-lb/fairlead/internal/engine/acm"
+	"github.com/fairlead-lb/fairlead/internal/engine/admin"
 	"github.com/fairlead-lb/fairlead/internal/engine/ec2"
 	"github.com/fairlead-lb/fairlead/internal/engine/elb"
 	"github.com/fairlead-lb/fairlead/internal/engine/elbv2"
@@ -36,6 +37,7 @@ import (
 	"github.com/fairlead-lb/fairlead/internal/engine/sts"
 	"github.com/fairlead-lb/fairlead/internal/engine/tagging"
 	"github.com/fairlead-lb/fairlead/internal/engine/targethealth"
+	"github.com/fairlead-lb/fairlead/internal/engine/trouble"
 	"github.com/fairlead-lb/fairlead/internal/iam/directory"
 	"github.com/fairlead-lb/fairlead/internal/inventory"
 	"github.com/fairlead-lb/fairlead/internal/store"
@@ -58,9 +60,8 @@ type Config struct {
 	Inventory string // path of the inventory file
 	IAM       string // path of the IAM file; empty: the root key alone
 	Quotas    elbv2.Quotas
-	// Provisioning is how long a new load balancer is not active yet.
-	Provisioning time.Duration
-	DNSTTL       time.Duration
+	Trouble   trouble.Settings // that there is from the start
+	DNSTTL    time.Duration
 
 	Logger  *slog.Logger
 	Metrics prometheus.Registerer
@@ -70,12 +71,13 @@ type Config struct {
 type Engine struct {
 	Config
 	db        *store.Store
+	trouble   *trouble.Trouble
+	lag       *trouble.Lag
 	box       *sealed.Box
 	network   *network
 	directory *directory.Directory
 	health    *targethealth.Registry
 	publisher *publisher
-	acm       *acm.Service
 	handler   http.Handler
 	rootKey   directory.Key
 	newKey    bool
@@ -101,6 +103,10 @@ func Open(c Config) (*Engine, error) {
 	if err := e.openState(); err != nil {
 		return nil, err
 	}
+	if e.trouble, err = trouble.New(c.Trouble, time.Now); err != nil {
+		return nil, errors.Join(err, e.db.Close())
+	}
+	e.lag = trouble.NewLag(e.db, e.trouble)
 	e.publisher = newPublisher(e.db.Current(), e.network.current(), e.health)
 	audit, err := newAudit(c.Logger, c.Metrics)
 	if err = errors.Join(err, registerGauges(c.Metrics, e)); err != nil {
@@ -132,25 +138,40 @@ func (e *Engine) openState() error {
 }
 
 func (e *Engine) newHandler(audit audit) http.Handler {
+	apis, stale := e.apis(e.db), e.apis(e.lag)
+	for i := range apis {
+		apis[i] = trouble.Reads(apis[i], stale[i])
+	}
+	admin := admin.New(admin.Config{Trouble: e.trouble, Root: e.directory.IsRoot})
+	return wire.NewHandler(wire.Config{
+		APIs: append(apis, sts.API(), shield.API(e.directory), admin.API()), Around: e.trouble.Around,
+		Credentials: e.directory, Region: e.Region, Now: time.Now, Logger: e.Logger, Audit: audit.record,
+	})
+}
+
+// apis are the services that stand on the state, over one view of it.
+func (e *Engine) apis(db state.DB) []wire.API {
 	v2 := elbv2.New(elbv2.Config{
-		Region: e.Region, AccountID: e.AccountID, Quotas: e.Quotas, Provisioning: e.Provisioning,
-		Certificate: hasCertificate, DB: e.db, Network: e.network.current, Health: e.health, Authorizer: e.directory, Now: time.Now,
+		Region: e.Region, AccountID: e.AccountID, Quotas: e.Quotas, Delays: e.delays, Certificate: hasCertificate,
+		DB: db, Network: e.network.current, Health: e.health, Authorizer: e.directory, Now: time.Now,
 	})
 	classic := elb.New(elb.Config{
 		Region: e.Region, AccountID: e.AccountID, Quotas: elb.DefaultQuotas(), Certificate: hasCertificate,
-		DB: e.db, Network: e.network.current, Health: e.health, Authorizer: e.directory, Now: time.Now,
+		DB: db, Network: e.network.current, Health: e.health, Authorizer: e.directory, Now: time.Now,
 	})
 	network := ec2.New(ec2.Config{
-		Region: e.Region, AccountID: e.AccountID, DB: e.db, Network: e.network.current, Authorizer: e.directory,
+		Region: e.Region, AccountID: e.AccountID, DB: db, Network: e.network.current, Authorizer: e.directory,
 	})
-	tags := tagging.New(tagging.Config{DB: e.db, Authorizer: e.directory, EC2: network.Tagged})
-	e.acm = acm.New(acm.Config{
-		Region: e.Region, AccountID: e.AccountID, DB: e.db, Box: e.box, Users: certificateUsers, Authorizer: e.directory, Now: time.Now,
-	})
-	return wire.NewHandler(wire.Config{
-		APIs:        []wire.API{v2.API(), classic.API(), network.API(), sts.API(), tags.API(), shield.API(e.directory), e.acm.API()},
-		Credentials: e.directory, Region: e.Region, Now: time.Now, Logger: e.Logger, Audit: audit.record,
-	})
+	tags := tagging.New(tagging.Config{DB: db, Authorizer: e.directory, EC2: network.Tagged})
+	return []wire.API{v2.API(), classic.API(), network.API(), tags.API(), e.certificates(db).API()}
+}
+
+func (e *Engine) delays() elbv2.Delays {
+	s := e.trouble.Settings()
+	return elbv2.Delays{
+		Provisioning: time.Duration(s.Provisioning), Registration: time.Duration(s.Registration),
+		Deregistration: time.Duration(s.Deregistration),
+	}
 }
 
 // Handler serves the API.

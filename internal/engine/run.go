@@ -54,6 +54,8 @@ func (e *Engine) background(ctx context.Context) error {
 	group.Go(func() error { return e.directory.Watch(ctx) })
 	group.Go(func() error { e.publisher.follow(ctx, e.db, e.network); return nil })
 	group.Go(func() error { e.renewCertificates(ctx); return nil })
+	group.Go(func() error { e.lag.Follow(ctx); return nil })
+	group.Go(func() error { registrar{e.db, e.Logger}.run(ctx); return nil })
 	group.Go(func() error { drainer{e.db, e.Logger}.run(ctx); return nil })
 	return group.Wait()
 }

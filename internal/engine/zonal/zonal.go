@@ -91,12 +91,13 @@ func (g Group) running(t state.Target) bool {
 
 // EdgeZones are the zones whose edges use a target: its own, or every enabled
 // one with cross-zone load balancing. None when the group serves no load
-// balancer, the target's zone is not enabled or its instance does not run.
+// balancer, the target's zone is not enabled, its instance does not run or its
+// registration is pending.
 func (g Group) EdgeZones(t state.Target) []string {
 	zone := g.Zone(t)
 	_, enabled := g.Balancer.Zone(zone)
 	switch {
-	case !g.Attached || !g.running(t) || !enabled && zone != AllZones:
+	case !g.Attached || !g.running(t) || !t.PendingUntil.IsZero() || !enabled && zone != AllZones:
 		return nil
 	case g.CrossZone || zone == AllZones:
 		zones := make([]string, len(g.Balancer.Zones))
