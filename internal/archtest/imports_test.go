@@ -29,6 +29,7 @@ var pure = map[string][]string{
 	"internal/owner":           {module + "internal/lb"},
 	"internal/intent":          {module + "internal/lb", module + "internal/owner", "k8s.io/api/", "k8s.io/apimachinery/"},
 	"internal/plan":            {module + "internal/lb", module + "internal/owner"},
+	"internal/engine/secgroup": {},
 	"internal/datapath/maglev": {},
 	"internal/datapath/model":  {module + "internal/lb", module + "internal/datapath/maglev"},
 }

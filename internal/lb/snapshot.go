@@ -19,6 +19,10 @@ type ZoneSnapshot struct {
 	TargetGroups  []ZonalGroup    `json:"targetGroups"`
 
 	Classic []ClassicBalancer `json:"classic,omitempty"` // sorted by ARN
+
+	// ClientSets are what security groups let through, by the names that
+	// listeners and targets have for it.
+	ClientSets ClientSets `json:"clientSets,omitempty"`
 }
 
 // ZonalBalancer is a load balancer as one zone sees it.
@@ -28,6 +32,10 @@ type ZonalBalancer struct {
 	IPv4      netip.Addr      `json:"ipv4"` // the zonal address; the zero Addr when it has none
 	IPv6      netip.Addr      `json:"ipv6"`
 	Listeners []ZonalListener `json:"listeners"`
+
+	// EchoClients names the clients whose echo requests (ICMP, ICMPv6) the
+	// security groups of the load balancer let in.
+	EchoClients string `json:"echoClients,omitempty"`
 }
 
 // ZonalListener is a listener and where it forwards to.
@@ -37,6 +45,10 @@ type ZonalListener struct {
 	Port        uint16          `json:"port"`
 	IdleTimeout time.Duration   `json:"idleTimeout"` // TCP: 60 s to 6000 s, default 350 s; UDP: 120 s
 	Forward     []WeightedGroup `json:"forward"`     // one or more; new flows are spread by weight
+
+	// Clients are those whose new flows the inbound rules of the load balancer's
+	// security groups let in.
+	Clients Admission `json:"clients,omitzero"`
 }
 
 // WeightedGroup is one target group of a forward action. Weight is 0 to 999;
@@ -82,6 +94,18 @@ type ZonalTarget struct {
 	// DrainUntil is set while the target is being deregistered: no new flows,
 	// old ones live on until then and, with DeregistrationTermination, no longer.
 	DrainUntil time.Time `json:"drainUntil,omitzero"`
+
+	// OutboundBlocked are the transports, TCP or UDP, that the outbound rules of
+	// the load balancer's security groups keep from the target.
+	OutboundBlocked []Protocol `json:"outboundBlocked,omitempty"`
+
+	// Clients are those whose new flows the inbound rules of the target's
+	// security groups let in, by the address that the target sees.
+	Clients Admission `json:"clients,omitzero"`
+
+	// HealthCheckBlocked says that the security groups of either side keep the
+	// load balancer's health checks from the target.
+	HealthCheckBlocked bool `json:"healthCheckBlocked,omitempty"`
 }
 
 // TargetKey names a registered target: the same target may be in several groups
