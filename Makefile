@@ -14,7 +14,7 @@ deps: ## install the Debian packages that the lab and the tests need
 	@scripts/install-packages.sh runtime
 
 build: ## build bin/fairlead and bin/fairlead-lab
-	@scripts/step.sh "build bin/fairlead and bin/fairlead-lab" go build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/...
+	@scripts/step.sh "build bin/fairlead and bin/fairlead-lab" go build -ldflags '$(LDFLAGS)' -o bin/ ./cmd/...
 
 kube: ## build the Kubernetes binary of the lab (minutes when cold, cached by content)
 	@kube/build.sh >/dev/null
