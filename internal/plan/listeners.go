@@ -49,7 +49,7 @@ func (d *differ) move(r Resource, want lb.Listener, have *Listener, current *Loa
 	}
 	group := d.wantedGroup(want.TargetGroup)
 	if oldGroup := d.have.Group(old); oldGroup != nil && len(group.Targets) > 0 {
-		if !current.uses(want.TargetGroup) {
+		if !d.staysInUse(want.TargetGroup, have, current) {
 			attached := final
 			attached.Forward = []Forward{{old, 1}, {want.TargetGroup, 0}}
 			d.modify(stageListen, r, have, attached, "the new target group is probed before it serves", None)
@@ -60,6 +60,19 @@ func (d *differ) move(r Resource, want lb.Listener, have *Listener, current *Loa
 		})
 	}
 	d.modify(stageSwitch, r, have, final, "target group "+want.TargetGroup+" replaces "+old, Connections)
+}
+
+// staysInUse says that a group is probed until the listener moves to it: the
+// listener has it attached already, or another one serves from it and is not
+// changed before.
+func (d *differ) staysInUse(group string, have *Listener, current *LoadBalancer) bool {
+	if slices.ContainsFunc(have.Forward, func(f Forward) bool { return f.TargetGroup == group }) {
+		return true
+	}
+	return slices.ContainsFunc(current.Listeners, func(l Listener) bool {
+		changes := slices.ContainsFunc(d.want.Listeners, func(w lb.Listener) bool { return w.Port == l.Port && w.Protocol != l.Protocol })
+		return l.main() == group && !changes
+	})
 }
 
 func (d *differ) modify(at stage, r Resource, have *Listener, l Listener, why string, dis Disruption) {

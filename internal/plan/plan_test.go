@@ -193,3 +193,26 @@ func TestWithoutConsentNothingLosesItsNameOrAddresses(t *testing.T) {
 		}
 	})
 }
+
+// A group whose only listener changes its protocol is not probed any more: the
+// listener that moves to it has to attach it first.
+func TestAGroupThatLosesItsListenerIsAttachedBeforeItServes(t *testing.T) {
+	stack := func(protocol lb.Protocol, first, second string, targets ...lb.Target) lb.Stack {
+		s := lb.Stack{LoadBalancer: lb.LoadBalancer{Name: "a", Type: lb.Network, Scheme: lb.Internal}}
+		s.TargetGroups = []lb.TargetGroup{{Key: first, Name: first, Protocol: protocol, Targets: targets}, {Key: second, Name: second, Protocol: lb.TCP, Targets: targets}}
+		s.Listeners = []lb.Listener{{Port: 81, Protocol: protocol, TargetGroup: first}, {Port: 443, Protocol: lb.TCP, TargetGroup: second}}
+		return s
+	}
+	m := newModel()
+	target := lb.Target{ID: "1", Port: 30000}
+	for _, want := range []lb.Stack{stack(lb.TCP, "shared", "old", target), stack(lb.TCPUDP, "new", "shared", target)} {
+		for _, s := range plan.Diff(want, m.observe(), plan.Policy{}).Steps {
+			if err := m.do(s); err != nil {
+				t.Fatalf("step %s: %v", s, err)
+			}
+		}
+	}
+	if p := plan.Diff(stack(lb.TCPUDP, "new", "shared", target), m.observe(), plan.Policy{}); !p.Empty() {
+		t.Errorf("a second plan is not empty:\n%s", p.Text())
+	}
+}
