@@ -122,7 +122,8 @@ func dialError(err error) error {
 	switch {
 	case errors.Is(err, os.ErrPermission):
 		return &cli.Error{What: "ask the lab's supervisor", Err: err, Hint: "run it as the user who started the lab, usually root"}
-	case errors.Is(err, os.ErrNotExist), errors.Is(err, unix.ECONNREFUSED):
+	case errors.Is(err, os.ErrNotExist), errors.Is(err, unix.ECONNREFUSED),
+		errors.Is(err, unix.ECONNRESET), errors.Is(err, io.EOF): // the last two: it has just ended
 		return &cli.Error{What: "ask the lab's supervisor", Err: errNoSupervisor, Hint: "remove what is left with 'fairlead-lab down', then start again"}
 	}
 	return fmt.Errorf("ask the lab's supervisor: %w", err)

@@ -85,5 +85,8 @@ func (o Options) validate() error {
 	if _, err := layout.New(o.Prefix, o.Zones, specs); err != nil {
 		add("--zones: %w", err)
 	}
-	return errors.Join(problems...)
+	if len(problems) == 0 {
+		return nil
+	}
+	return fmt.Errorf("mistakes in the options:\n%w", errors.Join(problems...))
 }

@@ -128,7 +128,7 @@ func (s *Supervisor) Restart(ctx context.Context, name string, kill bool) error 
 	u := s.units[name]
 	s.mu.Unlock()
 	if u == nil {
-		return fmt.Errorf("restart %s: there is no such component", name)
+		return fmt.Errorf("restart %s: there is no such component; there are %s", name, strings.Join(s.names(), ", "))
 	}
 	signal := syscall.SIGTERM
 	if kill {
@@ -168,6 +168,12 @@ func await(ctx context.Context, u *unit, done <-chan struct{}) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+}
+
+func (s *Supervisor) names() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.order)
 }
 
 // Stop kills all processes and returns when they are gone.
