@@ -188,10 +188,11 @@ struct {
 } groups SEC(".maps");
 
 /* A group's hash table: entry 0 holds the number of slots, the slots follow.
- * Replaced as a whole, so no packet sees half of an update. */
+ * Replaced as a whole, so no packet sees half of an update; mappable, because a
+ * thousand tables would be a million updates. */
 struct table {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(map_flags, BPF_F_INNER_MAP);
+	__uint(map_flags, BPF_F_INNER_MAP | BPF_F_MMAPABLE);
 	__uint(max_entries, 1);
 	__type(key, __u32);
 	__type(value, __u32);

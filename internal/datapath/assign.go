@@ -1,7 +1,6 @@
 package datapath
 
 import (
-	"cmp"
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
@@ -283,7 +282,7 @@ func (s *assigner) choices(groups map[string]uint32) {
 
 // member is a target that new flows of a group may go to.
 type member struct {
-	name string
+	addr netip.AddrPort
 	id   uint32
 }
 
@@ -292,24 +291,22 @@ func (s *assigner) members(g Group, index uint32) []member {
 	for _, t := range g.Targets {
 		id := s.ids[targetName{index, t.Addr}]
 		if t.Selectable && id != 0 && s.want.targets[indexOf(id)].Mac != 0 {
-			out = append(out, member{t.Addr.String(), id})
+			out = append(out, member{t.Addr, id})
 		}
 	}
-	slices.SortFunc(out, func(a, b member) int { return cmp.Compare(a.name, b.name) })
+	slices.SortFunc(out, func(a, b member) int { return a.addr.Compare(b.addr) })
 	return out
 }
 
+// fingerprint tells tables apart. IDs are enough: one stands for the same address
+// for as long as a table may hold it.
 func fingerprint(members []member, size int) uint64 {
-	h := sha256.New()
-	var word [4]byte
-	binary.LittleEndian.PutUint32(word[:], uint32(size))
-	h.Write(word[:])
+	words := binary.LittleEndian.AppendUint32(nil, uint32(size))
 	for _, m := range members {
-		binary.LittleEndian.PutUint32(word[:], m.id)
-		h.Write(word[:])
-		h.Write([]byte(m.name))
+		words = binary.LittleEndian.AppendUint32(words, m.id)
 	}
-	return binary.LittleEndian.Uint64(h.Sum(nil))
+	sum := sha256.Sum256(words)
+	return binary.LittleEndian.Uint64(sum[:])
 }
 
 // slots returns target IDs by slot; none when there is no target.
@@ -319,7 +316,7 @@ func slots(members []member, size int) []uint32 {
 	}
 	all := make([]maglev.Target, len(members))
 	for i, m := range members {
-		all[i] = maglev.Target{Name: m.name, Weight: 1}
+		all[i] = maglev.Target{Name: m.addr.String(), Weight: 1}
 	}
 	out := make([]uint32, size)
 	for slot, i := range maglev.Build(all, size) {

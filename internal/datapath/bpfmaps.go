@@ -8,6 +8,7 @@ import (
 	"net/netip"
 
 	"github.com/cilium/ebpf"
+	"golang.org/x/sys/unix"
 )
 
 // store is where the configuration lives: the BPF maps, or memory in tests.
@@ -200,16 +201,26 @@ func (s *bpfStore) newTable(slots []uint32) (*ebpf.Map, error) {
 	if err != nil {
 		return nil, fmt.Errorf("create hash table: %w", err)
 	}
-	keys := make([]uint32, len(slots)+1)
-	for i := range keys {
-		keys[i] = uint32(i)
-	}
-	values := append([]uint32{uint32(len(slots))}, slots...)
-	if _, err := m.BatchUpdate(keys, values, nil); err != nil {
+	if err := fillTable(m, slots); err != nil {
 		m.Close()
 		return nil, fmt.Errorf("fill hash table: %w", err)
 	}
 	return m, nil
+}
+
+// fillTable writes through a mapping: the kernel gives each value eight bytes.
+func fillTable(m *ebpf.Map, slots []uint32) error {
+	const stride = 8
+	size := stride * (len(slots) + 1)
+	memory, err := unix.Mmap(m.FD(), 0, size, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
+	if err != nil {
+		return err
+	}
+	binary.NativeEndian.PutUint32(memory, uint32(len(slots)))
+	for i, id := range slots {
+		binary.NativeEndian.PutUint32(memory[stride*(i+1):], id)
+	}
+	return unix.Munmap(memory)
 }
 
 func (s *bpfStore) zeroCounters(balancers map[uint32]struct{}) error {

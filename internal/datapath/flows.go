@@ -37,7 +37,8 @@ var flowStates = map[edgeFlowState]string{
 // chunk is how many buckets are copied at a time.
 const chunk = 512
 
-// walkFlows calls f for every record that is in use and not being written.
+// walkFlows calls f for every record that is in use. One that was being written
+// when it was copied has an odd version.
 func walkFlows(m *ebpf.Map, f func(*edgeFlow)) error {
 	memory, err := m.Memory()
 	if err != nil {
@@ -54,7 +55,7 @@ func walkFlows(m *ebpf.Map, f func(*edgeFlow)) error {
 		at += int64(n)
 		for b := range buckets[:n/int(unsafe.Sizeof(buckets[0]))] {
 			for i := range buckets[b].Flow {
-				if r := &buckets[b].Flow[i]; r.State != uint8(edgeFlowStateFLOW_FREE) && r.Version&1 == 0 {
+				if r := &buckets[b].Flow[i]; r.State != uint8(edgeFlowStateFLOW_FREE) {
 					f(r)
 				}
 			}
@@ -143,7 +144,8 @@ func (s *bpfStore) census(jiffies *ebpf.Program) (census, error) {
 	if err != nil {
 		return out, err
 	}
-	for _, m := range []*ebpf.Map{s.maps.Flows, s.maps.HalfOpen} {
+	// In this order, because a flow moves the same way: it is seen at least once.
+	for _, m := range []*ebpf.Map{s.maps.HalfOpen, s.maps.Flows} {
 		err := walkFlows(m, func(f *edgeFlow) {
 			if now.live(f) {
 				out.count(f)

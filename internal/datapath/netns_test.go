@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -131,16 +132,26 @@ func (s *site) serve(t *testing.T, ns string, port int) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { l.Close() })
-	go func() {
+	var wg sync.WaitGroup
+	accepted := make(chan net.Conn, 1000)
+	wg.Go(func() {
+		defer close(accepted)
 		for {
 			c, err := l.Accept()
 			if err != nil {
 				return
 			}
-			go answer(c, ns)
+			accepted <- c
+			wg.Go(func() { answer(c, ns) })
 		}
-	}()
+	})
+	t.Cleanup(func() {
+		l.Close()
+		for c := range accepted { // the client's FIN may never come any more
+			c.Close()
+		}
+		wg.Wait()
+	})
 }
 
 func answer(c net.Conn, name string) {
