@@ -225,10 +225,7 @@ func (w *worker) podIPs() []netip.Addr {
 
 // finish removes a stopped pod from the node, then from the API server.
 func (w *worker) finish(ctx context.Context) {
-	w.tearDown()
-	if err := os.RemoveAll(w.dir); err != nil {
-		w.log.Error("pod's directory not removed", "error", err)
-	}
+	w.erase()
 	w.publish()
 	if w.removed {
 		return
@@ -247,7 +244,16 @@ func (w *worker) shutDown() {
 			<-r.ended
 		}
 	}
+	w.erase()
+}
+
+// erase removes everything of the pod from the node. The directory stays while
+// anything else does: by it the next agent finds that.
+func (w *worker) erase() {
 	w.tearDown()
+	if w.owns {
+		return
+	}
 	if err := os.RemoveAll(w.dir); err != nil {
 		w.log.Error("pod's directory not removed", "error", err)
 	}
