@@ -26,6 +26,8 @@ type goPackage struct {
 var pure = map[string][]string{
 	"internal/lb":              {},
 	"internal/inventory":       {"sigs.k8s.io/yaml"},
+	"internal/iam":             {},
+	"internal/store/tree":      {},
 	"internal/owner":           {module + "internal/lb"},
 	"internal/intent":          {module + "internal/lb", module + "internal/owner", "k8s.io/api/", "k8s.io/apimachinery/"},
 	"internal/plan":            {module + "internal/lb", module + "internal/owner"},
