@@ -6,7 +6,7 @@ cd "$(dirname "$0")"
 
 # runtime: what the lab and the tests call. generate: what builds the BPF objects.
 case "${1:-}" in
-  runtime)  need=(nft:nftables ip:iproute2 /usr/bin/aws:awscli curl:curl) ;;
+  runtime)  need=(nft:nftables ip:iproute2 /usr/bin/aws:awscli curl:curl wget:wget nc:netcat-openbsd) ;;
   generate) need=(clang-14:clang-14 llvm-strip-14:llvm-14 /usr/include/bpf/bpf_helpers.h:libbpf-dev) ;;
   *) echo "usage: $0 runtime|generate" >&2; exit 2 ;;
 esac

@@ -24,16 +24,18 @@ type goPackage struct {
 // pure names the packages that hold logic only, with what each may import
 // beside the standard library.
 var pure = map[string][]string{
-	"internal/lb":              {},
-	"internal/inventory":       {"sigs.k8s.io/yaml"},
-	"internal/iam":             {},
-	"internal/store/tree":      {},
-	"internal/owner":           {module + "internal/lb"},
-	"internal/intent":          {module + "internal/lb", module + "internal/owner", "k8s.io/api/", "k8s.io/apimachinery/"},
-	"internal/plan":            {module + "internal/lb", module + "internal/owner"},
-	"internal/engine/secgroup": {},
-	"internal/datapath/maglev": {},
-	"internal/datapath/model":  {module + "internal/lb", module + "internal/datapath/maglev"},
+	"internal/lb":                     {},
+	"internal/inventory":              {"sigs.k8s.io/yaml"},
+	"internal/iam":                    {},
+	"internal/store/tree":             {},
+	"internal/lab/nodeagent/podplan":  {"k8s.io/api/", "k8s.io/apimachinery/"},
+	"internal/lab/nodeagent/podstate": {"k8s.io/api/", "k8s.io/apimachinery/"},
+	"internal/owner":                  {module + "internal/lb"},
+	"internal/intent":                 {module + "internal/lb", module + "internal/owner", "k8s.io/api/", "k8s.io/apimachinery/"},
+	"internal/plan":                   {module + "internal/lb", module + "internal/owner"},
+	"internal/engine/secgroup":        {},
+	"internal/datapath/maglev":        {},
+	"internal/datapath/model":         {module + "internal/lb", module + "internal/datapath/maglev"},
 }
 
 // impure are standard packages that bring a clock, a context, a logger or I/O.

@@ -52,7 +52,7 @@ func Tell(ctx context.Context, l *lab.Lab, out io.Writer) error {
 }
 
 func tell(ctx context.Context, l *lab.Lab, out io.Writer) ([]result, error) {
-	w := &walk{shell: shell{env: environment(l), out: out}, zones: zoneNames(l), prefix: l.Layout().Prefix}
+	w := &walk{shell: shell{env: environment(l), out: out}, zones: zoneNames(l)}
 	defer w.close()
 	return walkThrough(ctx, w, steps())
 }

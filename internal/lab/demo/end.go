@@ -78,6 +78,10 @@ func (w *walk) awaitOneTarget(ctx context.Context) ([]target, error) {
 }
 
 func deleteService(ctx context.Context, w *walk) (string, error) {
+	pods, err := w.podNamespaces(ctx)
+	if err != nil {
+		return "", err
+	}
 	w.close()
 	if _, err := w.run(ctx, "kubectl", "delete", "service/nginx", "daemonset/nginx", "--timeout=60s"); err != nil {
 		return "", &Failure{Expected: "the Service to go", Seen: err.Error(), Look: "kubectl describe service nginx; fairlead-lab logs controller"}
@@ -88,7 +92,7 @@ func deleteService(ctx context.Context, w *walk) (string, error) {
 	if err := w.nothingInMaps(ctx); err != nil {
 		return "", err
 	}
-	if err := w.noPods(ctx); err != nil {
+	if err := w.gone(ctx, pods); err != nil {
 		return "", err
 	}
 	return "no load balancer, target group, security group, map entry or pod namespace", nil

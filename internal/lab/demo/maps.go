@@ -4,9 +4,14 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"os"
+	"slices"
 	"strings"
 	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/fairlead-lb/fairlead/internal/lab/nodeagent"
+	"github.com/fairlead-lb/fairlead/internal/netlab"
 )
 
 // nothingInMaps looks into the maps of every edge's program.
@@ -43,21 +48,28 @@ func emptyMaps(state []byte) (string, bool) {
 	return fmt.Sprintf("%+v", *s.Maps), s.Maps.Listeners == 0 && s.Maps.Targets == 0 && s.Maps.Flows == 0
 }
 
-// noPods waits until the pods' network namespaces are gone.
-func (w *walk) noPods(ctx context.Context) error {
+// podNamespaces lists the network namespaces that the Service's pods run in.
+func (w *walk) podNamespaces(ctx context.Context) ([]string, error) {
+	out, err := w.quiet(ctx, nil, "kubectl", "get", "pods", "-l", "app=nginx", "-o", "jsonpath={.items[*].metadata.uid}")
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	for uid := range strings.FieldsSeq(out) {
+		names = append(names, nodeagent.NetNS(types.UID(uid)))
+	}
+	if len(names) == 0 {
+		return nil, &Failure{Expected: "a pod behind the Service", Seen: "none", Look: "kubectl get pods -A"}
+	}
+	return names, nil
+}
+
+// gone waits until none of the pods' network namespaces is left.
+func (w *walk) gone(ctx context.Context, namespaces []string) error {
 	w.say([]string{"ip", "netns", "list"})
 	want := Failure{Expected: "no network namespace of a pod", Look: "kubectl get pods -A; ip netns list"}
 	return w.await(ctx, 30*time.Second, want, func(context.Context) (string, bool) {
-		entries, err := os.ReadDir("/run/netns")
-		if err != nil {
-			return err.Error(), false
-		}
-		var left []string
-		for _, e := range entries {
-			if strings.HasPrefix(e.Name(), w.prefix+"pod-") {
-				left = append(left, e.Name())
-			}
-		}
+		left := slices.DeleteFunc(slices.Clone(namespaces), func(name string) bool { return !netlab.Exists(name) })
 		return strings.Join(left, " "), len(left) == 0
 	})
 }

@@ -27,7 +27,6 @@ type walk struct {
 	shell
 	applied time.Time // when the Service was applied
 	zones   []string  // of the lab; each has an edge
-	prefix  string    // of the lab's namespaces
 	host    string    // DNS name of the load balancer, from the Service's status
 	held    *held     // the connection that outlives everything
 }
