@@ -28,7 +28,6 @@ var pure = map[string][]string{
 	"internal/inventory":              {"sigs.k8s.io/yaml"},
 	"internal/iam":                    {},
 	"internal/store/tree":             {},
-	"internal/lab/nodeagent/podplan":  {"k8s.io/api/", "k8s.io/apimachinery/"},
 	"internal/lab/nodeagent/podstate": {"k8s.io/api/", "k8s.io/apimachinery/"},
 	"internal/owner":                  {module + "internal/lb"},
 	"internal/intent":                 {module + "internal/lb", module + "internal/owner", "k8s.io/api/", "k8s.io/apimachinery/"},
