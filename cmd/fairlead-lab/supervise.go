@@ -1,13 +1,11 @@
 package main
 
 import (
-	"log/slog"
 	"os"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 
-	"github.com/fairlead-lb/fairlead/internal/cli"
 	"github.com/fairlead-lb/fairlead/internal/lab"
 )
 
@@ -22,7 +20,7 @@ func newSuperviseCommand(stateDir *string) *cobra.Command {
 			unix.CloseOnExec(lab.LockFD)
 			events := os.NewFile(lab.EventsFD, "events")
 			defer events.Close()
-			return lab.Supervise(cmd.Context(), *stateDir, events, cli.Logger(os.Stderr, slog.LevelInfo))
+			return lab.Supervise(cmd.Context(), *stateDir, events)
 		},
 	}
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"time"
@@ -67,14 +68,19 @@ func newStatusCommand(stateDir *string) *cobra.Command {
 			if err := printReport(cmd, r, output); err != nil || r.Healthy {
 				return err
 			}
-			return &cli.Error{
-				What: "check the lab", Err: fmt.Errorf("not everything is healthy"),
-				Hint: "see 'fairlead-lab logs COMPONENT'", Code: cli.ExitUnhealthy,
-			}
+			return unhealthy(r)
 		},
 	}
 	cmd.Flags().StringVarP(&output, "output", "o", "", "json, or nothing for a table")
 	return cmd
+}
+
+func unhealthy(r lab.Report) error {
+	e := &cli.Error{What: "check the lab", Err: errors.New("not everything is healthy"), Hint: "see 'fairlead-lab logs COMPONENT'", Code: cli.ExitUnhealthy}
+	if r.Problem != "" {
+		e.Err, e.Hint = errors.New(r.Problem), "remove what is left with 'fairlead-lab down', then start again"
+	}
+	return e
 }
 
 func printReport(cmd *cobra.Command, r lab.Report, output string) error {

@@ -1,8 +1,11 @@
 package lab
 
 import (
+	"bufio"
 	"bytes"
+	"context"
 	"errors"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -217,5 +220,66 @@ func TestReportIsReadByPeople(t *testing.T) {
 		if !strings.Contains(b.String(), want) {
 			t.Errorf("the report lacks %q:\n%s", want, b.String())
 		}
+	}
+}
+
+// A log is followed into its successor, and nothing is lost or said twice.
+func TestLogIsFollowedAcrossItsReplacement(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "c.log")
+	add := func(text string) {
+		f, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		if _, err := f.WriteString(text); err != nil {
+			t.Fatal(err)
+		}
+	}
+	add("one\n")
+	ctx, cancel := context.WithCancel(t.Context())
+	r, w := io.Pipe()
+	done := make(chan error, 1)
+	go func() { done <- followFile(ctx, w, path); w.Close() }()
+	lines := bufio.NewReader(r)
+	want := func(line string) {
+		t.Helper()
+		if got, err := lines.ReadString('\n'); got != line || err != nil {
+			t.Fatalf("got %q, %v, want %q", got, err, line)
+		}
+	}
+	want("one\n")
+	add("two\n")
+	want("two\n")
+	if err := os.Rename(path, path+".1"); err != nil {
+		t.Fatal(err)
+	}
+	add("three\n")
+	want("three\n")
+	cancel()
+	if err := <-done; err != nil {
+		t.Errorf("after cancel: %v", err)
+	}
+}
+
+func TestLabsWithOtherPrefixesAreNotSwept(t *testing.T) {
+	dir := t.TempDir()
+	s := sampleState()
+	if err := s.save(component.Dir(dir)); err != nil {
+		t.Fatal(err)
+	}
+	held, err := acquireLock("other-" + filepath.Base(t.TempDir()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer held.remove()
+	if got := leftovers(Options{StateDir: dir, Prefix: "other-"}, held); len(got) > 0 {
+		t.Errorf("leftovers: %v, want none", got)
+	}
+	if got := leftovers(Options{StateDir: dir, Prefix: s.Prefix}, held); len(got) != 1 {
+		t.Errorf("leftovers of the same prefix: %v, want %s", got, dir)
+	}
+	if got := checkStateDir(dir, "other-"); len(got) != 1 || !strings.Contains(got[0].what, "prefix fl-") {
+		t.Errorf("check of the state directory: %v, want it refused", got)
 	}
 }

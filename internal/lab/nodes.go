@@ -19,6 +19,7 @@ import (
 
 	"github.com/fairlead-lb/fairlead/internal/lab/component"
 	"github.com/fairlead-lb/fairlead/internal/lab/layout"
+	"github.com/fairlead-lb/fairlead/internal/lab/supervisor"
 	"github.com/fairlead-lb/fairlead/internal/netlab"
 )
 
@@ -47,10 +48,19 @@ func (h *host) nodesReady(ctx context.Context, nodes []layout.Node) error {
 	}
 	for len(missing) > 0 {
 		if err := watchNodes(ctx, api, missing); err != nil {
-			return fmt.Errorf("%s not Ready: %w", strings.Join(sortedKeys(missing), ", "), err)
+			return notReady(missing, err)
 		}
 	}
 	return nil
+}
+
+// notReady blames the agent of one of the nodes.
+func notReady(missing map[string]bool, cause error) error {
+	nodes := sortedKeys(missing)
+	return &supervisor.FailedError{
+		Name:   component.NodeAgent + "-" + nodes[0],
+		Reason: fmt.Sprintf("not Ready: %s: %v", strings.Join(nodes, ", "), cause),
+	}
 }
 
 // watchNodes strikes nodes off that are Ready, until none is missing or the

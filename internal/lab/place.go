@@ -63,25 +63,29 @@ func (l *Lab) Become(ctx context.Context, place string, argv []string) error {
 	if err != nil {
 		return err
 	}
+	binds, err := l.resolverFiles(filepath.Join(l.dir.Resolv(), "resolv.conf"))
+	if err != nil {
+		return err
+	}
 	runtime.LockOSThread()
-	if err := netlab.Enter(ns, l.resolverFiles()); err != nil {
+	if err := netlab.Enter(ns, binds); err != nil {
 		return fmt.Errorf("enter %s: %w", place, err)
 	}
 	return replace(argv, os.Environ())
 }
 
-// resolverFiles are the binds of a place's resolver, onto those files that the
-// machine has.
-func (l *Lab) resolverFiles() []netlab.Bind {
-	var binds []netlab.Bind
-	for _, name := range []string{"resolv.conf", "nsswitch.conf"} {
-		target, err := filepath.EvalSymlinks(filepath.Join("/etc", name))
-		if err != nil {
-			continue
-		}
-		binds = append(binds, netlab.Bind{Source: filepath.Join(l.dir.Resolv(), name), Target: target})
+// resolverFiles puts a place's resolver in the place of the machine's, which is
+// to be asked the plain way: by DNS, not by a service of the machine.
+func (l *Lab) resolverFiles(resolv string) ([]netlab.Bind, error) {
+	target, err := filepath.EvalSymlinks("/etc/resolv.conf")
+	if err != nil {
+		return nil, &cli.Error{What: "set up name resolution", Err: err, Hint: "create the file; it may be empty, and only commands in the lab see another content"}
 	}
-	return binds
+	binds := []netlab.Bind{{Source: resolv, Target: target}}
+	if target, err := filepath.EvalSymlinks("/etc/nsswitch.conf"); err == nil { // without one, the C library's default is right
+		binds = append(binds, netlab.Bind{Source: filepath.Join(l.dir.Resolv(), "nsswitch.conf"), Target: target})
+	}
+	return binds, nil
 }
 
 // replace turns this process into a program.

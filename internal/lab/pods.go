@@ -89,11 +89,9 @@ func (l *Lab) enterPod(ctx context.Context, namespace, name string, argv []strin
 	if pod.Spec.HostNetwork {
 		ns = l.layout.Prefix + pod.Spec.NodeName
 	}
-	binds := l.resolverFiles()
-	for i := range binds {
-		if filepath.Base(binds[i].Source) == "resolv.conf" {
-			binds[i].Source = resolv
-		}
+	binds, err := l.resolverFiles(resolv)
+	if err != nil {
+		return err
 	}
 	runtime.LockOSThread()
 	if err := netlab.Enter(ns, binds); err != nil {

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/fairlead-lb/fairlead/internal/cli"
+	"github.com/fairlead-lb/fairlead/internal/lab/component"
 	"github.com/fairlead-lb/fairlead/internal/lab/layout"
 	"github.com/fairlead-lb/fairlead/internal/netlab"
 )
@@ -46,7 +47,7 @@ func preflight(o Options, leftover bool) []problem {
 		all = append(all, checkKernel()...)
 	}
 	all = append(all, checkPorts(o)...)
-	all = append(all, checkStateDir(o.StateDir)...)
+	all = append(all, checkStateDir(o.StateDir, o.Prefix)...)
 	if !o.AllowOverlap {
 		all = append(all, checkAddresses()...)
 	}
@@ -100,7 +101,7 @@ func checkKernel() []problem {
 	if err := netlab.Probe(); err != nil {
 		all = append(all, problem{
 			"this kernel cannot make the lab's network", err.Error(),
-			"use a kernel with network namespaces, IPv6, bridge, veth and nftables with NAT; Debian 12's has them",
+			"use a kernel with network namespaces, IPv6, bridge, veth, XDP and nftables with NAT; Debian 12's has them",
 		})
 	}
 	filesystems, err := os.ReadFile("/proc/filesystems")
@@ -133,16 +134,24 @@ func checkPorts(o Options) []problem {
 }
 
 // checkStateDir refuses directories with other things in them: down removes
-// the whole content.
-func checkStateDir(dir string) []problem {
+// the whole content. A lab's is fine if it is the one that has been swept.
+func checkStateDir(dir, prefix string) []problem {
 	entries, err := os.ReadDir(dir)
 	switch {
 	case errors.Is(err, os.ErrNotExist) || err == nil && len(entries) == 0:
 		return nil
 	case err != nil:
 		return []problem{{"the state directory cannot be used", err.Error(), "choose another with --state-dir"}}
-	case slices.ContainsFunc(entries, func(e os.DirEntry) bool { return e.Name() == "lab.json" }):
+	}
+	s, err := loadState(component.Dir(dir))
+	switch {
+	case err == nil && s.Prefix == prefix:
 		return nil
+	case err == nil:
+		return []problem{{
+			fmt.Sprintf("the state directory %s is that of a lab with the prefix %s", dir, s.Prefix),
+			"two labs cannot share one", "choose another with --state-dir, or take that lab away with 'fairlead-lab down'",
+		}}
 	}
 	return []problem{{
 		"the state directory " + dir + " has things in it that are not a lab's",

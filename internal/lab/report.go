@@ -75,7 +75,7 @@ func (s state) report(dir component.Dir) Report {
 // abandoned is the report on a lab without a supervisor.
 func (l *Lab) abandoned() Report {
 	r := l.state.report(l.dir)
-	r.Problem = errNoSupervisor.Error() + "; 'fairlead-lab down' removes what is left"
+	r.Problem = errNoSupervisor.Error()
 	return r
 }
 

@@ -43,12 +43,18 @@ type host struct {
 // Supervise brings up the lab whose state Up has written, tells events about
 // it, keeps it running until ctx ends, and then kills its processes.
 // Namespaces and files stay for Down.
-func Supervise(ctx context.Context, stateDir string, events io.Writer, log *slog.Logger) error {
+func Supervise(ctx context.Context, stateDir string, events io.Writer) error {
 	dir := component.Dir(stateDir)
 	s, err := loadState(dir)
 	if err != nil {
 		return err
 	}
+	out, err := supervisor.OpenLog(dir.Log(supervisorLog))
+	if err != nil {
+		return err
+	}
+	defer out.Close()
+	log := slog.New(slog.NewTextHandler(out, nil))
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	h := &host{dir: dir, log: log, state: s, events: json.NewEncoder(events), cancel: cancel, sup: supervisor.New(dir, log)}

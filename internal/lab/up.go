@@ -95,14 +95,15 @@ func removeUnused(held *lock) error {
 }
 
 // leftovers are the state directories of labs that nobody runs any more: the
-// last under this lock, and one in the directory that is to be used.
+// last under this lock, and one in the directory that is to be used. Labs with
+// another prefix have another lock and may be running.
 func leftovers(o Options, held *lock) []string {
 	var dirs []string
 	for _, dir := range []string{o.StateDir, held.stateDir()} {
 		if dir == "" || slices.Contains(dirs, dir) {
 			continue
 		}
-		if _, err := loadState(component.Dir(dir)); err == nil {
+		if s, err := loadState(component.Dir(dir)); err == nil && s.Prefix == o.Prefix {
 			dirs = append(dirs, dir)
 		}
 	}

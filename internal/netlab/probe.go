@@ -36,6 +36,11 @@ func Probe() error {
 		if err := probeLinks(); err != nil {
 			return err
 		}
+		prog, err := loadXDP(xdpPass)
+		if err != nil {
+			return err
+		}
+		unix.Close(prog)
 		path, err := LookPath("nft")
 		if err != nil {
 			return err

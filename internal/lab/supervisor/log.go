@@ -25,6 +25,9 @@ type rotatingLog struct {
 	size int64
 }
 
+// OpenLog opens a log as components have one, to be appended to.
+func OpenLog(path string) (io.WriteCloser, error) { return openLog(path, maxLogSize) }
+
 func openLog(path string, limit int64) (*rotatingLog, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return nil, fmt.Errorf("open log: %w", err)
