@@ -22,7 +22,8 @@ const (
 // reference page are made from.
 type Annotation struct {
 	Key     string // whole, with its prefix
-	Ported  bool   // Key is continued by a dot and a port
+	Ported  bool   // Key is continued by a dot and Suffix
+	Suffix  string // what continues a Ported key, such as PROTOCOL-PORT
 	Kinds   Kinds
 	Value   string // what may stand there
 	Default string
@@ -30,7 +31,9 @@ type Annotation struct {
 	Example string
 
 	internal bool   // written by the controller itself
-	read     reader // nil: known, and not offered for a Network Load Balancer
+	read     reader // nil: known, and without effect on a Network Load Balancer
+	refused  string // why it keeps a Network Load Balancer from being served
+	instead  string // what to do instead
 }
 
 // What changing an annotation does.
@@ -51,15 +54,36 @@ const (
 func Annotations() []Annotation { return table() }
 
 func table() []Annotation {
-	rows := append(shapeRows(), targetRows()...)
-	rows = append(rows, healthRows()...)
-	rows = append(rows, accessRows()...)
-	rows = append(rows, laterRows()...)
-	return append(rows,
-		Annotation{Key: keyAllowReplacement, Kinds: forBoth, Value: "true | false", Default: "false", Change: atOnce, Example: "true",
+	var rows []Annotation
+	for _, s := range sections() {
+		rows = append(rows, s.rows...)
+	}
+	return append(append(rows, refusedRows()...), classicRows()...)
+}
+
+// section is a part of the table with its title on the reference page.
+type section struct {
+	title string
+	rows  []Annotation
+}
+
+func sections() []section {
+	return []section{
+		{"The load balancer", shapeRows()},
+		{"Targets", targetRows()},
+		{"Health checks", healthRows()},
+		{"Who may connect", accessRows()},
+		{"The controller", controllerRows()},
+	}
+}
+
+// controllerRows are the annotations about how the controller works.
+func controllerRows() []Annotation {
+	return []Annotation{
+		{Key: keyAllowReplacement, Kinds: forBoth, Value: "true | false; agrees to changes that cost the DNS name or addresses", Default: "false", Change: atOnce, Example: "true",
 			read: boolean(func(s *settings, v bool) { s.allowReplacement = v })},
-		Annotation{Key: KeyRecord, Kinds: forBoth, Value: "written by the controller", internal: true},
-	)
+		{Key: KeyRecord, Kinds: forBoth, Value: "written by the controller", internal: true},
+	}
 }
 
 // shapeRows are the annotations about the load balancer itself.
@@ -89,9 +113,9 @@ func shapeRows() []Annotation {
 			read: text(func(s *settings, v string) { s.lbAttributes[lb.AttrAccessLogsPrefix] = v })},
 		{Key: prefixAWS + "additional-resource-tags", Kinds: forBoth, Value: "key=value pairs", Change: inPlace, Example: "team=shop",
 			read: mapping(readTags)},
-		{Key: prefixAWS + "listener-attributes", Ported: true, Kinds: forNLB, Value: "key=value pairs", Change: inPlace, Example: lb.AttrTCPIdleTimeout + "=600",
+		{Key: prefixAWS + "listener-attributes", Ported: true, Suffix: "PROTOCOL-PORT", Kinds: forNLB, Value: "key=value pairs", Change: inPlace, Example: lb.AttrTCPIdleTimeout + "=600",
 			read: mapping(attributes(listenerAttributes, listenerOf))},
-		{Key: prefixAWS + "enable-tcp-udp-listener", Kinds: forNLB, Value: "true | false", Default: "true", Change: inPlace, Example: "true",
+		{Key: prefixAWS + "enable-tcp-udp-listener", Kinds: forNLB, Value: "true | false; false refuses TCP and UDP on one port", Default: "true", Change: atOnce, Example: "false",
 			read: boolean(func(s *settings, v bool) { s.tcpUDP = v })},
 	}
 }
@@ -105,7 +129,7 @@ func targetRows() []Annotation {
 			read: mapping(func(_ parser, s *settings, m map[string]string) { s.nodeLabels = m })},
 		{Key: prefixAWS + "target-group-attributes", Kinds: forNLB, Value: "key=value pairs", Change: inPlace, Example: lb.AttrDeregistrationDelay + "=60",
 			read: mapping(attributes(targetGroupAttributes, groupOf))},
-		{Key: prefixAWS + "target-group-attributes", Ported: true, Kinds: forNLB, Value: "key=value pairs", Change: inPlace, Example: lb.AttrStickinessEnabled + "=true",
+		{Key: prefixAWS + "target-group-attributes", Ported: true, Suffix: "PORT", Kinds: forNLB, Value: "key=value pairs", Change: inPlace, Example: lb.AttrStickinessEnabled + "=true",
 			read: mapping(attributes(targetGroupAttributes, groupOf))},
 		{Key: prefixAWS + "proxy-protocol", Kinds: forBoth, Value: "*", Change: inPlace, Example: "*", read: readProxy},
 		{Key: prefixAWS + "proxy-protocol-per-target-group", Kinds: forNLB, Value: "port numbers", Change: inPlace, Example: "80,443",
@@ -143,28 +167,6 @@ func accessRows() []Annotation {
 		{Key: prefixAWS + "enable-icmp-for-path-mtu-discovery", Kinds: forNLB, Value: "on | off", Default: "on", Change: inPlace, Example: "off",
 			read: onOff(func(s *settings, v bool) { s.icmp = v })},
 	}
-}
-
-// laterRows are known annotations that this version refuses for a Network Load
-// Balancer, and those that only a Classic one has.
-func laterRows() []Annotation {
-	var rows []Annotation
-	for _, suffix := range []string{
-		"ssl-cert", "ssl-ports", "ssl-negotiation-policy", "backend-protocol", "alpn-policy",
-		"eip-allocations", "private-ipv4-addresses", "ipv6-addresses", "quic-enabled-ports",
-		"enable-prefix-for-ipv6-source-nat", "source-nat-ipv6-prefixes", "minimum-load-balancer-capacity",
-		"security-group-prefix-lists", "inbound-sg-rules-on-private-link-traffic", "disable-nlb-sg",
-		"multi-cluster-target-group",
-	} {
-		rows = append(rows, Annotation{Key: prefixAWS + suffix, Kinds: forNLB})
-	}
-	for _, suffix := range []string{
-		"access-log-emit-interval", "connection-draining-enabled", "connection-draining-timeout",
-		"connection-idle-timeout", "extra-security-groups",
-	} {
-		rows = append(rows, Annotation{Key: prefixAWS + suffix, Kinds: forClassic})
-	}
-	return rows
 }
 
 // find is the row of a key, and the port that continues it.

@@ -26,42 +26,6 @@ func desired(svc *corev1.Service) (lb.Stack, []intent.Problem) {
 	})
 }
 
-// usual are annotations that an example needs beside it to have an effect.
-var usual = map[string]map[string]string{
-	"healthcheck-path":          {"healthcheck-protocol": "http"},
-	"healthcheck-success-codes": {"healthcheck-protocol": "http"},
-	"subnets":                   {},
-}
-
-func TestEveryExampleOfTheTableIsTakenAsItStands(t *testing.T) {
-	const prefix = "service.beta.kubernetes.io/aws-load-balancer-"
-	for _, a := range intent.Annotations() {
-		if a.Example == "" {
-			continue
-		}
-		t.Run(a.Key, func(t *testing.T) {
-			key, value := a.Key, a.Example
-			switch {
-			case a.Ported && strings.HasSuffix(key, "listener-attributes"):
-				key += ".TCP-80"
-			case a.Ported:
-				key += ".80"
-			case strings.HasSuffix(key, "subnets"):
-				value = "subnet-a,subnet-b"
-			case strings.HasSuffix(key, "per-target-group"), strings.HasSuffix(key, "healthcheck-timeout"):
-				value = strings.TrimSuffix(value, ",443")
-			}
-			annotations := map[string]string{key: value}
-			for k, v := range usual[strings.TrimPrefix(a.Key, prefix)] {
-				annotations[prefix+k] = v
-			}
-			if _, problems := desired(service(annotations)); len(problems) > 0 {
-				t.Errorf("%s: %s is a problem: %v", key, value, problems)
-			}
-		})
-	}
-}
-
 func TestEveryReadRowRefusesWhatCannotBeMeant(t *testing.T) {
 	anything := map[string]bool{"name": true, "access-log-s3-bucket-name": true, "access-log-s3-bucket-prefix": true, "security-groups": true}
 	for _, a := range intent.Annotations() {

@@ -101,11 +101,11 @@ func (p parser) read(s *settings) {
 	case known && a.read != nil:
 		p.suffix = suffix
 		a.read(p, s)
-	case known && a.Kinds == forClassic:
-		p.note("has no effect on a Network Load Balancer", "")
-	case known && a.internal:
+	case known && a.refused != "":
+		p.bad(a.refused, a.instead)
+	case known && !a.internal:
+		p.note("has no effect on a Network Load Balancer", a.useInstead())
 	case known:
-		p.bad("is not offered by this version", "remove it")
 	case strings.HasPrefix(p.key, prefixAWS), strings.HasPrefix(p.key, prefixFairlead):
 		p.note("is not an annotation that is known here; it has no effect", didYouMean(p.key, keys()))
 	}

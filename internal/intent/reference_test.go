@@ -1,0 +1,161 @@
+package intent_test
+
+import (
+	"net/netip"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/fairlead-lb/fairlead/internal/intent"
+	"github.com/fairlead-lb/fairlead/internal/lb"
+)
+
+const (
+	aws      = "service.beta.kubernetes.io/aws-load-balancer-"
+	fairlead = "fairlead.io/"
+)
+
+func TestTheReferencePageIsThatOfTheTable(t *testing.T) {
+	page, err := os.ReadFile("../../docs/reference/annotations.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(page), intent.Reference()); diff != "" {
+		t.Errorf("run go generate ./internal/intent (-file +table):\n%s", diff)
+	}
+}
+
+// beside are annotations that an example needs beside it to have an effect.
+var beside = map[string]map[string]string{
+	aws + "healthcheck-path":                    {aws + "healthcheck-protocol": "http"},
+	aws + "healthcheck-success-codes":           {aws + "healthcheck-protocol": "http"},
+	aws + "manage-backend-security-group-rules": {aws + "security-groups": "sg-1"},
+}
+
+// fitted are examples in the terms of the test's Service and network.
+var fitted = map[string]string{
+	aws + "subnets":                         "subnet-a",
+	aws + "proxy-protocol-per-target-group": "80",
+}
+
+// effects of annotations that do not show in the stack of a plain Service.
+var effects = map[string]func(value string) bool{
+	aws + "type": func(value string) bool {
+		return intent.ClaimOf(service(nil), true) == intent.Classic && intent.ClaimOf(service(map[string]string{aws + "type": value}), true) == intent.NLB
+	},
+	aws + "enable-tcp-udp-listener": func(value string) bool {
+		both := func(annotations map[string]string) int {
+			svc := service(annotations)
+			svc.Spec.Ports = append(svc.Spec.Ports, corev1.ServicePort{Name: "quic", Port: 80, Protocol: corev1.ProtocolUDP, NodePort: 30080})
+			_, problems := desired(svc)
+			return len(problems)
+		}
+		return both(nil) == 0 && both(map[string]string{aws + "enable-tcp-udp-listener": value}) == 1
+	},
+	fairlead + "allow-replacement": func(value string) bool {
+		return !intent.AllowReplacement(service(nil)) && intent.AllowReplacement(service(map[string]string{fairlead + "allow-replacement": value}))
+	},
+}
+
+func TestEveryExampleIsTakenAndHasAnEffect(t *testing.T) {
+	for _, a := range intent.Annotations() {
+		if a.Example == "" {
+			continue
+		}
+		key, value := a.Key, a.Example
+		if a.Ported {
+			key += "." + strings.NewReplacer("PROTOCOL", "TCP", "PORT", "80").Replace(a.Suffix)
+		}
+		if v, ok := fitted[key]; ok {
+			value = v
+		}
+		t.Run(key, func(t *testing.T) {
+			plain := map[string]string{}
+			for k, v := range beside[a.Key] {
+				plain[k] = v
+			}
+			without, _ := desired(service(plain))
+			plain[key] = value
+			with, problems := desired(service(plain))
+			if len(problems) > 0 {
+				t.Errorf("%s: %s is a problem: %v", key, value, problems)
+			}
+			if effect := effects[a.Key]; effect != nil {
+				if !effect(value) {
+					t.Errorf("%s: %s has no effect", key, value)
+				}
+			} else if cmp.Equal(without, with, cmp.Comparer(samePrefix)) {
+				t.Errorf("%s: %s has no effect on %+v", key, value, with)
+			}
+		})
+	}
+}
+
+func TestEveryRowSaysAllThatThePageTells(t *testing.T) {
+	for _, a := range intent.Annotations() {
+		if a.Example != "" && (a.Value == "" || a.Change == "" || a.Kinds == "") {
+			t.Errorf("%s: value %q, change %q, kinds %q", a.Key, a.Value, a.Change, a.Kinds)
+		}
+		if a.Ported != (a.Suffix != "") {
+			t.Errorf("%s: ported %t, suffix %q", a.Key, a.Ported, a.Suffix)
+		}
+	}
+}
+
+// inputs are all annotations that the two other controllers read for a Network
+// Load Balancer.
+var inputs = strings.Fields(`
+	type nlb-target-type name scheme internal ip-address-type subnets eip-allocations private-ipv4-addresses
+	ipv6-addresses enable-prefix-for-ipv6-source-nat source-nat-ipv6-prefixes additional-resource-tags attributes
+	minimum-load-balancer-capacity cross-zone-load-balancing-enabled access-log-enabled access-log-s3-bucket-name
+	access-log-s3-bucket-prefix ssl-cert ssl-ports ssl-negotiation-policy backend-protocol alpn-policy
+	listener-attributes.TCP-80 enable-tcp-udp-listener quic-enabled-ports target-group-attributes
+	target-group-attributes.80 proxy-protocol proxy-protocol-per-target-group target-node-labels healthcheck-protocol
+	healthcheck-port healthcheck-path healthcheck-interval healthcheck-timeout healthcheck-healthy-threshold
+	healthcheck-unhealthy-threshold healthcheck-success-codes multi-cluster-target-group security-group-prefix-lists
+	security-groups manage-backend-security-group-rules inbound-sg-rules-on-private-link-traffic disable-nlb-sg
+	enable-icmp-for-path-mtu-discovery`)
+
+func TestEveryInputOfTheOtherControllersIsServedOrRefused(t *testing.T) {
+	keys := []string{"service.beta.kubernetes.io/load-balancer-source-ranges", "service.beta.kubernetes.io/actions.TCP-80"}
+	for _, suffix := range inputs {
+		keys = append(keys, aws+suffix)
+	}
+	for _, key := range keys {
+		t.Run(key, func(t *testing.T) {
+			if documented(key) {
+				return // another test shows that it has an effect
+			}
+			_, problems := desired(service(map[string]string{key: "x"}))
+			if len(problems) != 1 || problems[0].Severity != intent.Error || problems[0].Field != key || problems[0].Hint == "" {
+				t.Errorf("got problems %v, want one error with what to do instead", problems)
+			}
+		})
+	}
+}
+
+// documented says that the key is on the page with an example.
+func documented(key string) bool {
+	for _, a := range intent.Annotations() {
+		if a.Example != "" && (a.Key == key || a.Ported && strings.HasPrefix(key, a.Key+".")) {
+			return true
+		}
+	}
+	return false
+}
+
+func TestAnAnnotationOfClassicLoadBalancersIsWarnedAbout(t *testing.T) {
+	_, problems := desired(service(map[string]string{aws + "connection-idle-timeout": "60"}))
+	want := []intent.Problem{{
+		Severity: intent.Warning, Field: aws + "connection-idle-timeout", Value: "60", Why: "has no effect on a Network Load Balancer",
+		Hint: "use " + lb.AttrTCPIdleTimeout + " in " + aws + "listener-attributes",
+	}}
+	if diff := cmp.Diff(want, problems); diff != "" {
+		t.Errorf("problems (-want +got):\n%s", diff)
+	}
+}
+
+func samePrefix(a, b netip.Prefix) bool { return a == b }

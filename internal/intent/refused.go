@@ -1,0 +1,56 @@
+package intent
+
+// refusedRows are annotations of other controllers that ask for something that
+// cannot be given here. To pass over them in silence would serve a load balancer
+// other than the one asked for.
+func refusedRows() []Annotation {
+	refuse := func(key, why, instead string) Annotation {
+		return Annotation{Key: key, Kinds: forNLB, refused: why, instead: instead}
+	}
+	certificates := "TLS listeners are not offered by this version"
+	addresses := "chosen addresses are not offered by this version"
+	passThrough := "remove it; a TCP listener passes TLS through to the targets"
+	actions := refuse(shortened+"actions", "weighted forward actions of a Service are not offered", "run several Deployments behind one Service")
+	actions.Ported, actions.Suffix = true, "PROTOCOL-PORT"
+	return []Annotation{
+		refuse(prefixAWS+"ssl-cert", certificates, passThrough),
+		refuse(prefixAWS+"ssl-ports", certificates, passThrough),
+		refuse(prefixAWS+"ssl-negotiation-policy", certificates, passThrough),
+		refuse(prefixAWS+"backend-protocol", certificates, passThrough),
+		refuse(prefixAWS+"alpn-policy", certificates, passThrough),
+		refuse(prefixAWS+"eip-allocations", addresses, "remove it"),
+		refuse(prefixAWS+"private-ipv4-addresses", addresses, "remove it"),
+		refuse(prefixAWS+"ipv6-addresses", addresses, "remove it"),
+		refuse(prefixAWS+"security-group-prefix-lists", "prefix lists are not offered by this version", "list CIDR blocks in spec.loadBalancerSourceRanges, or name groups by "+prefixAWS+"security-groups"),
+		refuse(prefixAWS+"inbound-sg-rules-on-private-link-traffic", "PrivateLink is not offered by this version", "remove it"),
+		refuse(prefixAWS+"quic-enabled-ports", "QUIC listeners are not offered", "remove it; a UDP listener passes QUIC through, without following a client that changes its address"),
+		refuse(prefixAWS+"enable-prefix-for-ipv6-source-nat", "source NAT prefixes are not offered", "remove it; UDP over IPv6 to IPv6 targets needs none"),
+		refuse(prefixAWS+"source-nat-ipv6-prefixes", "source NAT prefixes are not offered", "remove it; UDP over IPv6 to IPv6 targets needs none"),
+		refuse(prefixAWS+"minimum-load-balancer-capacity", "reserved capacity is not offered", "remove it"),
+		refuse(prefixAWS+"disable-nlb-sg", "a load balancer made without security groups can never get any", "remove it; without source ranges everyone may connect"),
+		refuse(prefixAWS+"multi-cluster-target-group", "target groups are not shared between clusters", "give each cluster a load balancer of its own"),
+		actions,
+	}
+}
+
+// classicRows are annotations that only Classic Load Balancers have.
+func classicRows() []Annotation {
+	classic := func(suffix, instead string) Annotation {
+		return Annotation{Key: prefixAWS + suffix, Kinds: forClassic, instead: instead}
+	}
+	delay := "deregistration_delay.timeout_seconds in " + prefixAWS + "target-group-attributes"
+	return []Annotation{
+		classic("access-log-emit-interval", ""),
+		classic("connection-draining-enabled", delay),
+		classic("connection-draining-timeout", delay),
+		classic("connection-idle-timeout", "tcp.idle_timeout.seconds in "+prefixAWS+"listener-attributes"),
+		classic("extra-security-groups", prefixAWS+"security-groups"),
+	}
+}
+
+func (a Annotation) useInstead() string {
+	if a.instead == "" {
+		return ""
+	}
+	return "use " + a.instead
+}
