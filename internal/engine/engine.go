@@ -89,8 +89,8 @@ func Open(c Config) (*Engine, error) {
 	if err := os.MkdirAll(c.StateDir, 0o700); err != nil {
 		return nil, fmt.Errorf("make the state directory: %w", err)
 	}
-	var err error
-	if e.network, err = openNetwork(c.Inventory, c.Logger); err != nil {
+	file, err := openInventory(c.Inventory, c.Logger)
+	if err != nil {
 		return nil, err
 	}
 	if e.rootKey, e.newKey, err = directory.LoadRootKey(filepath.Join(c.StateDir, rootKeyFile)); err != nil {
@@ -107,6 +107,7 @@ func Open(c Config) (*Engine, error) {
 		return nil, errors.Join(err, e.db.Close())
 	}
 	e.lag = trouble.NewLag(e.db, e.trouble)
+	e.network = newNetwork(file, e.db)
 	e.publisher = newPublisher(e.db.Current(), e.network.current(), e.health)
 	audit, err := newAudit(c.Logger, c.Metrics)
 	if err = errors.Join(err, registerGauges(c.Metrics, e)); err != nil {
@@ -138,7 +139,7 @@ func (e *Engine) openState() error {
 }
 
 func (e *Engine) newHandler(audit audit) http.Handler {
-	apis, stale := e.apis(e.db), e.apis(e.lag)
+	apis, stale := e.apis(e.db, e.network.current), e.apis(e.lag, newNetwork(e.network.inventoryFile, e.lag).current)
 	for i := range apis {
 		apis[i] = trouble.Reads(apis[i], stale[i])
 	}
@@ -150,20 +151,20 @@ func (e *Engine) newHandler(audit audit) http.Handler {
 }
 
 // apis are the services that stand on the state, over one view of it.
-func (e *Engine) apis(db state.DB) []wire.API {
+func (e *Engine) apis(db state.DB, network func() *inventory.Index) []wire.API {
 	v2 := elbv2.New(elbv2.Config{
 		Region: e.Region, AccountID: e.AccountID, Quotas: e.Quotas, Delays: e.delays, Certificate: hasCertificate,
-		DB: db, Network: e.network.current, Health: e.health, Authorizer: e.directory, Now: time.Now,
+		DB: db, Network: network, Health: e.health, Authorizer: e.directory, Now: time.Now,
 	})
 	classic := elb.New(elb.Config{
 		Region: e.Region, AccountID: e.AccountID, Quotas: elb.DefaultQuotas(), Certificate: hasCertificate,
-		DB: db, Network: e.network.current, Health: e.health, Authorizer: e.directory, Now: time.Now,
+		DB: db, Network: network, Health: e.health, Authorizer: e.directory, Now: time.Now,
 	})
-	network := ec2.New(ec2.Config{
-		Region: e.Region, AccountID: e.AccountID, DB: db, Network: e.network.current, Authorizer: e.directory,
+	vpcs := ec2.New(ec2.Config{
+		Region: e.Region, AccountID: e.AccountID, DB: db, Network: network, Authorizer: e.directory,
 	})
-	tags := tagging.New(tagging.Config{DB: db, Authorizer: e.directory, EC2: network.Tagged})
-	return []wire.API{v2.API(), classic.API(), network.API(), tags.API(), e.certificates(db).API()}
+	tags := tagging.New(tagging.Config{DB: db, Authorizer: e.directory, EC2: vpcs.Tagged})
+	return []wire.API{v2.API(), classic.API(), vpcs.API(), tags.API(), e.certificates(db).API()}
 }
 
 func (e *Engine) delays() elbv2.Delays {

@@ -11,15 +11,38 @@ import (
 
 	"github.com/fsnotify/fsnotify"
 
+	"github.com/fairlead-lb/fairlead/internal/engine/state"
+	"github.com/fairlead-lb/fairlead/internal/engine/vpc"
 	"github.com/fairlead-lb/fairlead/internal/inventory"
 )
 
 // settle is how long a file has to be quiet before it is read anew.
 const settle = 100 * time.Millisecond
 
-// network holds the inventory in force and follows its file. A version with
-// problems is logged and not taken; the one before stays in force.
+// network is the inventory in force, with what was made through the API, and
+// follows its file.
 type network struct {
+	*inventoryFile
+	view *vpc.View
+}
+
+func newNetwork(file *inventoryFile, db state.DB) *network {
+	return &network{file, vpc.NewView(file.current, db)}
+}
+
+// current is the network of this moment.
+func (n *network) current() *inventory.Index { return n.view.Current() }
+
+// watch returns the network of this moment and a channel that is closed when
+// the file is replaced. Who follows it follows the state as well.
+func (n *network) watch() (*inventory.Index, <-chan struct{}) {
+	_, changed := n.inventoryFile.watch()
+	return n.view.Current(), changed
+}
+
+// inventoryFile holds the inventory in force and follows its file. A version with
+// problems is logged and not taken; the one before stays in force.
+type inventoryFile struct {
 	path string
 	log  *slog.Logger
 
@@ -28,13 +51,13 @@ type network struct {
 	changed chan struct{} // closed when index is replaced
 }
 
-// openNetwork reads the inventory. The error has all its problems.
-func openNetwork(path string, log *slog.Logger) (*network, error) {
+// openInventory reads the inventory. The error has all its problems.
+func openInventory(path string, log *slog.Logger) (*inventoryFile, error) {
 	index, err := readInventory(path)
 	if err != nil {
 		return nil, err
 	}
-	return &network{path: path, log: log, index: index, changed: make(chan struct{})}, nil
+	return &inventoryFile{path: path, log: log, index: index, changed: make(chan struct{})}, nil
 }
 
 func readInventory(path string) (*inventory.Index, error) {
@@ -50,14 +73,14 @@ func readInventory(path string) (*inventory.Index, error) {
 }
 
 // current is the inventory in force.
-func (n *network) current() *inventory.Index {
+func (n *inventoryFile) current() *inventory.Index {
 	index, _ := n.watch()
 	return index
 }
 
 // watch returns the inventory in force and a channel that is closed when it is
 // replaced.
-func (n *network) watch() (*inventory.Index, <-chan struct{}) {
+func (n *inventoryFile) watch() (*inventory.Index, <-chan struct{}) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return n.index, n.changed
@@ -65,7 +88,7 @@ func (n *network) watch() (*inventory.Index, <-chan struct{}) {
 
 // follow reads the file whenever it changes, until ctx ends. The directory is
 // watched, because files are replaced by renaming others.
-func (n *network) follow(ctx context.Context) error {
+func (n *inventoryFile) follow(ctx context.Context) error {
 	w, err := fsnotify.NewWatcher()
 	if err != nil {
 		return fmt.Errorf("watch the inventory: %w", err)
@@ -92,7 +115,7 @@ func (n *network) follow(ctx context.Context) error {
 	}
 }
 
-func (n *network) reload() {
+func (n *inventoryFile) reload() {
 	index, err := readInventory(n.path)
 	if err != nil {
 		n.log.Error("the inventory is not taken, the one before stays in force", "path", n.path, "error", err)

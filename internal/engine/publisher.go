@@ -47,8 +47,8 @@ func newPublisher(r *store.Revision, network *inventory.Index, health *targethea
 // follow publishes every newer revision and inventory until ctx ends.
 func (p *publisher) follow(ctx context.Context, db *store.Store, network *network) {
 	for {
-		index, changed := network.watch()
 		r := db.Current()
+		index, changed := network.watch() // not older than r
 		p.advance(r, index)
 		select {
 		case <-ctx.Done():

@@ -43,12 +43,17 @@ func (i Instance) PrimaryAddress(ipv6 bool) netip.Addr {
 func (i Instance) AllPrefixes() []netip.Prefix {
 	var all []netip.Prefix
 	for _, nic := range i.Interfaces {
-		for _, a := range nic.Addresses {
-			all = append(all, netip.PrefixFrom(a, a.BitLen()))
-		}
-		all = append(all, nic.Prefixes...)
+		all = append(all, nic.allPrefixes()...)
 	}
 	return all
+}
+
+func (n NetworkInterface) allPrefixes() []netip.Prefix {
+	var all []netip.Prefix
+	for _, a := range n.Addresses {
+		all = append(all, netip.PrefixFrom(a, a.BitLen()))
+	}
+	return append(all, n.Prefixes...)
 }
 
 // Index answers questions about a File that Parse accepted. It does not change.
@@ -58,8 +63,10 @@ type Index struct {
 	subnets   map[string]Subnet
 	groups    map[string]SecurityGroup
 	instances map[string]Instance
-	holders   map[netip.Prefix]string // instance ID, or empty for an edge
-	lengths   []int                   // of the prefixes in holders, longest first
+	holders   map[netip.Prefix]string   // instance ID, or empty for an edge
+	carriers  map[netip.Prefix][]string // security groups of the interface that has it
+	members   map[string][]netip.Prefix // what the interfaces have that carry a security group
+	lengths   []int                     // of the prefixes in holders, longest first
 	zones     []string
 }
 
@@ -72,11 +79,16 @@ func NewIndex(f File) *Index {
 		groups:    byKey(f.SecurityGroups, func(g SecurityGroup) string { return g.GroupID }),
 		instances: byKey(f.Instances, func(i Instance) string { return i.InstanceID }),
 		holders:   map[netip.Prefix]string{},
+		carriers:  map[netip.Prefix][]string{},
+		members:   map[string][]netip.Prefix{},
 	}
 	x.zones = slices.Sorted(maps.Keys(byKey(f.Subnets, func(s Subnet) string { return s.AvailabilityZone })))
 	for _, i := range f.Instances {
 		for _, p := range i.AllPrefixes() {
 			x.hold(p, i.InstanceID)
+		}
+		for _, nic := range i.Interfaces {
+			x.carry(nic)
 		}
 	}
 	for _, e := range f.Edges {
@@ -103,6 +115,28 @@ func (x *Index) hold(p netip.Prefix, instance string) {
 		x.lengths = append(x.lengths, p.Bits())
 	}
 }
+
+func (x *Index) carry(nic NetworkInterface) {
+	prefixes := nic.allPrefixes()
+	for _, p := range prefixes {
+		x.carriers[p] = nic.SecurityGroups
+	}
+	for _, group := range nic.SecurityGroups {
+		x.members[group] = append(x.members[group], prefixes...)
+	}
+}
+
+// SecurityGroupsAt are the IDs of the security groups of the instance interface
+// that has an address, as its own or inside a delegated prefix. None when
+// no interface has it.
+func (x *Index) SecurityGroupsAt(a netip.Addr) []string {
+	p, _, _ := x.Holder(a)
+	return x.carriers[p]
+}
+
+// Members are the addresses and delegated prefixes of all instance interfaces
+// that carry a security group.
+func (x *Index) Members(groupID string) []netip.Prefix { return x.members[groupID] }
 
 // VPC returns the VPC with this ID.
 func (x *Index) VPC(id string) (VPC, bool) { v, ok := x.vpcs[id]; return v, ok }

@@ -19,15 +19,25 @@ type File struct {
 	SecurityGroups []SecurityGroup `json:"securityGroups,omitempty"`
 	Instances      []Instance      `json:"instances,omitempty"`
 	Edges          []Edge          `json:"edges,omitempty"`
+
+	// ElasticIPPools are the public addresses that AllocateAddress gives out.
+	// Packets to them have to be routed to the zones' segments.
+	ElasticIPPools []netip.Prefix `json:"elasticIpPools,omitempty"`
 }
 
 // VPC is a virtual network.
 type VPC struct {
-	VPCID         string            `json:"vpcId"`
-	CIDRBlock     netip.Prefix      `json:"cidrBlock"`
-	IPv6CIDRBlock netip.Prefix      `json:"ipv6CidrBlock,omitzero"`
-	IsDefault     bool              `json:"isDefault,omitempty"`
-	Tags          map[string]string `json:"tags,omitempty"`
+	VPCID         string       `json:"vpcId"`
+	CIDRBlock     netip.Prefix `json:"cidrBlock"`
+	IPv6CIDRBlock netip.Prefix `json:"ipv6CidrBlock,omitzero"`
+	IsDefault     bool         `json:"isDefault,omitempty"`
+
+	// InternetGatewayID is that of its internet gateway. A VPC with a public subnet
+	// has one also when it is not named.
+	InternetGatewayID string `json:"internetGatewayId,omitempty"`
+
+	Tags map[string]string `json:"tags,omitempty"`
+	Made bool              `json:"-"` // through the API: not in the file
 }
 
 // Subnet is the part of a VPC that lies in one zone. Load balancer addresses
@@ -47,6 +57,7 @@ type Subnet struct {
 	CIDRReservations []netip.Prefix `json:"cidrReservations,omitempty"`
 
 	Tags map[string]string `json:"tags,omitempty"`
+	Made bool              `json:"-"` // through the API: not in the file
 }
 
 // SecurityGroup is a group that exists before any client creates one, such as

@@ -27,6 +27,7 @@ func (f File) Validate() []error {
 		v.group(at("securityGroups", i, g.GroupID), g)
 	}
 	v.instances(f.Instances)
+	v.pools(f.ElasticIPPools)
 	v.edges(f.Edges)
 	return v.problems
 }
@@ -212,6 +213,18 @@ func (v *validation) instances(instances []Instance) {
 		}
 	}
 	v.overlaps("prefix", ranges)
+}
+
+// pools checks that the ranges of public addresses are apart.
+func (v *validation) pools(pools []netip.Prefix) {
+	var ranges []block
+	for i, p := range pools {
+		where := fmt.Sprintf("elasticIpPools[%d]", i)
+		if v.cidr(where, "range", p, false) {
+			ranges = append(ranges, block{"", p, where})
+		}
+	}
+	v.overlaps("range", ranges)
 }
 
 func (v *validation) networkInterface(where string, nic NetworkInterface) {

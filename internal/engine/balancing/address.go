@@ -78,6 +78,9 @@ func Assign(tx *store.Tx, network *inventory.Index, h Holder) ([]state.ZoneMappi
 	zones := make([]state.ZoneMapping, len(h.Zones))
 	for i, z := range h.Zones {
 		subnet, _ := network.Subnet(z.SubnetID)
+		if _, there := state.Subnets.Get(tx, z.SubnetID); subnet.Made && !there { // deleted since it was looked at
+			return nil, wire.Errorf("SubnetNotFound", "The subnet ID '%s' does not exist", z.SubnetID)
+		}
 		cursor, _ := state.AddressCursors.Get(tx, z.SubnetID)
 		cursor.SubnetID = z.SubnetID
 		var err error
@@ -96,6 +99,32 @@ func Assign(tx *store.Tx, network *inventory.Index, h Holder) ([]state.ZoneMappi
 		zones[i] = z
 	}
 	return zones, nil
+}
+
+// Claim is an address of a subnet for an instance: a chosen one, or the next
+// free one of the family.
+type Claim struct {
+	InstanceID string
+	Subnet     inventory.Subnet
+	IPv6       bool
+	Chosen     netip.Addr
+}
+
+// Take marks the address taken and returns it. Release of ZonalAddresses is the
+// holder's.
+func (c Claim) Take(tx *store.Tx, network *inventory.Index) (netip.Addr, error) {
+	cursor, _ := state.AddressCursors.Get(tx, c.Subnet.SubnetID)
+	cursor.SubnetID = c.Subnet.SubnetID
+	w := want{c.Subnet.SubnetID, c.Subnet.CIDRBlock, c.Chosen, &cursor.IPv4}
+	if c.IPv6 {
+		w.block, w.cursor = c.Subnet.IPv6CIDRBlock, &cursor.IPv6
+	}
+	addr, err := take(tx, network, c.InstanceID, w)
+	if err != nil {
+		return addr, err
+	}
+	state.AddressCursors.Put(tx, cursor)
+	return addr, nil
 }
 
 // want is an address to take: a chosen one, or the next free one.
@@ -141,7 +170,7 @@ func takeElastic(tx *store.Tx, balancerARN, allocationID string) (netip.Addr, er
 	if !ok {
 		return netip.Addr{}, wire.Errorf("AllocationIdNotFound", "The allocation IDs '%s' are not available for use", allocationID)
 	}
-	if e.LoadBalancerARN != "" && e.LoadBalancerARN != balancerARN {
+	if e.LoadBalancerARN != "" && e.LoadBalancerARN != balancerARN || e.InterfaceID != "" {
 		return netip.Addr{}, wire.Errorf("ResourceInUse", "The allocation ID '%s' is in use", allocationID)
 	}
 	e.LoadBalancerARN = balancerARN

@@ -46,6 +46,9 @@ func IsCertificateARN(arn string) bool { return certificatePattern.MatchString(a
 // ReachesInternet reports whether the VPC has a subnet whose default route is
 // an internet gateway.
 func ReachesInternet(network *inventory.Index, vpc string) bool {
+	if v, _ := network.VPC(vpc); v.InternetGatewayID != "" {
+		return true
+	}
 	return slices.ContainsFunc(network.Subnets, func(s inventory.Subnet) bool { return s.VPCID == vpc && s.Public })
 }
 

@@ -17,6 +17,8 @@ type Address struct {
 	Domain           string `ec2:"Domain"`
 	BorderGroup      string `ec2:"NetworkBorderGroup"`
 	AssociationID    string `ec2:"AssociationId,omitempty"`
+	InstanceID       string `ec2:"InstanceId,omitempty"`
+	PrivateIP        string `ec2:"PrivateIpAddress,omitempty"`
 	InterfaceID      string `ec2:"NetworkInterfaceId,omitempty"`
 	InterfaceOwnerID string `ec2:"NetworkInterfaceOwnerId,omitempty"`
 	Tags             []Tag  `ec2:"TagSet"`
@@ -79,6 +81,8 @@ func (s *Service) addressKind(r store.Reader) kind[Address] {
 		tags: func(a Address) map[string]string { return state.Tags(r, a.AllocationID) },
 		attributes: attributes[Address]{
 			"allocation-id":              one(func(a Address) string { return a.AllocationID }),
+			"instance-id":                one(func(a Address) string { return a.InstanceID }),
+			"private-ip-address":         one(func(a Address) string { return a.PrivateIP }),
 			"association-id":             one(func(a Address) string { return a.AssociationID }),
 			"domain":                     one(func(a Address) string { return a.Domain }),
 			"network-border-group":       one(func(a Address) string { return a.BorderGroup }),
@@ -89,18 +93,28 @@ func (s *Service) addressKind(r store.Reader) kind[Address] {
 	}
 }
 
-// address tells which interface of the load balancer holds the address.
+// address tells which interface, of an instance or a load balancer, has the
+// address.
 func (s *Service) address(r store.Reader, n *network, e state.ElasticAddress) Address {
 	a := Address{
 		PublicIP: e.Address.String(), AllocationID: e.AllocationID, Domain: "vpc", BorderGroup: s.Region,
 		Tags: tagSet(state.Tags(r, e.AllocationID)),
 	}
+	if nic, ok := n.interfaces[e.InterfaceID]; ok {
+		a.InterfaceID, a.InterfaceOwnerID, a.InstanceID, a.PrivateIP = nic.id, s.AccountID, nic.instanceID, nic.primary()
+		a.AssociationID = associationID(e)
+	}
 	b, _ := state.LoadBalancers.Get(r, e.LoadBalancerARN)
 	for _, z := range b.Zones {
 		if z.AllocationID == e.AllocationID {
 			a.InterfaceID, a.InterfaceOwnerID = balancerNic(n.Index, b, z).id, s.AccountID
-			a.AssociationID = derivedID("eipassoc", a.InterfaceID, e.AllocationID)
+			a.AssociationID = associationID(e)
 		}
 	}
 	return a
+}
+
+// associationID is that of an address with whatever has it.
+func associationID(e state.ElasticAddress) string {
+	return derivedID("eipassoc", e.LoadBalancerARN, e.InterfaceID, e.AllocationID)
 }

@@ -2,10 +2,9 @@
 // that clients of load balancers need: the network as they see it, and security
 // groups.
 //
-// VPCs, subnets, instances and what follows from them (route tables, internet
-// gateways, interfaces) are read from the inventory; security groups, rules and
-// tags made through the API are state. Groups and tags of the inventory file
-// are served together with those of the state, which add to them.
+// What stands in the inventory file, and what follows from it, is served together
+// with what was made through the API, which is state. The file's is read-only,
+// but for rules and tags, which the state adds to it.
 //
 // Every action has the same shape: resolve what the request names, authorise
 // the caller, honour DryRun, change the state in one transaction or read one
@@ -20,7 +19,9 @@ package ec2
 
 import (
 	"context"
+	"slices"
 	"sync/atomic"
+	"time"
 
 	"github.com/fairlead-lb/fairlead/internal/engine/state"
 	"github.com/fairlead-lb/fairlead/internal/inventory"
@@ -33,13 +34,14 @@ type Authorizer interface {
 	Authorize(ctx context.Context, action, resourceARN string, keys map[string][]string) error
 }
 
-// Config is what a Service stands on. All fields are required.
+// Config is what a Service stands on. All fields but Now are required.
 type Config struct {
 	Region     string
 	AccountID  string
 	DB         state.DB
 	Network    func() *inventory.Index // the inventory in force
 	Authorizer Authorizer
+	Now        func() time.Time // nil: time.Now
 }
 
 // Service answers the actions.
@@ -49,7 +51,12 @@ type Service struct {
 }
 
 // New returns the use cases over what c names.
-func New(c Config) *Service { return &Service{Config: c} }
+func New(c Config) *Service {
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	return &Service{Config: c}
+}
 
 // API is the whole service for wire.NewHandler.
 func (s *Service) API() wire.API {
@@ -57,28 +64,71 @@ func (s *Service) API() wire.API {
 		Service:   "ec2",
 		Version:   "2016-11-15",
 		Namespace: "http://ec2.amazonaws.com/doc/2016-11-15/",
-		Actions: []wire.Action{
-			wire.EC2("DescribeVpcs", s.describeVpcs),
-			wire.EC2("DescribeSubnets", s.describeSubnets),
-			wire.EC2("DescribeAvailabilityZones", s.describeAvailabilityZones),
-			wire.EC2("DescribeRegions", s.describeRegions),
-			wire.EC2("DescribeRouteTables", s.describeRouteTables),
-			wire.EC2("DescribeInternetGateways", s.describeInternetGateways),
-			wire.EC2("DescribeInstances", s.describeInstances),
-			wire.EC2("DescribeNetworkInterfaces", s.describeNetworkInterfaces),
-			wire.EC2("DescribeAddresses", s.describeAddresses),
-			wire.EC2("DescribeAccountAttributes", s.describeAccountAttributes),
-			wire.EC2("DescribeSecurityGroups", s.describeSecurityGroups),
-			wire.EC2("DescribeSecurityGroupRules", s.describeSecurityGroupRules),
-			wire.EC2("CreateSecurityGroup", s.createSecurityGroup),
-			wire.EC2("DeleteSecurityGroup", s.deleteSecurityGroup),
-			wire.EC2("AuthorizeSecurityGroupIngress", s.authorizeSecurityGroupIngress),
-			wire.EC2("AuthorizeSecurityGroupEgress", s.authorizeSecurityGroupEgress),
-			wire.EC2("RevokeSecurityGroupIngress", s.revokeSecurityGroupIngress),
-			wire.EC2("RevokeSecurityGroupEgress", s.revokeSecurityGroupEgress),
-			wire.EC2("CreateTags", s.createTags),
-			wire.EC2("DeleteTags", s.deleteTags),
-			wire.EC2("DescribeTags", s.describeTags),
-		},
+		Actions:   slices.Concat(s.reads(), s.writes(), s.groupWrites()),
+	}
+}
+
+func (s *Service) reads() []wire.Action {
+	return []wire.Action{
+		wire.EC2("DescribeVpcs", s.describeVpcs),
+		wire.EC2("DescribeSubnets", s.describeSubnets),
+		wire.EC2("DescribeAvailabilityZones", s.describeAvailabilityZones),
+		wire.EC2("DescribeRegions", s.describeRegions),
+		wire.EC2("DescribeRouteTables", s.describeRouteTables),
+		wire.EC2("DescribeInternetGateways", s.describeInternetGateways),
+		wire.EC2("DescribeInstances", s.describeInstances),
+		wire.EC2("DescribeNetworkInterfaces", s.describeNetworkInterfaces),
+		wire.EC2("DescribeAddresses", s.describeAddresses),
+		wire.EC2("DescribeAccountAttributes", s.describeAccountAttributes),
+		wire.EC2("DescribeSecurityGroups", s.describeSecurityGroups),
+		wire.EC2("DescribeSecurityGroupRules", s.describeSecurityGroupRules),
+		wire.EC2("DescribeTags", s.describeTags),
+		wire.EC2("DescribeVpcAttribute", s.describeVpcAttribute),
+		wire.EC2("DescribeVpcClassicLink", s.describeVpcClassicLink),
+		wire.EC2("DescribeVpcClassicLinkDnsSupport", s.describeVpcClassicLinkDNSSupport),
+		wire.EC2("DescribeAddressesAttribute", s.describeAddressesAttribute),
+		wire.EC2("DescribeNetworkAcls", s.describeNetworkACLs),
+	}
+}
+
+func (s *Service) writes() []wire.Action {
+	return []wire.Action{
+		wire.EC2("CreateVpc", s.createVpc),
+		wire.EC2("DeleteVpc", s.deleteVpc),
+		wire.EC2("ModifyVpcAttribute", s.modifyVpcAttribute),
+		wire.EC2("CreateSubnet", s.createSubnet),
+		wire.EC2("DeleteSubnet", s.deleteSubnet),
+		wire.EC2("ModifySubnetAttribute", s.modifySubnetAttribute),
+		wire.EC2("CreateInternetGateway", s.createInternetGateway),
+		wire.EC2("AttachInternetGateway", s.attachInternetGateway),
+		wire.EC2("DetachInternetGateway", s.detachInternetGateway),
+		wire.EC2("DeleteInternetGateway", s.deleteInternetGateway),
+		wire.EC2("CreateRouteTable", s.createRouteTable),
+		wire.EC2("DeleteRouteTable", s.deleteRouteTable),
+		wire.EC2("AssociateRouteTable", s.associateRouteTable),
+		wire.EC2("DisassociateRouteTable", s.disassociateRouteTable),
+		wire.EC2("CreateRoute", s.createRoute),
+		wire.EC2("DeleteRoute", s.deleteRoute),
+		wire.EC2("AllocateAddress", s.allocateAddress),
+		wire.EC2("ReleaseAddress", s.releaseAddress),
+		wire.EC2("AssociateAddress", s.associateAddress),
+		wire.EC2("DisassociateAddress", s.disassociateAddress),
+		wire.EC2("RunInstances", s.runInstances),
+		wire.EC2("StartInstances", s.startInstances),
+		wire.EC2("StopInstances", s.stopInstances),
+		wire.EC2("TerminateInstances", s.terminateInstances),
+	}
+}
+
+func (s *Service) groupWrites() []wire.Action {
+	return []wire.Action{
+		wire.EC2("CreateSecurityGroup", s.createSecurityGroup),
+		wire.EC2("DeleteSecurityGroup", s.deleteSecurityGroup),
+		wire.EC2("AuthorizeSecurityGroupIngress", s.authorizeSecurityGroupIngress),
+		wire.EC2("AuthorizeSecurityGroupEgress", s.authorizeSecurityGroupEgress),
+		wire.EC2("RevokeSecurityGroupIngress", s.revokeSecurityGroupIngress),
+		wire.EC2("RevokeSecurityGroupEgress", s.revokeSecurityGroupEgress),
+		wire.EC2("CreateTags", s.createTags),
+		wire.EC2("DeleteTags", s.deleteTags),
 	}
 }

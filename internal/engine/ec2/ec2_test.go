@@ -20,6 +20,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/fairlead-lb/fairlead/internal/engine/state"
+	"github.com/fairlead-lb/fairlead/internal/engine/vpc"
 	"github.com/fairlead-lb/fairlead/internal/inventory"
 	"github.com/fairlead-lb/fairlead/internal/store"
 	"github.com/fairlead-lb/fairlead/internal/wire"
@@ -38,6 +39,7 @@ const (
 )
 
 const inventoryYAML = `
+elasticIpPools: [203.0.113.0/30]
 vpcs:
 - {vpcId: ` + vpcID + `, cidrBlock: 198.18.0.0/16, ipv6CidrBlock: "2001:db8::/32", isDefault: true, tags: {Name: lab}}
 - {vpcId: ` + otherVPC + `, cidrBlock: 10.0.0.0/16}
@@ -120,7 +122,8 @@ func newBench(t *testing.T) bench {
 		}
 	})
 	index, auth := inventory.NewIndex(file), &verdict{}
-	service := New(Config{Region: region, AccountID: account, DB: db, Network: func() *inventory.Index { return index }, Authorizer: auth})
+	view := vpc.NewView(func() *inventory.Index { return index }, db)
+	service := New(Config{Region: region, AccountID: account, DB: db, Network: view.Current, Authorizer: auth})
 	server := httptest.NewServer(wire.NewHandler(wire.Config{
 		APIs: []wire.API{service.API()}, Credentials: testKey{}, Region: region, Now: time.Now, Logger: slog.New(slog.DiscardHandler),
 	}))

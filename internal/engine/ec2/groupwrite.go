@@ -67,7 +67,8 @@ func (s *Service) createSecurityGroup(ctx context.Context, in *createSecurityGro
 		}
 		state.SecurityGroups.Put(tx, g)
 		state.PutTags(tx, g.GroupID, tags)
-		putDefaultEgress(tx, n, g)
+		vpc, _ := n.VPC(vpcID)
+		putOpenEgress(tx, g.GroupID, vpc.IPv6CIDRBlock.IsValid())
 		return nil
 	})
 	if err != nil {
@@ -109,13 +110,13 @@ func checkNewGroup(n *network, in *createSecurityGroupInput, vpcID string) error
 	return nil
 }
 
-// putDefaultEgress gives a new group the rules that every new group has: to
-// send everything everywhere.
-func putDefaultEgress(tx *store.Tx, n *network, g state.SecurityGroup) {
-	rule := state.SecurityGroupRule{RuleID: newID("sgr"), GroupID: g.GroupID, Egress: true, IPProtocol: "-1", FromPort: -1, ToPort: -1}
+// putOpenEgress gives a new group the rules that every new group has: to send
+// everything everywhere.
+func putOpenEgress(tx *store.Tx, groupID string, ipv6 bool) {
+	rule := state.SecurityGroupRule{RuleID: newID("sgr"), GroupID: groupID, Egress: true, IPProtocol: "-1", FromPort: -1, ToPort: -1}
 	rule.CIDRIPv4 = netip.PrefixFrom(netip.IPv4Unspecified(), 0)
 	state.SecurityGroupRules.Put(tx, rule)
-	if vpc, _ := n.VPC(g.VPCID); vpc.IPv6CIDRBlock.IsValid() {
+	if ipv6 {
 		rule.RuleID, rule.CIDRIPv4, rule.CIDRIPv6 = newID("sgr"), netip.Prefix{}, netip.PrefixFrom(netip.IPv6Unspecified(), 0)
 		state.SecurityGroupRules.Put(tx, rule)
 	}
@@ -181,21 +182,31 @@ func (s *Service) deleteSecurityGroup(ctx context.Context, in *deleteSecurityGro
 	if g.fromFile {
 		return nil, wire.Errorf("CannotDelete", "the specified group: \"%s\" name: \"%s\" cannot be deleted by a user: it stands in the inventory file", g.GroupID, g.GroupName)
 	}
-	err = s.DB.Update(func(tx *store.Tx) error { return deleteGroup(tx, n, g.GroupID) })
+	if g.GroupName == defaultGroup {
+		return nil, wire.Errorf("CannotDelete", "the specified group: \"%s\" name: \"%s\" cannot be deleted by a user", g.GroupID, g.GroupName)
+	}
+	err = s.DB.Update(func(tx *store.Tx) error {
+		if n.attached[g.GroupID] > 0 {
+			return dependency("resource %s has a dependent object", g.GroupID)
+		}
+		return removeGroup(tx, g.GroupID)
+	})
 	if err != nil {
 		return nil, err
 	}
 	return &deleteSecurityGroupOutput{true, g.GroupID}, nil
 }
 
-func deleteGroup(tx *store.Tx, n *network, id string) error {
+// removeGroup deletes a group and its rules, when nothing in the state refers to
+// it.
+func removeGroup(tx *store.Tx, id string) error {
 	if _, ok := state.SecurityGroups.Get(tx, id); !ok {
 		return groupsNotFound([]string{id})
 	}
 	_, balanced := state.LoadBalancersBySecurityGroup.First(tx, id)
 	_, classic := state.ClassicLoadBalancersBySecurityGroup.First(tx, id)
-	if balanced || classic || n.attached[id] > 0 || referenced(tx, id) {
-		return wire.Errorf("DependencyViolation", "resource %s has a dependent object", id)
+	if balanced || classic || referenced(tx, id) {
+		return dependency("resource %s has a dependent object", id)
 	}
 	var rules []string
 	for r := range state.RulesByGroup.All(tx, id) {

@@ -5,7 +5,9 @@ import (
 	"context"
 	"slices"
 	"strconv"
+	"time"
 
+	"github.com/fairlead-lb/fairlead/internal/engine/state"
 	"github.com/fairlead-lb/fairlead/internal/inventory"
 	"github.com/fairlead-lb/fairlead/internal/store"
 )
@@ -40,6 +42,12 @@ type Instance struct {
 	VpcID           string             `ec2:"VpcId,omitempty"`
 	PrivateIP       string             `ec2:"PrivateIpAddress,omitempty"`
 	IPv6Address     string             `ec2:"Ipv6Address,omitempty"`
+	PublicIP        string             `ec2:"IpAddress,omitempty"`
+	ImageID         string             `ec2:"ImageId,omitempty"`
+	InstanceType    string             `ec2:"InstanceType,omitempty"`
+	KeyName         string             `ec2:"KeyName,omitempty"`
+	LaunchTime      time.Time          `ec2:"LaunchTime,omitempty"`
+	ClientToken     string             `ec2:"ClientToken,omitempty"`
 	SourceDestCheck bool               `ec2:"SourceDestCheck"`
 	Groups          []groupName        `ec2:"GroupSet"`
 	Tags            []Tag              `ec2:"TagSet"`
@@ -99,7 +107,10 @@ func (s *Service) instanceKind(r store.Reader, n *network) kind[inventory.Instan
 			"private-ip-address":                             one(func(i instance) string { return first(ipv4(i)) }),
 			"ipv6-address":                                   ipv6,
 			"owner-id":                                       one(func(instance) string { return s.AccountID }),
-			"reservation-id":                                 one(reservationID),
+			"reservation-id":                                 one(func(i instance) string { return reservationID(r, i) }),
+			"client-token":                                   one(func(i instance) string { return made(r, i).ClientToken }),
+			"image-id":                                       one(func(i instance) string { return made(r, i).ImageID }),
+			"instance-type":                                  one(func(i instance) string { return made(r, i).InstanceType }),
 			"instance.group-id":                              groupIDs,
 			"instance.group-name":                            func(i instance) []string { return groups.all(groupIDs(i)) },
 			"network-interface.network-interface-id":         ofNics(func(v nic) []string { return []string{v.id} }),
@@ -114,7 +125,15 @@ func (s *Service) instanceKind(r store.Reader, n *network) kind[inventory.Instan
 	}
 }
 
-func reservationID(i inventory.Instance) string { return derivedID("r", i.InstanceID) }
+// made is what the state knows of an instance; nothing of one of the file.
+func made(r store.Reader, i inventory.Instance) state.Instance {
+	known, _ := state.Instances.Get(r, i.InstanceID)
+	return known
+}
+
+func reservationID(r store.Reader, i inventory.Instance) string {
+	return cmp.Or(made(r, i).ReservationID, derivedID("r", i.InstanceID))
+}
 
 func (s *Service) describeInstances(ctx context.Context, in *describeInstancesInput) (*describeInstancesOutput, error) {
 	if err := s.allowRead(ctx, "DescribeInstances", in.DryRun); err != nil {
@@ -131,7 +150,7 @@ func (s *Service) describeInstances(ctx context.Context, in *describeInstancesIn
 	}
 	return &describeInstancesOutput{convert(found, func(i inventory.Instance) Reservation {
 		return Reservation{
-			ID: reservationID(i), OwnerID: s.AccountID, Groups: []groupName{},
+			ID: reservationID(r, i), OwnerID: s.AccountID, Groups: []groupName{},
 			Instances: []Instance{s.instance(r, n, i, k.tags(i))},
 		}
 	}), token(next)}, nil
@@ -143,8 +162,13 @@ func (s *Service) instance(r store.Reader, n *network, i inventory.Instance, tag
 		Placement: placement{Zone: n.ZoneOf(i), Tenancy: "default"}, SourceDestCheck: true, Tags: tagSet(tags),
 		Groups: []groupName{}, Interfaces: []NetworkInterface{},
 	}
+	known := made(r, i)
+	out.ImageID, out.InstanceType, out.KeyName, out.LaunchTime, out.ClientToken = known.ImageID, known.InstanceType, known.KeyName, known.LaunchTime, known.ClientToken
 	groups := groupNames{r, n}
 	for _, v := range nicsOf(n.Index, i) {
+		if e, ok := state.ElasticAddressesByInterface.First(r, v.id); ok && v.device == 0 {
+			out.PublicIP = e.Address.String()
+		}
 		out.Interfaces = append(out.Interfaces, s.networkInterface(v, groups, nil))
 		if v.device == 0 {
 			out.SubnetID, out.VpcID, out.PrivateIP = v.subnet.SubnetID, v.subnet.VPCID, v.primary()

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/fairlead-lb/fairlead/internal/engine/state"
 	"github.com/fairlead-lb/fairlead/internal/inventory"
@@ -55,6 +56,15 @@ func newNetwork(index *inventory.Index) *network {
 	return n
 }
 
+// fromFile reports whether a VPC or subnet stands in the inventory file.
+func (n *network) fromFile(id string) bool {
+	if v, ok := n.VPC(id); ok {
+		return !v.Made
+	}
+	v, ok := n.Subnet(id)
+	return ok && !v.Made
+}
+
 // heldIPv4 is the number of IPv4 addresses that an interface holds.
 func heldIPv4(i inventory.NetworkInterface) int {
 	held := 0
@@ -79,7 +89,7 @@ const reservedPerSubnet = 5
 func (n *network) freeIPv4(r store.Reader, subnet inventory.Subnet) int {
 	free := sizeIPv4(subnet.CIDRBlock) - reservedPerSubnet - n.used[subnet.SubnetID]
 	for a := range state.ZonalAddresses.Prefix(r, subnet.SubnetID+"/") {
-		if a.Address.Is4() {
+		if a.Address.Is4() && strings.HasPrefix(a.LoadBalancerARN, "arn:") { // those of instances are counted in used
 			free--
 		}
 	}

@@ -9,9 +9,10 @@ import (
 	"github.com/fairlead-lb/fairlead/internal/store"
 )
 
-// The inventory says of a subnet whether its default route is an internet
+// The inventory file says of a subnet whether its default route is an internet
 // gateway. As EC2 would tell it, a VPC with such subnets has a gateway and a
-// route table of its own for them; the others use the main route table.
+// route table of its own for them; the others use the main route table. What was
+// made through the API has the tables that it was given.
 
 // RouteTable is a route table in responses.
 type RouteTable struct {
@@ -26,11 +27,12 @@ type RouteTable struct {
 
 // Route is a route in responses; one of the destinations is set.
 type Route struct {
-	IPv4      string `ec2:"DestinationCidrBlock,omitempty"`
-	IPv6      string `ec2:"DestinationIpv6CidrBlock,omitempty"`
-	GatewayID string `ec2:"GatewayId"`
-	State     string `ec2:"State"`
-	Origin    string `ec2:"Origin"`
+	IPv4       string `ec2:"DestinationCidrBlock,omitempty"`
+	IPv6       string `ec2:"DestinationIpv6CidrBlock,omitempty"`
+	GatewayID  string `ec2:"GatewayId,omitempty"`
+	InstanceID string `ec2:"InstanceId,omitempty"`
+	State      string `ec2:"State"`
+	Origin     string `ec2:"Origin"`
 }
 
 type routeAssociation struct {
@@ -43,6 +45,9 @@ type routeAssociation struct {
 
 // gatewayID is that of a VPC's internet gateway; empty when it has none.
 func (n *network) gatewayID(vpcID string) string {
+	if v, _ := n.VPC(vpcID); v.InternetGatewayID != "" {
+		return v.InternetGatewayID
+	}
 	if !slices.ContainsFunc(n.Subnets, func(v inventory.Subnet) bool { return v.VPCID == vpcID && v.Public }) {
 		return ""
 	}
@@ -50,23 +55,29 @@ func (n *network) gatewayID(vpcID string) string {
 }
 
 // routeTables are the tables of all VPCs.
-func (s *Service) routeTables(n *network) []RouteTable {
+func (s *Service) routeTables(r store.Reader, n *network) []RouteTable {
 	var all []RouteTable
+	for t := range state.RouteTables.All(r) {
+		all = append(all, s.madeTable(r, n, t))
+	}
 	for _, v := range n.VPCs {
-		main := s.routeTable(v, "main")
+		if v.Made {
+			continue
+		}
+		main := s.routeTable(v, derivedID("rtb", v.VPCID, "main"))
 		main.Associations = []routeAssociation{association(main.ID, "")}
 		all = append(all, main)
 		igw := n.gatewayID(v.VPCID)
-		if igw == "" {
+		if !hasPublicSubnet(n, v.VPCID) {
 			continue
 		}
-		public := s.routeTable(v, "public")
+		public := s.routeTable(v, derivedID("rtb", v.VPCID, "public"))
 		public.Routes = append(public.Routes, Route{IPv4: "0.0.0.0/0", GatewayID: igw, State: "active", Origin: "CreateRoute"})
 		if v.IPv6CIDRBlock.IsValid() {
 			public.Routes = append(public.Routes, Route{IPv6: "::/0", GatewayID: igw, State: "active", Origin: "CreateRoute"})
 		}
 		for _, subnet := range n.Subnets {
-			if subnet.VPCID == v.VPCID && subnet.Public {
+			if subnet.VPCID == v.VPCID && subnet.Public && !subnet.Made {
 				public.Associations = append(public.Associations, association(public.ID, subnet.SubnetID))
 			}
 		}
@@ -75,10 +86,41 @@ func (s *Service) routeTables(n *network) []RouteTable {
 	return all
 }
 
+// hasPublicSubnet reports whether the file has a public subnet of a VPC.
+func hasPublicSubnet(n *network, vpcID string) bool {
+	return slices.ContainsFunc(n.Subnets, func(v inventory.Subnet) bool { return v.VPCID == vpcID && v.Public && !v.Made })
+}
+
+// madeTable is a table of the state in responses.
+func (s *Service) madeTable(r store.Reader, n *network, t state.RouteTable) RouteTable {
+	v, _ := n.VPC(t.VPCID)
+	out := s.routeTable(v, t.RouteTableID)
+	out.Associations, out.Tags = []routeAssociation{}, tagSet(state.Tags(r, t.RouteTableID))
+	for _, route := range t.Routes {
+		shown := Route{GatewayID: route.GatewayID, InstanceID: route.InstanceID, State: "blackhole", Origin: "CreateRoute"}
+		if instance, _ := n.Instance(route.InstanceID); route.GatewayID != "" && n.gatewayID(t.VPCID) == route.GatewayID || n.VPCOf(instance) == t.VPCID {
+			shown.State = "active"
+		}
+		if route.Destination.Addr().Is4() {
+			shown.IPv4 = route.Destination.String()
+		} else {
+			shown.IPv6 = route.Destination.String()
+		}
+		out.Routes = append(out.Routes, shown)
+	}
+	if t.Main {
+		out.Associations = append(out.Associations, association(t.RouteTableID, ""))
+	}
+	for subnet := range state.SubnetsByRouteTable.All(r, t.RouteTableID) {
+		out.Associations = append(out.Associations, association(t.RouteTableID, subnet.SubnetID))
+	}
+	return out
+}
+
 // routeTable is a table with the routes that every one has.
-func (s *Service) routeTable(v inventory.VPC, name string) RouteTable {
+func (s *Service) routeTable(v inventory.VPC, id string) RouteTable {
 	t := RouteTable{
-		ID: derivedID("rtb", v.VPCID, name), VpcID: v.VPCID, OwnerID: s.AccountID, Gateways: []string{},
+		ID: id, VpcID: v.VPCID, OwnerID: s.AccountID, Gateways: []string{},
 		Routes: []Route{{IPv4: v.CIDRBlock.String(), GatewayID: "local", State: "active", Origin: "CreateRouteTable"}},
 	}
 	if v.IPv6CIDRBlock.IsValid() {
@@ -146,8 +188,9 @@ func (s *Service) describeRouteTables(ctx context.Context, in *describeRouteTabl
 	if err := s.allowRead(ctx, "DescribeRouteTables", in.DryRun); err != nil {
 		return nil, err
 	}
-	k := routeTableKind(s.DB.Current())
-	found, next, err := k.find(listed(s.routeTables(s.network()), k.id), in.IDs, in.Query)
+	r := s.DB.Current()
+	k := routeTableKind(r)
+	found, next, err := k.find(listed(s.routeTables(r, s.network()), k.id), in.IDs, in.Query)
 	if err != nil {
 		return nil, err
 	}
@@ -184,6 +227,15 @@ type gatewayAttachment struct {
 	State string `ec2:"State"`
 }
 
+// gateway is a gateway in responses, attached to a VPC or to none.
+func (s *Service) gateway(id, vpcID string, tags map[string]string) InternetGateway {
+	g := InternetGateway{id, s.AccountID, []gatewayAttachment{}, tagSet(tags)}
+	if vpcID != "" {
+		g.Attachments = append(g.Attachments, gatewayAttachment{vpcID, "available"})
+	}
+	return g
+}
+
 type describeInternetGatewaysInput struct {
 	Query
 	IDs []string `ec2:"InternetGatewayId"`
@@ -200,9 +252,13 @@ func (s *Service) describeInternetGateways(ctx context.Context, in *describeInte
 	}
 	n, r := s.network(), s.DB.Current()
 	var all []InternetGateway
+	for g := range state.InternetGateways.All(r) {
+		all = append(all, s.gateway(g.GatewayID, g.VPCID, state.Tags(r, g.GatewayID)))
+	}
 	for _, v := range n.VPCs {
-		if id := n.gatewayID(v.VPCID); id != "" {
-			all = append(all, InternetGateway{id, s.AccountID, []gatewayAttachment{{v.VPCID, "available"}}, tagSet(state.Tags(r, id))})
+		id := n.gatewayID(v.VPCID)
+		if _, made := state.InternetGateways.Get(r, id); id != "" && !made {
+			all = append(all, s.gateway(id, v.VPCID, state.Tags(r, id)))
 		}
 	}
 	k := kind[InternetGateway]{
@@ -212,8 +268,12 @@ func (s *Service) describeInternetGateways(ctx context.Context, in *describeInte
 		attributes: attributes[InternetGateway]{
 			"internet-gateway-id": func(g InternetGateway) []string { return []string{g.ID} },
 			"owner-id":            func(g InternetGateway) []string { return []string{g.OwnerID} },
-			"attachment.vpc-id":   func(g InternetGateway) []string { return []string{g.Attachments[0].VpcID} },
-			"attachment.state":    func(g InternetGateway) []string { return []string{g.Attachments[0].State} },
+			"attachment.vpc-id": func(g InternetGateway) []string {
+				return convert(g.Attachments, func(a gatewayAttachment) string { return a.VpcID })
+			},
+			"attachment.state": func(g InternetGateway) []string {
+				return convert(g.Attachments, func(a gatewayAttachment) string { return a.State })
+			},
 		},
 	}
 	found, next, err := k.find(listed(all, k.id), in.IDs, in.Query)

@@ -56,19 +56,22 @@ func (s *Service) subnetKind(r store.Reader, n *network) kind[inventory.Subnet] 
 		absent: notFound("InvalidSubnetID.NotFound", "subnet"),
 		tags:   func(v subnet) map[string]string { return tagsOf(r, v.SubnetID, v.Tags) },
 		attributes: attributes[subnet]{
-			"subnet-id":                  text(func(v subnet) string { return v.SubnetID }),
-			"subnet-arn":                 text(func(v subnet) string { return s.arn("subnet", v.SubnetID) }),
-			"vpc-id":                     text(func(v subnet) string { return v.VPCID }),
-			"availability-zone":          zone,
-			"availabilityZone":           zone,
-			"availability-zone-id":       zoneID,
-			"availabilityZoneId":         zoneID,
-			"cidr-block":                 cidr,
-			"cidr":                       cidr,
-			"cidrBlock":                  cidr,
-			"default-for-az":             func(subnet) []string { return yes(false) },
-			"defaultForAz":               func(subnet) []string { return yes(false) },
-			"map-public-ip-on-launch":    func(v subnet) []string { return yes(v.Public) },
+			"subnet-id":            text(func(v subnet) string { return v.SubnetID }),
+			"subnet-arn":           text(func(v subnet) string { return s.arn("subnet", v.SubnetID) }),
+			"vpc-id":               text(func(v subnet) string { return v.VPCID }),
+			"availability-zone":    zone,
+			"availabilityZone":     zone,
+			"availability-zone-id": zoneID,
+			"availabilityZoneId":   zoneID,
+			"cidr-block":           cidr,
+			"cidr":                 cidr,
+			"cidrBlock":            cidr,
+			"default-for-az":       func(subnet) []string { return yes(false) },
+			"defaultForAz":         func(subnet) []string { return yes(false) },
+			"map-public-ip-on-launch": func(v subnet) []string {
+				public, _ := onLaunch(r, v)
+				return yes(public)
+			},
 			"ipv6-native":                func(subnet) []string { return yes(false) },
 			"owner-id":                   text(func(subnet) string { return s.AccountID }),
 			"state":                      text(func(subnet) string { return "available" }),
@@ -89,11 +92,16 @@ func (s *Service) describeSubnets(ctx context.Context, in *describeSubnetsInput)
 		return nil, err
 	}
 	return &describeSubnetsOutput{convert(found, func(v inventory.Subnet) Subnet {
-		return Subnet{
-			SubnetID: v.SubnetID, SubnetARN: s.arn("subnet", v.SubnetID), State: "available", OwnerID: s.AccountID,
-			VpcID: v.VPCID, CidrBlock: v.CIDRBlock, IPv6CidrBlocks: ipv6Associations(subnetAssociationPrefix, v.SubnetID, v.IPv6CIDRBlock),
-			FreeIPs: int32(n.freeIPv4(r, v)), Zone: v.AvailabilityZone, ZoneID: v.AvailabilityZoneID,
-			MapPublicIP: v.Public, AssignIPv6: v.IPv6CIDRBlock.IsValid(), Tags: tagSet(k.tags(v)),
-		}
+		return s.subnet(r, n, v)
 	}), token(next)}, nil
+}
+
+func (s *Service) subnet(r store.Reader, n *network, v inventory.Subnet) Subnet {
+	public, ipv6 := onLaunch(r, v)
+	return Subnet{
+		SubnetID: v.SubnetID, SubnetARN: s.arn("subnet", v.SubnetID), State: "available", OwnerID: s.AccountID,
+		VpcID: v.VPCID, CidrBlock: v.CIDRBlock, IPv6CidrBlocks: ipv6Associations(subnetAssociationPrefix, v.SubnetID, v.IPv6CIDRBlock),
+		FreeIPs: int32(n.freeIPv4(r, v)), Zone: v.AvailabilityZone, ZoneID: v.AvailabilityZoneID,
+		MapPublicIP: public, AssignIPv6: ipv6, Tags: tagSet(tagsOf(r, v.SubnetID, v.Tags)),
+	}
 }

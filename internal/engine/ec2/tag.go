@@ -109,12 +109,21 @@ var taggableKinds = map[string]struct {
 		_, ok := state.ElasticAddresses.Get(r, id)
 		return nil, ok
 	}, notFound("InvalidAllocationID.NotFound", "allocation")},
-	"rtb-": {"route-table", func(n *network, _ store.Reader, id string) (map[string]string, bool) {
+	"rtb-": {"route-table", func(n *network, r store.Reader, id string) (map[string]string, bool) {
+		if _, ok := state.RouteTables.Get(r, id); ok {
+			return nil, true
+		}
 		return nil, slices.ContainsFunc(n.VPCs, func(v inventory.VPC) bool {
-			return id == derivedID("rtb", v.VPCID, "main") || id == derivedID("rtb", v.VPCID, "public") && n.gatewayID(v.VPCID) != ""
+			return !v.Made && (id == derivedID("rtb", v.VPCID, "main") || id == derivedID("rtb", v.VPCID, "public") && hasPublicSubnet(n, v.VPCID))
 		})
 	}, notFound("InvalidRouteTableID.NotFound", "routeTable")},
-	"igw-": {"internet-gateway", func(n *network, _ store.Reader, id string) (map[string]string, bool) {
+	"acl-": {"network-acl", func(n *network, _ store.Reader, id string) (map[string]string, bool) {
+		return nil, slices.ContainsFunc(n.VPCs, func(v inventory.VPC) bool { return id == aclID(v.VPCID) })
+	}, notFound("InvalidNetworkAclID.NotFound", "networkAcl")},
+	"igw-": {"internet-gateway", func(n *network, r store.Reader, id string) (map[string]string, bool) {
+		if _, ok := state.InternetGateways.Get(r, id); ok {
+			return nil, true
+		}
 		return nil, slices.ContainsFunc(n.VPCs, func(v inventory.VPC) bool { return id == n.gatewayID(v.VPCID) })
 	}, notFound("InvalidInternetGatewayID.NotFound", "internetGateway")},
 }

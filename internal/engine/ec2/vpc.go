@@ -103,11 +103,15 @@ func (s *Service) describeVpcs(ctx context.Context, in *describeVpcsInput) (*des
 		return nil, err
 	}
 	return &describeVpcsOutput{convert(found, func(v inventory.VPC) Vpc {
-		return Vpc{
-			VpcID: v.VPCID, OwnerID: s.AccountID, State: "available", CidrBlock: v.CIDRBlock,
-			CidrBlocks:     []cidrAssociation{{derivedID(associationPrefix, v.VPCID, v.CIDRBlock.String()), v.CIDRBlock, blockState{"associated"}}},
-			IPv6CidrBlocks: ipv6Associations(associationPrefix, v.VPCID, v.IPv6CIDRBlock),
-			DHCPOptionsID:  "default", InstanceTenancy: "default", IsDefault: v.IsDefault, Tags: tagSet(k.tags(v)),
-		}
+		return s.vpc(v, k.tags(v))
 	}), token(next)}, nil
+}
+
+func (s *Service) vpc(v inventory.VPC, tags map[string]string) Vpc {
+	return Vpc{
+		VpcID: v.VPCID, OwnerID: s.AccountID, State: "available", CidrBlock: v.CIDRBlock,
+		CidrBlocks:     []cidrAssociation{{derivedID(associationPrefix, v.VPCID, v.CIDRBlock.String()), v.CIDRBlock, blockState{"associated"}}},
+		IPv6CidrBlocks: ipv6Associations(associationPrefix, v.VPCID, v.IPv6CIDRBlock),
+		DHCPOptionsID:  "default", InstanceTenancy: "default", IsDefault: v.IsDefault, Tags: tagSet(tags),
+	}
 }

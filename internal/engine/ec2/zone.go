@@ -3,6 +3,7 @@ package ec2
 import (
 	"context"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -31,19 +32,38 @@ type AvailabilityZone struct {
 	Messages           []string `ec2:"MessageSet"`
 }
 
-// zones are those that have a subnet, in order of names.
+// zones are those that have a subnet in the inventory file, in order of names;
+// the first three of the region when the file has none.
 func (s *Service) zones(n *network) []AvailabilityZone {
 	var zones []AvailabilityZone
 	for _, v := range n.Subnets {
-		zones = append(zones, AvailabilityZone{
-			ZoneName: v.AvailabilityZone, ZoneID: v.AvailabilityZoneID, ZoneState: "available", ZoneType: "availability-zone",
-			RegionName: s.Region, GroupName: s.Region, NetworkBorderGroup: s.Region,
-			OptInStatus: "opt-in-not-required", Messages: []string{},
-		})
+		if !v.Made {
+			zones = append(zones, s.zone(v.AvailabilityZone, v.AvailabilityZoneID))
+		}
+	}
+	if len(zones) == 0 {
+		for i, letter := range []string{"a", "b", "c"} {
+			zones = append(zones, s.zone(s.Region+letter, shortRegion(s.Region)+"-az"+strconv.Itoa(i+1)))
+		}
 	}
 	slices.SortFunc(zones, func(a, b AvailabilityZone) int { return strings.Compare(a.ZoneName, b.ZoneName) })
 	return slices.CompactFunc(zones, func(a, b AvailabilityZone) bool { return a.ZoneName == b.ZoneName })
 }
+
+func (s *Service) zone(name, id string) AvailabilityZone {
+	return AvailabilityZone{
+		ZoneName: name, ZoneID: id, ZoneState: "available", ZoneType: "availability-zone",
+		RegionName: s.Region, GroupName: s.Region, NetworkBorderGroup: s.Region,
+		OptInStatus: "opt-in-not-required", Messages: []string{},
+	}
+}
+
+// directions are how zone IDs write the parts of region names.
+var directions = strings.NewReplacer("northeast", "ne", "northwest", "nw", "southeast", "se", "southwest", "sw",
+	"north", "n", "south", "s", "east", "e", "west", "w", "central", "c", "-", "")
+
+// shortRegion is how zone IDs write a region: usw2 for us-west-2.
+func shortRegion(region string) string { return directions.Replace(region) }
 
 var zoneKind = kind[AvailabilityZone]{
 	id: func(z AvailabilityZone) string { return z.ZoneName },

@@ -115,7 +115,8 @@ func (t Target) Key() lb.TargetKey {
 	return lb.TargetKey{TargetGroupARN: t.TargetGroupARN, ID: t.ID, Port: t.Port}
 }
 
-// ZonalAddress is an address of a subnet that a load balancer holds.
+// ZonalAddress is an address of a subnet that a load balancer holds, or an
+// instance that was created through the API: LoadBalancerARN is its ID then.
 type ZonalAddress struct {
 	SubnetID        string     `json:"subnetId"`
 	Address         netip.Addr `json:"address"`
@@ -135,6 +136,7 @@ type ElasticAddress struct {
 	AllocationID    string     `json:"allocationId"`
 	Address         netip.Addr `json:"address"`
 	LoadBalancerARN string     `json:"loadBalancerArn,omitempty"` // the load balancer that holds it
+	InterfaceID     string     `json:"interfaceId,omitempty"`     // the instance's interface that it is associated with
 }
 
 // SecurityGroup is a security group that was created through the API. Those of
