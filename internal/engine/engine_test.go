@@ -38,9 +38,9 @@ securityGroups:
 - {groupId: sg-nodes, groupName: nodes, vpcId: vpc-1}
 instances:
 - instanceId: i-a
-  networkInterfaces: [{subnetId: subnet-a, addresses: [198.18.16.16, "2001:db8:0:1::10"], prefixes: [198.18.17.0/24], securityGroups: [sg-nodes]}]
+  networkInterfaces: [{subnetId: subnet-a, addresses: [198.18.16.16, "2001:db8:0:1::10"], prefixes: [198.18.17.0/24]}]
 - instanceId: i-b
-  networkInterfaces: [{subnetId: subnet-b, addresses: [198.18.32.16], securityGroups: [sg-nodes]}]
+  networkInterfaces: [{subnetId: subnet-b, addresses: [198.18.32.16]}]
 edges:
 - {availabilityZone: us-west-2a, addresses: [198.18.16.4]}
 - {availabilityZone: us-west-2b, addresses: [198.18.32.4]}

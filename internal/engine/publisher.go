@@ -30,16 +30,18 @@ type publisher struct {
 	revision *store.Revision
 	network  *inventory.Index
 	parts    map[string]map[string]zonal.Part // by load balancer ARN and zone
+	depends  dependents
 	watchers map[string]map[chan lb.ZoneSnapshot]bool
 }
 
 func newPublisher(r *store.Revision, network *inventory.Index, health *targethealth.Registry) *publisher {
 	p := &publisher{
 		health: health, revision: r, network: network,
-		parts: map[string]map[string]zonal.Part{}, watchers: map[string]map[chan lb.ZoneSnapshot]bool{},
+		parts: map[string]map[string]zonal.Part{}, depends: dependents{}, watchers: map[string]map[chan lb.ZoneSnapshot]bool{},
 	}
 	for arn := range everyBalancer(r) {
 		p.parts[arn] = p.cut(arn)
+		p.depends.replace(arn, nil, p.parts[arn])
 	}
 	return p
 }
@@ -48,7 +50,7 @@ func newPublisher(r *store.Revision, network *inventory.Index, health *targethea
 func (p *publisher) follow(ctx context.Context, db *store.Store, network *network) {
 	for {
 		r := db.Current()
-		index, changed := network.watch() // not older than r
+		index, changed := network.watch()
 		p.advance(r, index)
 		select {
 		case <-ctx.Done():
@@ -65,6 +67,7 @@ func (p *publisher) advance(r *store.Revision, network *inventory.Index) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	touched := touchedBalancers(p.revision, r)
+	p.depends.touched(p.revision, r, touched)
 	if network != p.network {
 		maps.Copy(touched, everyBalancer(r))
 	}
@@ -147,8 +150,9 @@ func (p *publisher) recut(arn string, stale map[string]bool) {
 	} else {
 		p.parts[arn] = parts
 	}
+	p.depends.replace(arn, old, parts)
 	for zone, part := range parts {
-		if before, had := old[zone]; !had || !reflect.DeepEqual(before, part) {
+		if before, had := old[zone]; !had || !sameToEdge(before, part) {
 			stale[zone] = true
 		}
 	}
@@ -157,6 +161,12 @@ func (p *publisher) recut(arn string, stale map[string]bool) {
 			stale[zone] = true
 		}
 	}
+}
+
+// sameToEdge reports whether two parts tell an edge the same.
+func sameToEdge(a, b zonal.Part) bool {
+	a.DependsOn, b.DependsOn = nil, nil
+	return reflect.DeepEqual(a, b)
 }
 
 // cut returns the parts of a load balancer of either kind; nil when there is
@@ -185,6 +195,7 @@ func (p *publisher) snapshot(zone string) lb.ZoneSnapshot {
 				s.LoadBalancers = append(s.LoadBalancers, part.Balancer)
 			}
 			s.TargetGroups = append(s.TargetGroups, part.Groups...)
+			s.ClientSets = join(s.ClientSets, part.ClientSets)
 		}
 	}
 	slices.SortFunc(s.TargetGroups, func(a, b lb.ZonalGroup) int { return strings.Compare(a.ARN, b.ARN) })

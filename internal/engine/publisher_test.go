@@ -31,10 +31,31 @@ func anyNetwork(t *rapid.T) *inventory.Index {
 		}
 		f.Instances = append(f.Instances, inventory.Instance{
 			InstanceID: fmt.Sprint("i-", i), State: rapid.SampledFrom([]string{"", "stopped"}).Draw(t, "state"),
-			Interfaces: []inventory.NetworkInterface{{SubnetID: "subnet-" + zone, Addresses: []netip.Addr{netip.AddrFrom4([4]byte{10, 0, 9, i})}}},
+			Interfaces: []inventory.NetworkInterface{{
+				SubnetID: "subnet-" + zone, Addresses: []netip.Addr{netip.AddrFrom4([4]byte{10, 0, 9, i})}, SecurityGroups: anyGroups(t),
+			}},
 		})
 	}
 	return inventory.NewIndex(f)
+}
+
+func anyGroups(t *rapid.T) []string {
+	return rapid.SampledFrom([][]string{nil, {"sg-0"}, {"sg-1"}, {"sg-0", "sg-1"}}).Draw(t, "securityGroups")
+}
+
+// anyRule has few values, so that rules meet load balancers and targets.
+func anyRule(t *rapid.T) state.SecurityGroupRule {
+	bit := rapid.IntRange(0, 1)
+	r := state.SecurityGroupRule{
+		RuleID: fmt.Sprint("sgr-", rapid.IntRange(0, 3).Draw(t, "rule")), GroupID: fmt.Sprint("sg-", bit.Draw(t, "group")),
+		Egress: rapid.Bool().Draw(t, "egress"), IPProtocol: "tcp", FromPort: int32(bit.Draw(t, "from")), ToPort: 80,
+	}
+	if rapid.Bool().Draw(t, "reference") {
+		r.ReferencedGroupID = fmt.Sprint("sg-", bit.Draw(t, "peer"))
+	} else {
+		r.CIDRIPv4 = rapid.SampledFrom([]netip.Prefix{netip.MustParsePrefix("0.0.0.0/0"), netip.MustParsePrefix("10.0.9.0/31")}).Draw(t, "cidr")
+	}
+	return r
 }
 
 // change writes something at random that snapshots may depend on.
@@ -42,11 +63,14 @@ func change(t *rapid.T, tx *store.Tx) {
 	two := rapid.IntRange(0, 1)
 	balancer, group := fmt.Sprint("b", two.Draw(t, "balancer")), fmt.Sprint("g", two.Draw(t, "group"))
 	remove := rapid.IntRange(0, 3).Draw(t, "remove") == 0
-	switch kind := rapid.IntRange(0, 4).Draw(t, "kind"); {
+	switch kind := rapid.IntRange(0, 5).Draw(t, "kind"); {
 	case kind == 0 && remove:
 		state.LoadBalancers.Delete(tx, balancer)
 	case kind == 0:
-		b := state.LoadBalancer{ARN: balancer, Name: balancer, Zones: []state.ZoneMapping{{Zone: "a"}}}
+		b := state.LoadBalancer{
+			ARN: balancer, Name: balancer, SecurityGroups: anyGroups(t),
+			Zones: []state.ZoneMapping{{Zone: "a", IPv4: netip.AddrFrom4([4]byte{10, 0, 9, 100 + balancer[1] - '0'})}},
+		}
 		if rapid.Bool().Draw(t, "both") {
 			b.Zones = append(b.Zones, state.ZoneMapping{Zone: "b"})
 		}
@@ -71,6 +95,10 @@ func change(t *rapid.T, tx *store.Tx) {
 			target.DrainUntil = time.Unix(1, 0).UTC()
 		}
 		state.Targets.Put(tx, target)
+	case kind == 4 && remove:
+		state.SecurityGroupRules.Delete(tx, anyRule(t).RuleID)
+	case kind == 4:
+		state.SecurityGroupRules.Put(tx, anyRule(t))
 	default:
 		state.PutTags(tx, balancer, map[string]string{"k": fmt.Sprint(two.Draw(t, "tag"))})
 	}
@@ -117,6 +145,9 @@ func TestWhatIsPublishedStepByStepEqualsWhatIsCutAtOnce(t *testing.T) {
 			fresh := newPublisher(db.Current(), network, health)
 			if !reflect.DeepEqual(p.parts, fresh.parts) {
 				t.Fatalf("parts are\n%+v\nwant\n%+v", p.parts, fresh.parts)
+			}
+			if !reflect.DeepEqual(p.depends, fresh.depends) {
+				t.Fatalf("dependents are\n%+v\nwant\n%+v", p.depends, fresh.depends)
 			}
 			want := fresh.snapshot("a")
 			got := last

@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/fairlead-lb/fairlead/internal/engine/secgroup"
 	"github.com/fairlead-lb/fairlead/internal/engine/state"
 	"github.com/fairlead-lb/fairlead/internal/inventory"
 	"github.com/fairlead-lb/fairlead/internal/lb"
@@ -58,7 +59,8 @@ func (c Classic) EdgeZones(i state.ClassicInstance) []string {
 // enabled in: itself, and its instances as a group to be probed.
 func ClassicParts(r store.Reader, network *inventory.Index, b state.ClassicLoadBalancer) map[string]Part {
 	c := NewClassic(network, b)
-	targets := c.targets(r)
+	j := newJudge(r, network, b.SecurityGroups)
+	targets := c.targets(r, j)
 	parts := make(map[string]Part, len(b.Zones))
 	for _, z := range b.Zones {
 		parts[z.Zone] = Part{
@@ -72,11 +74,11 @@ func ClassicParts(r store.Reader, network *inventory.Index, b state.ClassicLoadB
 			}},
 		}
 	}
-	return parts
+	return j.seal(parts)
 }
 
 // targets are the instances by the zone whose edge uses them.
-func (c Classic) targets(r store.Reader) map[string][]lb.ZonalTarget {
+func (c Classic) targets(r store.Reader, j *judge) map[string][]lb.ZonalTarget {
 	targets := map[string][]lb.ZonalTarget{}
 	for i := range state.InstancesOfClassic(r, c.ARN) {
 		instance, _ := c.network.Instance(i.InstanceID)
@@ -85,7 +87,9 @@ func (c Classic) targets(r store.Reader) map[string][]lb.ZonalTarget {
 			DrainUntil: i.DrainUntil,
 		}
 		for _, zone := range c.EdgeZones(i) {
-			targets[zone] = append(targets[zone], t)
+			seen := t
+			seen.HealthCheckBlocked = !j.reaches(secgroup.TCP(t.Port), t.Addr, mapping(c.Zones, zone))
+			targets[zone] = append(targets[zone], seen)
 		}
 	}
 	return targets

@@ -11,6 +11,7 @@ import (
 	"slices"
 
 	"github.com/fairlead-lb/fairlead/internal/engine/attributes"
+	"github.com/fairlead-lb/fairlead/internal/engine/secgroup"
 	"github.com/fairlead-lb/fairlead/internal/engine/state"
 	"github.com/fairlead-lb/fairlead/internal/inventory"
 	"github.com/fairlead-lb/fairlead/internal/lb"
@@ -116,42 +117,49 @@ type Part struct {
 	Balancer lb.ZonalBalancer
 	Classic  *lb.ClassicBalancer
 	Groups   []lb.ZonalGroup
+
+	ClientSets lb.ClientSets // what Balancer and Groups name
+	DependsOn  []Dependency  // sorted
 }
 
 // Parts returns a load balancer's part in each zone that it is enabled in.
 func Parts(r store.Reader, network *inventory.Index, b state.LoadBalancer) map[string]Part {
 	parts := make(map[string]Part, len(b.Zones))
-	listeners := zonalListeners(r, b)
+	j := newJudge(r, network, b.SecurityGroups)
+	inbound := j.inbound()
+	listeners, echo := zonalListeners(r, b, j, inbound), j.echo(inbound)
 	for _, z := range b.Zones {
-		parts[z.Zone] = Part{Balancer: lb.ZonalBalancer{ARN: b.ARN, Name: b.Name, IPv4: z.IPv4, IPv6: z.IPv6, Listeners: listeners}}
+		parts[z.Zone] = Part{Balancer: lb.ZonalBalancer{ARN: b.ARN, Name: b.Name, IPv4: z.IPv4, IPv6: z.IPv6, Listeners: listeners, EchoClients: echo}}
 	}
 	for _, arn := range state.GroupsOfLoadBalancer(r, b.ARN) {
 		g, ok := state.TargetGroups.Get(r, arn)
 		if !ok {
 			continue
 		}
-		for zone, zonal := range zonalGroups(r, NewGroup(r, network, g)) {
+		for zone, zonal := range zonalGroups(r, NewGroup(r, network, g), j) {
 			part := parts[zone]
 			part.Groups = append(part.Groups, zonal)
 			parts[zone] = part
 		}
 	}
-	return parts
+	return j.seal(parts)
 }
 
-func zonalListeners(r store.Reader, b state.LoadBalancer) []lb.ZonalListener {
+func zonalListeners(r store.Reader, b state.LoadBalancer, j *judge, inbound secgroup.Set) []lb.ZonalListener {
 	listeners := []lb.ZonalListener{}
 	for l := range state.ListenersByLoadBalancer.All(r, b.ARN) {
-		listeners = append(listeners, lb.ZonalListener{
+		zonal := lb.ZonalListener{
 			ARN: l.ARN, Protocol: l.Protocol, Port: l.Port, IdleTimeout: attributes.IdleTimeout(l), Forward: l.Forward,
-		})
+		}
+		j.listener(inbound, &zonal)
+		listeners = append(listeners, zonal)
 	}
 	slices.SortFunc(listeners, func(a, b lb.ZonalListener) int { return int(a.Port) - int(b.Port) })
 	return listeners
 }
 
 // zonalGroups returns the group as each enabled zone sees it.
-func zonalGroups(r store.Reader, g Group) map[string]lb.ZonalGroup {
+func zonalGroups(r store.Reader, g Group, j *judge) map[string]lb.ZonalGroup {
 	routing := attributes.UnhealthyRouting(g.TargetGroup)
 	common := lb.ZonalGroup{
 		ARN: g.ARN, Name: g.Name, Protocol: g.Protocol, HealthCheck: g.HealthCheck, CrossZone: g.CrossZone,
@@ -170,7 +178,9 @@ func zonalGroups(r store.Reader, g Group) map[string]lb.ZonalGroup {
 			ID: t.ID, Port: t.Port, Zone: g.Zone(t), Addr: g.Address(t), Siblings: g.siblings(t), DrainUntil: t.DrainUntil,
 		}
 		for _, zone := range g.EdgeZones(t) {
-			targets[zone] = append(targets[zone], zonal)
+			seen, from := zonal, mapping(g.Balancer.Zones, zone)
+			j.target(common, &seen, from)
+			targets[zone] = append(targets[zone], seen)
 		}
 	}
 	zonal := map[string]lb.ZonalGroup{}
