@@ -36,7 +36,7 @@ func (h *host) kubernetes() (kubernetes.Interface, error) {
 	return kubernetes.NewForConfig(cfg)
 }
 
-// nodesReady returns when all nodes are Ready.
+// nodesReady returns when all nodes are Ready and take pods.
 func (h *host) nodesReady(ctx context.Context, nodes []layout.Node) error {
 	api, err := h.kubernetes()
 	if err != nil {
@@ -72,7 +72,7 @@ func watchNodes(ctx context.Context, api kubernetes.Interface, missing map[strin
 	}
 	defer w.Stop()
 	for e := range w.ResultChan() {
-		if n, ok := e.Object.(*corev1.Node); ok && ready(n) {
+		if n, ok := e.Object.(*corev1.Node); ok && ready(n) && !tainted(n) {
 			delete(missing, n.Name)
 		}
 		if len(missing) == 0 {
@@ -86,6 +86,12 @@ func ready(n *corev1.Node) bool {
 	return slices.ContainsFunc(n.Status.Conditions, func(c corev1.NodeCondition) bool {
 		return c.Type == corev1.NodeReady && c.Status == corev1.ConditionTrue
 	})
+}
+
+// tainted reports whether the taint that every new node has is still there. The
+// controller manager takes it away a moment after the node is Ready.
+func tainted(n *corev1.Node) bool {
+	return slices.ContainsFunc(n.Spec.Taints, func(t corev1.Taint) bool { return t.Key == corev1.TaintNodeNotReady })
 }
 
 func sortedKeys(m map[string]bool) []string {

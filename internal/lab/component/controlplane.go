@@ -81,7 +81,9 @@ func apiServer(c Config) Component {
 }
 
 // controllerManager runs all controllers that need no cloud. The built-in one
-// for load balancers needs one and is therefore off.
+// for load balancers needs one and is therefore off. Controllers get their
+// service accounts one after the other; at the default of 20 calls a second
+// the last of them would start five seconds after the first.
 func controllerManager(c Config) Component {
 	o := c.control(ControllerManager)
 	o.After = []string{APIServer}
@@ -94,6 +96,7 @@ func controllerManager(c Config) Component {
 		"--root-ca-file=" + c.Dir.Certificate("ca"),
 		"--cluster-signing-cert-file=" + c.Dir.Certificate("ca"), "--cluster-signing-key-file=" + c.Dir.Key("ca"),
 		"--allocate-node-cidrs=false",
+		"--kube-api-qps=500", "--kube-api-burst=1000",
 		"--profiling=false",
 	}
 	o.Ready = Probe{URL: "https://127.0.0.1:10257/healthz"}
