@@ -3,6 +3,7 @@ package health
 import (
 	"container/heap"
 	"context"
+	"errors"
 	"hash/maphash"
 	"log/slog"
 	"sync"
@@ -164,8 +165,20 @@ func (c *Checker) start(ctx context.Context, check *check, probes *sync.WaitGrou
 	c.running++
 	probes.Go(func() {
 		defer cancel()
-		c.results <- answer{check, target, c.cfg.Prober.Probe(ctx, target)}
+		c.results <- answer{check, target, c.ask(ctx, target)}
 	})
+}
+
+// errBlocked is why a check was not sent that security groups do not let pass.
+var errBlocked = errors.New("the security groups of the load balancer or of the target do not allow the health check")
+
+// ask asks a target. What would not arrive is not sent, and a time-out is known
+// at once for what it is.
+func (c *Checker) ask(ctx context.Context, target Target) Result {
+	if target.Blocked {
+		return Result{Outcome: TimedOut, Err: errBlocked}
+	}
+	return c.cfg.Prober.Probe(ctx, target)
 }
 
 // finish applies a result and schedules the next probe.

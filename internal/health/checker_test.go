@@ -314,3 +314,29 @@ func TestEarlyChecksCountForNothingWhenTheyFail(t *testing.T) {
 		}
 	})
 }
+
+func TestBlockedCheckIsATimeoutThatIsNotSent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := runChecker(t, nil)
+		key, target := one(1)
+		r.net.answer(target.Addr, Passed)
+		r.Set(map[lb.TargetKey]Target{key: target})
+		r.want(t, key, lb.Healthy)
+		blocked := target
+		blocked.Blocked = true
+		r.Set(map[lb.TargetKey]Target{key: blocked})
+		r.want(t, key, lb.Healthy) // one time-out is not enough
+		asked := len(r.times(target.Addr))
+		time.Sleep(10 * time.Second)
+		r.want(t, key, lb.Unhealthy)
+		if got := len(r.times(target.Addr)); got != asked {
+			t.Errorf("%d blocked checks were sent", got-asked)
+		}
+		if got := r.ask(t.Context(), blocked); got.Outcome != TimedOut {
+			t.Errorf("a blocked check comes to %v, want TimedOut", got.Outcome)
+		}
+		r.Set(map[lb.TargetKey]Target{key: target})
+		time.Sleep(10 * time.Second) // at once, and on the next beat
+		r.want(t, key, lb.Healthy)
+	})
+}

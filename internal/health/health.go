@@ -32,11 +32,15 @@ type Target struct {
 	Interval time.Duration
 	Timeout  time.Duration
 	Rules    Rules
+
+	// Blocked says that security groups keep the question from the target: it is
+	// not sent and counts as never answered.
+	Blocked bool
 }
 
 // asksLike says whether t asks the same question as o.
 func (t Target) asksLike(o Target) bool {
-	return t.Protocol == o.Protocol && t.Addr == o.Addr && t.Host == o.Host && t.Path == o.Path && t.Matcher == o.Matcher
+	return t.Protocol == o.Protocol && t.Addr == o.Addr && t.Host == o.Host && t.Path == o.Path && t.Matcher == o.Matcher && t.Blocked == o.Blocked
 }
 
 // Defaults of Network Load Balancers (NLB user guide, "Health check settings"),
@@ -66,6 +70,7 @@ func Desired(snapshot lb.ZoneSnapshot) (map[lb.TargetKey]Target, error) {
 				continue
 			}
 			target := base
+			target.Blocked = t.HealthCheckBlocked
 			target.Addr = netip.AddrPortFrom(t.Addr, cmp.Or(base.Addr.Port(), t.Port))
 			target.Host = cmp.Or(hosts[hostKey{group.ARN, t.Addr.Is4()}], target.Addr.String())
 			targets[lb.TargetKey{TargetGroupARN: group.ARN, ID: t.ID, Port: t.Port}] = target

@@ -25,7 +25,8 @@ func TestDesired(t *testing.T) {
 		TargetGroups: []lb.ZonalGroup{
 			{ARN: "web",
 				HealthCheck: lb.HealthCheck{Protocol: lb.HTTP, Port: "32000", Path: "/healthz", Matcher: "200", Interval: 5 * time.Second, Timeout: 2 * time.Second, HealthyThreshold: 2, UnhealthyThreshold: 3},
-				Targets:     []lb.ZonalTarget{{ID: "i-1", Port: 30080, Addr: netip.MustParseAddr("198.18.16.16")}, {ID: "i-gone", Port: 30080}}},
+				Targets:     []lb.ZonalTarget{{ID: "i-1", Port: 30080, Addr: netip.MustParseAddr("198.18.16.16")}, {ID: "i-gone", Port: 30080},
+					{ID: "i-2", Port: 30080, Addr: netip.MustParseAddr("198.18.16.17"), HealthCheckBlocked: true}}},
 			{ARN: "web6", UnhealthyDrainingInterval: time.Minute, HealthCheck: lb.HealthCheck{Protocol: lb.HTTPS, Port: lb.TrafficPort},
 				Targets: []lb.ZonalTarget{{ID: "i-1", Port: 443, Addr: netip.MustParseAddr("2001:db8:0:1::10")}}},
 			{ARN: "idle", UnhealthyTermination: true, UnhealthyDrainingInterval: time.Minute,
@@ -40,6 +41,9 @@ func TestDesired(t *testing.T) {
 		{TargetGroupARN: "web", ID: "i-1", Port: 30080}: {
 			Protocol: lb.HTTP, Addr: netip.MustParseAddrPort("198.18.16.16:32000"), Host: "198.18.16.200:80", Path: "/healthz", Matcher: "200",
 			Interval: 5 * time.Second, Timeout: 2 * time.Second, Rules: Rules{HealthyThreshold: 2, UnhealthyThreshold: 3}},
+		{TargetGroupARN: "web", ID: "i-2", Port: 30080}: {
+			Protocol: lb.HTTP, Addr: netip.MustParseAddrPort("198.18.16.17:32000"), Host: "198.18.16.200:80", Path: "/healthz", Matcher: "200",
+			Interval: 5 * time.Second, Timeout: 2 * time.Second, Rules: Rules{HealthyThreshold: 2, UnhealthyThreshold: 3}, Blocked: true},
 		{TargetGroupARN: "web6", ID: "i-1", Port: 443}: {
 			Protocol: lb.HTTPS, Addr: netip.MustParseAddrPort("[2001:db8:0:1::10]:443"), Host: "[2001:db8:0:1::200]:80", Path: "/", Matcher: "200-399",
 			Interval: 30 * time.Second, Timeout: 10 * time.Second, Rules: Rules{HealthyThreshold: 5, UnhealthyThreshold: 2, UnhealthyDraining: time.Minute}},
