@@ -40,19 +40,31 @@ type API struct {
 
 // Action is one operation of an API.
 type Action struct {
-	name  string
-	codec codec
-	call  func(ctx context.Context, in any) (any, error)
+	name    string
+	codec   codec
+	call    func(ctx context.Context, in any) (any, error)
+	refusal string
 }
 
 // Name is the action's name, such as CreateLoadBalancer.
 func (a Action) Name() string { return a.name }
 
+// Refused marks an action that answers every request with an error, and says
+// why, for the reference of the API.
+func (a Action) Refused(because string) Action {
+	a.refusal = because
+	return a
+}
+
+// Refusal is why the action answers every request with an error; empty for
+// actions that work.
+func (a Action) Refusal() string { return a.refusal }
+
 // Query returns an action of the Query protocol. I and O are input and output
 // structs of aws-sdk-go-v2. Required members and enum values of I are checked
 // before f is called; f may return a nil output when the action has no result.
 func Query[I, O any](name string, f func(context.Context, *I) (*O, error)) Action {
-	return Action{name, newQueryCodec[I, O](name), typed(f)}
+	return Action{name: name, codec: newQueryCodec[I, O](name), call: typed(f)}
 }
 
 // EC2 returns an action of the EC2 protocol. The fields of I and O carry
@@ -62,12 +74,12 @@ func Query[I, O any](name string, f func(context.Context, *I) (*O, error)) Actio
 // other fields without a tag are left alone.
 // A nil output is answered with <return>true</return>.
 func EC2[I, O any](name string, f func(context.Context, *I) (*O, error)) Action {
-	return Action{name, newEC2Codec[I, O](name), typed(f)}
+	return Action{name: name, codec: newEC2Codec[I, O](name), call: typed(f)}
 }
 
 // JSON returns an action of the JSON 1.1 protocol.
 func JSON[I, O any](name string, f func(context.Context, *I) (*O, error)) Action {
-	return Action{name, jsonCodec[I]{}, typed(f)}
+	return Action{name: name, codec: jsonCodec[I]{}, call: typed(f)}
 }
 
 // typed hides the types of f. A nil *O becomes a nil any.
