@@ -25,7 +25,7 @@ func TestDesired(t *testing.T) {
 		TargetGroups: []lb.ZonalGroup{
 			{ARN: "web",
 				HealthCheck: lb.HealthCheck{Protocol: lb.HTTP, Port: "32000", Path: "/healthz", Matcher: "200", Interval: 5 * time.Second, Timeout: 2 * time.Second, HealthyThreshold: 2, UnhealthyThreshold: 3},
-				Targets:     []lb.ZonalTarget{{ID: "i-1", Port: 30080, Addr: netip.MustParseAddr("198.18.16.16")}, {ID: "i-gone", Port: 30080},
+				Targets: []lb.ZonalTarget{{ID: "i-1", Port: 30080, Addr: netip.MustParseAddr("198.18.16.16")}, {ID: "i-gone", Port: 30080},
 					{ID: "i-2", Port: 30080, Addr: netip.MustParseAddr("198.18.16.17"), HealthCheckBlocked: true}}},
 			{ARN: "web6", UnhealthyDrainingInterval: time.Minute, HealthCheck: lb.HealthCheck{Protocol: lb.HTTPS, Port: lb.TrafficPort},
 				Targets: []lb.ZonalTarget{{ID: "i-1", Port: 443, Addr: netip.MustParseAddr("2001:db8:0:1::10")}}},
