@@ -37,9 +37,12 @@ verify: generate ## fail when regenerating or formatting changes a committed fil
 	@scripts/verify.sh
 
 bench: build ## run the benchmarks and write bench/results.json
-	@scripts/bench.sh
+	@scripts/bench.sh $(ARGS)
+
+peers: build kube ## prove that controllers of others work against the lab and the engine, unmodified
+	@go run ./test/peers -cpa "$$(peers/build.sh aws-cloud-controller-manager)" $(ARGS)
 
 clean: ## remove build results (caches stay)
 	@rm -rf bin
 
-.PHONY: help deps build kube demo test lint generate verify bench clean
+.PHONY: help deps build kube demo test lint generate verify bench peers clean

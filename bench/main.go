@@ -16,36 +16,49 @@ import (
 	"strings"
 )
 
-// suite measures one area; its rows' names begin with the suite's name.
+// suite measures one thing; its rows' names begin with the area, as Row says.
 type suite struct {
 	name string
-	run  func(context.Context) ([]Row, error)
+	run  func(context.Context, programs) ([]Row, error)
 }
 
 func suites() []suite {
-	return []suite{}
+	return []suite{
+		{"api", api},
+		{"controller", controllers},
+		{"scale", scale},
+	}
+}
+
+// programs are paths of what is measured as its users run it.
+type programs struct {
+	fairlead string
+	peers    string // the script that builds peers
 }
 
 func main() {
 	out := flag.String("o", "bench/results.json", "file to write the rows to")
 	only := flag.String("only", "", "comma-separated suites to run; empty means all")
+	var p programs
+	flag.StringVar(&p.fairlead, "fairlead", "bin/fairlead", "path of the fairlead program to measure")
+	flag.StringVar(&p.peers, "peers", "peers/build.sh", "path of the script that builds peers")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	if err := runAll(ctx, *out, *only); err != nil {
+	if err := runAll(ctx, p, *out, *only); err != nil {
 		fmt.Fprintf(os.Stderr, "bench: %v\n", err)
 		os.Exit(1)
 	}
 }
 
-func runAll(ctx context.Context, out, only string) error {
+func runAll(ctx context.Context, p programs, out, only string) error {
 	var rows []Row
 	for _, s := range suites() {
 		if only != "" && !slices.Contains(strings.Split(only, ","), s.name) {
 			continue
 		}
 		fmt.Fprintf(os.Stderr, "== %s\n", s.name)
-		r, err := s.run(ctx)
+		r, err := s.run(ctx, p)
 		if err != nil {
 			return fmt.Errorf("suite %s: %w", s.name, err)
 		}

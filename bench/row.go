@@ -26,6 +26,15 @@ type Row struct {
 	Machine   string  `json:"machine"`
 }
 
+// beside sets a peer's value.
+func (r Row) beside(peer string, value float64) Row {
+	r.Peer, r.PeerValue = peer, value
+	if value != 0 {
+		r.Ratio = r.Value / value
+	}
+	return r
+}
+
 // atMost sets an upper aim for the value.
 func (r Row) atMost(limit float64) Row {
 	r.Aim = fmt.Sprintf("<= %g", limit)
@@ -57,7 +66,7 @@ func print(w io.Writer, rows []Row) {
 		}
 		peer, ratio := "", ""
 		if r.Peer != "" {
-			peer, ratio = fmt.Sprintf("%s %.4g", r.Peer, r.PeerValue), fmt.Sprintf("%.2f", r.Ratio)
+			peer, ratio = fmt.Sprintf("%s: %.4g", r.Peer, r.PeerValue), fmt.Sprintf("%.2f", r.Ratio)
 		}
 		fmt.Fprintf(t, "%s\t%.4g\t%s\t%s\t%s\t%s\t%s\n", r.Name, r.Value, r.Unit, peer, ratio, r.Aim, met)
 	}
