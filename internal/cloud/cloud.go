@@ -31,7 +31,8 @@ type LoadBalancers interface {
 	DescribeLoadBalancers(ctx context.Context, names []string) ([]LoadBalancer, error)
 	DeleteLoadBalancer(ctx context.Context, arn string) error
 	SetSubnets(ctx context.Context, arn string, subnets []string) error
-	SetSecurityGroups(ctx context.Context, arn string, groups []string) error
+	// SetSecurityGroups also says whether the groups' rules spare PrivateLink.
+	SetSecurityGroups(ctx context.Context, arn string, groups []string, privateLinkUnfiltered bool) error
 	SetIPAddressType(ctx context.Context, arn string, t lb.IPAddressType) error
 	DescribeLoadBalancerAttributes(ctx context.Context, arn string) (map[string]string, error)
 	ModifyLoadBalancerAttributes(ctx context.Context, arn string, attrs map[string]string) error

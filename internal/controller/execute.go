@@ -114,7 +114,7 @@ func (e *executor) doBalancer(ctx context.Context, s plan.Step) (plan.Result, er
 		if err != nil {
 			return plan.Result{}, err
 		}
-		return plan.Result{}, e.api.SetSecurityGroups(ctx, b.ARN, ids)
+		return plan.Result{}, e.api.SetSecurityGroups(ctx, b.ARN, ids, s.After.PrivateLinkUnfiltered)
 	case plan.SetIPAddressType:
 		return plan.Result{}, e.api.SetIPAddressType(ctx, b.ARN, lb.IPAddressType(s.After.Text))
 	case plan.PublishHostname:

@@ -114,14 +114,19 @@ func TestChangesInPlaceKeepTheLoadBalancer(t *testing.T) {
 		}, []string{
 			"AuthorizeSecurityGroupIngress", "CreateTargetGroup", "RegisterTargets", "CreateListener",
 		}},
-		"the health check":                   {annotate("healthcheck-interval", "5"), []string{"ModifyTargetGroup"}},
-		"an attribute":                       {annotate("attributes", lb.AttrCrossZone+"=true"), []string{"ModifyLoadBalancerAttributes"}},
-		"a target attribute":                 {annotate("target-group-attributes", lb.AttrDeregistrationDelay+"=5"), []string{"ModifyTargetGroupAttributes"}},
-		"a listener attribute":               {annotate("listener-attributes.TCP-80", lb.AttrTCPIdleTimeout+"=60"), []string{"ModifyListenerAttributes"}},
-		"PROXY protocol":                     {annotate("proxy-protocol", "*"), []string{"ModifyTargetGroupAttributes"}},
-		"the address type":                   {annotate("ip-address-type", "dualstack"), []string{"AuthorizeSecurityGroupIngress", "SetIpAddressType"}},
-		"tags":                               {annotate("additional-resource-tags", "team=shop"), []string{"CreateTags", "AddTags", "AddTags", "AddTags"}},
-		"who may connect":                    {func(s *corev1.Service) { s.Spec.LoadBalancerSourceRanges = []string{"203.0.113.0/24"} }, []string{"AuthorizeSecurityGroupIngress", "RevokeSecurityGroupIngress"}},
+		"the health check":     {annotate("healthcheck-interval", "5"), []string{"ModifyTargetGroup"}},
+		"an attribute":         {annotate("attributes", lb.AttrCrossZone+"=true"), []string{"ModifyLoadBalancerAttributes"}},
+		"a target attribute":   {annotate("target-group-attributes", lb.AttrDeregistrationDelay+"=5"), []string{"ModifyTargetGroupAttributes"}},
+		"a listener attribute": {annotate("listener-attributes.TCP-80", lb.AttrTCPIdleTimeout+"=60"), []string{"ModifyListenerAttributes"}},
+		"PROXY protocol":       {annotate("proxy-protocol", "*"), []string{"ModifyTargetGroupAttributes"}},
+		"the address type":     {annotate("ip-address-type", "dualstack"), []string{"AuthorizeSecurityGroupIngress", "SetIpAddressType"}},
+		"tags":                 {annotate("additional-resource-tags", "team=shop"), []string{"CreateTags", "AddTags", "AddTags", "AddTags"}},
+		"who may connect":      {func(s *corev1.Service) { s.Spec.LoadBalancerSourceRanges = []string{"203.0.113.0/24"} }, []string{"AuthorizeSecurityGroupIngress", "RevokeSecurityGroupIngress"}},
+		"prefix lists":         {annotate("security-group-prefix-lists", "pl-1"), []string{"AuthorizeSecurityGroupIngress", "RevokeSecurityGroupIngress"}},
+		"PrivateLink traffic":  {annotate("inbound-sg-rules-on-private-link-traffic", "off"), []string{"SetSecurityGroups"}},
+		"where clients are sent": {func(s *corev1.Service) {
+			s.Spec.TrafficDistribution = new(corev1.ServiceTrafficDistributionPreferSameZone)
+		}, []string{"ModifyLoadBalancerAttributes"}},
 		"the user's own groups":              {annotate("security-groups", "sg-00000000000000001"), []string{"SetSecurityGroups", "DeleteSecurityGroup"}},
 		"a value that is the default anyway": {annotate("healthcheck-interval", "10"), nil},
 	}

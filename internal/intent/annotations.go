@@ -1,6 +1,8 @@
 package intent
 
 import (
+	"fmt"
+	"regexp"
 	"sort"
 	"strings"
 	"time"
@@ -98,7 +100,7 @@ func shapeRows() []Annotation {
 		{Key: prefixAWS + "name", Kinds: forNLB, Value: "at most 32 letters, digits and hyphens", Default: "made of namespace, name and a hash", Change: replaced, Example: "shop",
 			read: text(func(s *settings, v string) { s.name = v })},
 		{Key: prefixAWS + "subnets", Kinds: forBoth, Value: "subnet IDs or names, one per zone", Default: "found by their tags", Change: inPlace + "; removing one takes addresses away and waits for " + keyAllowReplacement, Example: "subnet-0a1b2c3d,subnet-4e5f6071",
-			read: list(func(s *settings, v []string) { s.subnets = v })},
+			read: list(func(_ parser, s *settings, v []string) { s.subnets = v })},
 		{Key: prefixAWS + "ip-address-type", Kinds: forNLB, Value: "ipv4 | dualstack", Default: "ipv4", Change: inPlace, Example: "dualstack",
 			read: enum(func(s *settings) *lb.IPAddressType { return &s.ipAddressType }, lb.IPv4, lb.DualStack)},
 		{Key: prefixAWS + "attributes", Kinds: forNLB, Value: "key=value pairs", Change: inPlace, Example: lb.AttrCrossZone + "=true",
@@ -133,7 +135,7 @@ func targetRows() []Annotation {
 			read: mapping(attributes(targetGroupAttributes, groupOf))},
 		{Key: prefixAWS + "proxy-protocol", Kinds: forBoth, Value: "*", Change: inPlace, Example: "*", read: readProxy},
 		{Key: prefixAWS + "proxy-protocol-per-target-group", Kinds: forNLB, Value: "port numbers", Change: inPlace, Example: "80,443",
-			read: list(func(s *settings, v []string) { s.proxyPorts = v })},
+			read: list(func(_ parser, s *settings, v []string) { s.proxyPorts = v })},
 	}
 }
 
@@ -161,11 +163,15 @@ func accessRows() []Annotation {
 	return []Annotation{
 		{Key: keyRanges, Kinds: forBoth, Value: "CIDR blocks; spec.loadBalancerSourceRanges goes before it", Default: "everyone", Change: inPlace, Example: "203.0.113.0/24", read: ranges},
 		{Key: prefixAWS + "security-groups", Kinds: forBoth, Value: "security group IDs or names", Default: "a group of its own", Change: inPlace, Example: "sg-0a1b2c3d",
-			read: list(func(s *settings, v []string) { s.groups = v })},
+			read: list(func(_ parser, s *settings, v []string) { s.groups = v })},
 		{Key: prefixAWS + "manage-backend-security-group-rules", Kinds: forNLB, Value: "true | false", Default: "true; false with security-groups", Change: inPlace, Example: "true",
 			read: boolean(func(s *settings, v bool) { s.manageBackend, s.backendGiven = v, true })},
 		{Key: prefixAWS + "enable-icmp-for-path-mtu-discovery", Kinds: forNLB, Value: "on | off", Default: "on", Change: inPlace, Example: "off",
 			read: onOff(func(s *settings, v bool) { s.icmp = v })},
+		{Key: prefixAWS + "security-group-prefix-lists", Kinds: forNLB, Value: "IDs of managed prefix lists; they stand beside source ranges", Default: "none", Change: inPlace, Example: "pl-0a1b2c3d",
+			read: list(readPrefixLists)},
+		{Key: prefixAWS + "inbound-sg-rules-on-private-link-traffic", Kinds: forNLB, Value: "on | off", Default: "on", Change: inPlace, Example: "off",
+			read: onOff(func(s *settings, v bool) { s.privateLink = v })},
 	}
 }
 
@@ -238,4 +244,15 @@ func readPath(p parser, s *settings) {
 		return
 	}
 	s.health.path = p.value
+}
+
+var prefixListForm = regexp.MustCompile(`^pl-[0-9a-f]+$`)
+
+func readPrefixLists(p parser, s *settings, ids []string) {
+	for _, id := range ids {
+		if !prefixListForm.MatchString(id) {
+			p.bad(fmt.Sprintf("%q is not the ID of a prefix list", id), "write it as pl-0a1b2c3d")
+		}
+	}
+	s.prefixLists = ids
 }

@@ -116,7 +116,7 @@ func (b *builder) tags(resource string) map[string]string {
 }
 
 func (b *builder) loadBalancer() lb.LoadBalancer {
-	attrs := map[string]string{}
+	attrs := b.routing()
 	for k, v := range b.set.lbAttributes {
 		attrs[k] = v
 	}
@@ -129,7 +129,21 @@ func (b *builder) loadBalancer() lb.LoadBalancer {
 		SecurityGroups: b.set.groups,
 		Attributes:     attrs,
 		Tags:           b.tags("load-balancer"),
+
+		PrivateLinkUnfiltered: !b.set.privateLink,
 	}
+}
+
+// routing is what spec.trafficDistribution says about clients in the VPC: the
+// DNS name answers with the address in the client's own zone, as long as that
+// has healthy targets. Nothing is nearer than a zone for a load balancer.
+func (b *builder) routing() map[string]string {
+	attrs := map[string]string{}
+	switch deref(b.svc.Spec.TrafficDistribution, "") {
+	case corev1.ServiceTrafficDistributionPreferClose, corev1.ServiceTrafficDistributionPreferSameZone, corev1.ServiceTrafficDistributionPreferSameNode:
+		attrs[lb.AttrClientRoutingPolicy] = "availability_zone_affinity"
+	}
+	return attrs
 }
 
 // checkSpec looks at fields that have no meaning for a Network Load Balancer.

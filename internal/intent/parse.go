@@ -34,6 +34,8 @@ type settings struct {
 	manageBackend    bool
 	backendGiven     bool
 	icmp             bool
+	privateLink      bool // inbound rules hold for PrivateLink traffic too
+	prefixLists      []string
 	tags             map[string]string
 	nodeLabels       map[string]string
 	sourceRanges     []netip.Prefix
@@ -80,7 +82,7 @@ func (p parser) note(why, hint string) {
 // table are warned about, with the nearest that is.
 func parse(annotations map[string]string, d Defaults) (settings, []Problem) {
 	s := settings{
-		scheme: d.Scheme, ipAddressType: lb.IPv4, manageBackend: true, icmp: true, tcpUDP: true,
+		scheme: d.Scheme, ipAddressType: lb.IPv4, manageBackend: true, icmp: true, privateLink: true, tcpUDP: true,
 		lbAttributes: map[string]string{}, portAttributes: map[string]map[string]string{},
 		listenerAttributes: map[string]map[string]string{},
 	}
@@ -172,14 +174,14 @@ func text(set func(*settings, string)) reader {
 	}
 }
 
-func list(set func(*settings, []string)) reader {
+func list(set func(p parser, s *settings, items []string)) reader {
 	return func(p parser, s *settings) {
 		items := split(p.value)
 		if len(items) == 0 {
 			p.bad("must name at least one, separated by commas", "")
 			return
 		}
-		set(s, items)
+		set(p, s, items)
 	}
 }
 

@@ -21,8 +21,6 @@ func refusedRows() []Annotation {
 		refuse(prefixAWS+"eip-allocations", addresses, "remove it"),
 		refuse(prefixAWS+"private-ipv4-addresses", addresses, "remove it"),
 		refuse(prefixAWS+"ipv6-addresses", addresses, "remove it"),
-		refuse(prefixAWS+"security-group-prefix-lists", "prefix lists are not offered by this version", "list CIDR blocks in spec.loadBalancerSourceRanges, or name groups by "+prefixAWS+"security-groups"),
-		refuse(prefixAWS+"inbound-sg-rules-on-private-link-traffic", "PrivateLink is not offered by this version", "remove it"),
 		refuse(prefixAWS+"quic-enabled-ports", "QUIC listeners are not offered", "remove it; a UDP listener passes QUIC through, without following a client that changes its address"),
 		refuse(prefixAWS+"enable-prefix-for-ipv6-source-nat", "source NAT prefixes are not offered", "remove it; UDP over IPv6 to IPv6 targets needs none"),
 		refuse(prefixAWS+"source-nat-ipv6-prefixes", "source NAT prefixes are not offered", "remove it; UDP over IPv6 to IPv6 targets needs none"),

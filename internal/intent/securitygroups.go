@@ -22,8 +22,8 @@ func (b *builder) securityGroups(stack *lb.Stack) {
 		if !b.set.backendGiven {
 			stack.Backend = false
 		}
-		if len(b.svc.Spec.LoadBalancerSourceRanges) > 0 || len(b.set.sourceRanges) > 0 {
-			b.warn(prefixAWS+"security-groups", strings.Join(b.set.groups, ","), "source ranges have no effect beside it", "put them into the groups, or remove the annotation")
+		if len(b.svc.Spec.LoadBalancerSourceRanges)+len(b.set.sourceRanges)+len(b.set.prefixLists) > 0 {
+			b.warn(prefixAWS+"security-groups", strings.Join(b.set.groups, ","), "source ranges and prefix lists have no effect beside it", "put them into the groups, or remove the annotation")
 		}
 		return
 	}
@@ -57,7 +57,7 @@ func (b *builder) sources() []netip.Prefix {
 		}
 	}
 	dual := b.set.ipAddressType == lb.DualStack
-	if len(out) == 0 {
+	if len(out) == 0 && len(b.set.prefixLists) == 0 {
 		out = append(out, netip.MustParsePrefix("0.0.0.0/0"))
 		if dual {
 			out = append(out, netip.MustParsePrefix("::/0"))
@@ -89,6 +89,13 @@ func (b *builder) rules(listeners []lb.Listener, sources []netip.Prefix) []lb.Ru
 			set[lb.Rule{Protocol: "icmpv6", FromPort: 2, ToPort: 0, Source: source}] = true
 		}
 	}
+	for _, id := range b.set.prefixLists {
+		for _, l := range listeners {
+			for _, proto := range transports(l.Protocol) {
+				set[lb.Rule{Protocol: proto, FromPort: int32(l.Port), ToPort: int32(l.Port), SourceList: id}] = true
+			}
+		}
+	}
 	out := make([]lb.Rule, 0, len(set))
 	for r := range set {
 		out = append(out, r)
@@ -98,7 +105,7 @@ func (b *builder) rules(listeners []lb.Listener, sources []netip.Prefix) []lb.Ru
 }
 
 func compareRules(a, b lb.Rule) int {
-	return cmp.Or(cmp.Compare(a.Protocol, b.Protocol), cmp.Compare(a.FromPort, b.FromPort), a.Source.Compare(b.Source))
+	return cmp.Or(cmp.Compare(a.Protocol, b.Protocol), cmp.Compare(a.FromPort, b.FromPort), a.Source.Compare(b.Source), cmp.Compare(a.SourceList, b.SourceList))
 }
 
 func transports(p lb.Protocol) []string {

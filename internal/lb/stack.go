@@ -34,6 +34,9 @@ type LoadBalancer struct {
 	SecurityGroups []string          `json:"securityGroups,omitempty"` // those that the user names
 	Attributes     map[string]string `json:"attributes,omitempty"`     // explicit ones only
 	Tags           map[string]string `json:"tags,omitempty"`
+	// PrivateLinkUnfiltered lets everyone in who comes through PrivateLink,
+	// whatever the security groups say.
+	PrivateLinkUnfiltered bool `json:"privateLinkUnfiltered,omitempty"`
 }
 
 // SecurityGroup is a security group with its inbound rules.
@@ -46,11 +49,13 @@ type SecurityGroup struct {
 
 // Rule lets one source in. It is comparable: sets of rules are compared by it.
 type Rule struct {
-	Protocol    string       `json:"protocol"` // tcp, udp, icmp, icmpv6, or -1 for all
-	FromPort    int32        `json:"fromPort"` // first port, or the ICMP type
-	ToPort      int32        `json:"toPort"`   // last port, or the ICMP code
-	Source      netip.Prefix `json:"source,omitzero"`
-	SourceGroup string       `json:"sourceGroup,omitempty"` // a group's ID, instead of Source
+	Protocol string       `json:"protocol"` // tcp, udp, icmp, icmpv6, or -1 for all
+	FromPort int32        `json:"fromPort"` // first port, or the ICMP type
+	ToPort   int32        `json:"toPort"`   // last port, or the ICMP code
+	Source   netip.Prefix `json:"source,omitzero"`
+	// SourceGroup is a group's ID, SourceList a managed prefix list's, instead of Source.
+	SourceGroup string `json:"sourceGroup,omitempty"`
+	SourceList  string `json:"sourceList,omitempty"`
 }
 
 // TargetGroup is a target group with its targets.

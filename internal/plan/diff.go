@@ -112,6 +112,11 @@ func (d *differ) balancer() {
 			Name: want.Name, Type: want.Type, Scheme: want.Scheme, IPAddressType: want.IPAddressType,
 			Subnets: want.Subnets, SecurityGroups: want.SecurityGroups, Tags: want.Tags,
 		}}, Why: "the Service has none"})
+		if want.PrivateLinkUnfiltered {
+			have := want
+			have.PrivateLinkUnfiltered = false
+			d.securityGroups(r, want, have)
+		}
 		d.attributes(stageBalancer, ModifyLoadBalancerAttributes, r, want.Attributes, nil, lb.DefaultLoadBalancerAttributes(want.Scheme))
 		return
 	}
@@ -127,11 +132,25 @@ func (d *differ) balancer() {
 			Why: "the subnets differ", Disruption: subnetDisruption(want.Subnets, have.Subnets),
 		})
 	}
-	if !sameSet(have.SecurityGroups, want.SecurityGroups) {
-		d.add(stageBalancer, Step{Action: SetSecurityGroups, Resource: r, Before: Value{List: have.SecurityGroups}, After: Value{List: want.SecurityGroups}, Why: "the security groups differ"})
+	if !sameSet(have.SecurityGroups, want.SecurityGroups) || have.PrivateLinkUnfiltered != want.PrivateLinkUnfiltered {
+		d.securityGroups(r, want, have.LoadBalancer)
 	}
 	d.attributes(stageBalancer, ModifyLoadBalancerAttributes, r, want.Attributes, have.Attributes, lb.DefaultLoadBalancerAttributes(want.Scheme))
 	d.tags(stageBalancer, r, want.Tags, have.Tags)
+}
+
+// securityGroups sets the groups, and whether their rules spare PrivateLink:
+// that cannot be said when a load balancer is created.
+func (d *differ) securityGroups(r Resource, want, have lb.LoadBalancer) {
+	why := "the security groups differ"
+	if sameSet(have.SecurityGroups, want.SecurityGroups) {
+		why = "the rules for PrivateLink traffic differ"
+	}
+	d.add(stageBalancer, Step{
+		Action: SetSecurityGroups, Resource: r, Why: why,
+		Before: Value{List: have.SecurityGroups, PrivateLinkUnfiltered: have.PrivateLinkUnfiltered},
+		After:  Value{List: want.SecurityGroups, PrivateLinkUnfiltered: want.PrivateLinkUnfiltered},
+	})
 }
 
 // current is the load balancer that want means, or nil when there is none: one

@@ -64,7 +64,7 @@ func (m *model) doBalancer(s plan.Step) error {
 	case plan.SetSubnets:
 		b.Subnets = s.After.List
 	case plan.SetSecurityGroups:
-		b.SecurityGroups = s.After.List
+		b.SecurityGroups, b.PrivateLinkUnfiltered = s.After.List, s.After.PrivateLinkUnfiltered
 		return m.known(s.After.List)
 	case plan.SetIPAddressType:
 		b.IPAddressType = lb.IPAddressType(s.After.Text)

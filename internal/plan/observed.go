@@ -145,7 +145,7 @@ func (o *Observed) applyBalancer(s Step, r Result) {
 	case SetSubnets:
 		b.Subnets = s.After.List
 	case SetSecurityGroups:
-		b.SecurityGroups = s.After.List
+		b.SecurityGroups, b.PrivateLinkUnfiltered = s.After.List, s.After.PrivateLinkUnfiltered
 	case SetIPAddressType:
 		b.IPAddressType = lb.IPAddressType(s.After.Text)
 	case AddTags, RemoveTags:

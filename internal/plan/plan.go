@@ -98,6 +98,8 @@ type Value struct {
 	Map           map[string]string `json:"map,omitempty"`  // attributes or tags
 	List          []string          `json:"list,omitempty"` // subnets, security groups or tag keys
 	Text          string            `json:"text,omitempty"` // an address type, or another group's name
+
+	PrivateLinkUnfiltered bool `json:"privateLinkUnfiltered,omitempty"`
 }
 
 // Step is one write to AWS, or a wait.

@@ -34,6 +34,7 @@ func stacks(t *rapid.T, label string) lb.Stack {
 		},
 		Backend: rapid.Bool().Draw(t, label+"-backend"),
 	}
+	s.LoadBalancer.PrivateLinkUnfiltered = rapid.Bool().Draw(t, label+"-private-link")
 	if rapid.Bool().Draw(t, label+"-crosszone") {
 		s.LoadBalancer.Attributes = map[string]string{lb.AttrCrossZone: "true"}
 	}
@@ -142,6 +143,9 @@ func checkWanted(t *rapid.T, m *model, want lb.Stack) {
 	b := m.balancers[want.LoadBalancer.Name]
 	if len(m.balancers) != 1 || b == nil || b.Scheme != want.LoadBalancer.Scheme || len(m.groups) != len(want.TargetGroups) || len(b.listeners) != len(want.Listeners) {
 		t.Fatalf("wanted %+v, there is %+v", want, m.observe())
+	}
+	if b.PrivateLinkUnfiltered != want.LoadBalancer.PrivateLinkUnfiltered {
+		t.Fatalf("PrivateLink unfiltered: %t, want %t", b.PrivateLinkUnfiltered, want.LoadBalancer.PrivateLinkUnfiltered)
 	}
 	for _, l := range want.Listeners {
 		if got := b.listeners[l.Port]; len(got.Forward) != 1 || got.Forward[0].TargetGroup != l.TargetGroup || got.Protocol != l.Protocol {

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -76,6 +77,9 @@ func (v Value) lines() []string {
 	if len(v.List) > 0 {
 		add("%s", strings.Join(v.List, " "))
 	}
+	if v.PrivateLinkUnfiltered {
+		add("PrivateLink traffic is not filtered")
+	}
 	if v.Text != "" {
 		add("%s", v.Text)
 	}
@@ -99,8 +103,8 @@ func forwardText(forward []Forward) string {
 
 func ruleText(r lb.Rule) string {
 	from := r.Source.String()
-	if r.SourceGroup != "" {
-		from = r.SourceGroup
+	if r.Source == (netip.Prefix{}) {
+		from = r.SourceGroup + r.SourceList
 	}
 	if strings.HasPrefix(r.Protocol, "icmp") {
 		return fmt.Sprintf("%s type %d code %d from %s", r.Protocol, r.FromPort, r.ToPort, from)

@@ -104,6 +104,11 @@ func fromGroup(g types.SecurityGroup) cloud.SecurityGroup {
 			from.SourceGroup = aws.ToString(r.GroupId)
 			out.Ingress = append(out.Ingress, cloud.IngressRule{Rule: from, Description: aws.ToString(r.Description)})
 		}
+		for _, r := range p.PrefixListIds {
+			from := rule
+			from.SourceList = aws.ToString(r.PrefixListId)
+			out.Ingress = append(out.Ingress, cloud.IngressRule{Rule: from, Description: aws.ToString(r.Description)})
+		}
 	}
 	return out
 }
@@ -141,6 +146,8 @@ func (c *Client) permissions(rules []lb.Rule, description string) []types.IpPerm
 		switch {
 		case r.SourceGroup != "":
 			p.UserIdGroupPairs = []types.UserIdGroupPair{{GroupId: aws.String(r.SourceGroup), Description: text}}
+		case r.SourceList != "":
+			p.PrefixListIds = []types.PrefixListId{{PrefixListId: aws.String(r.SourceList), Description: text}}
 		case r.Source.Addr().Is4():
 			p.IpRanges = []types.IpRange{{CidrIp: aws.String(r.Source.String()), Description: text}}
 		default:

@@ -40,6 +40,7 @@ func fromLoadBalancer(b types.LoadBalancer) cloud.LoadBalancer {
 	out := cloud.LoadBalancer{ARN: aws.ToString(b.LoadBalancerArn), DNSName: aws.ToString(b.DNSName)}
 	out.Name, out.Type, out.Scheme = aws.ToString(b.LoadBalancerName), lb.LoadBalancerType(b.Type), lb.Scheme(b.Scheme)
 	out.IPAddressType, out.SecurityGroups = lb.IPAddressType(b.IpAddressType), b.SecurityGroups
+	out.PrivateLinkUnfiltered = aws.ToString(b.EnforceSecurityGroupInboundRulesOnPrivateLinkTraffic) == string(types.EnforceSecurityGroupInboundRulesOnPrivateLinkTrafficEnumOff)
 	if b.State != nil {
 		out.State = lb.State(b.State.Code)
 	}
@@ -61,8 +62,14 @@ func (c *Client) SetSubnets(ctx context.Context, arn string, subnets []string) e
 }
 
 // SetSecurityGroups implements cloud.LoadBalancers.
-func (c *Client) SetSecurityGroups(ctx context.Context, arn string, groups []string) error {
-	return run(ctx, c, writes, "set security groups of "+nameIn(arn), c.elb.SetSecurityGroups, &elbv2.SetSecurityGroupsInput{LoadBalancerArn: &arn, SecurityGroups: groups})
+func (c *Client) SetSecurityGroups(ctx context.Context, arn string, groups []string, privateLinkUnfiltered bool) error {
+	enforce := types.EnforceSecurityGroupInboundRulesOnPrivateLinkTrafficEnumOn
+	if privateLinkUnfiltered {
+		enforce = types.EnforceSecurityGroupInboundRulesOnPrivateLinkTrafficEnumOff
+	}
+	return run(ctx, c, writes, "set security groups of "+nameIn(arn), c.elb.SetSecurityGroups, &elbv2.SetSecurityGroupsInput{
+		LoadBalancerArn: &arn, SecurityGroups: groups, EnforceSecurityGroupInboundRulesOnPrivateLinkTraffic: enforce,
+	})
 }
 
 // SetIPAddressType implements cloud.LoadBalancers.
