@@ -1,6 +1,6 @@
 // Package engine is a load-balancing service with the API of AWS: it serves
-// ELBv2, EC2 and STS, keeps the state, tells the edges what to do and answers
-// for the names of load balancers.
+// ELBv2, ELB, EC2 and STS, keeps the state, tells the edges what to do and
+// answers for the names of load balancers.
 //
 // Data flows one way: an API call changes the state in one transaction; what
 // lies downstream (snapshots for edges, DNS answers, draining) follows the
@@ -144,9 +144,10 @@ func (e *Engine) newHandler(audit audit) http.Handler {
 		apis[i] = trouble.Reads(apis[i], stale[i])
 	}
 	admin := admin.New(admin.Config{Trouble: e.trouble, Root: e.directory.IsRoot})
+	tokens := sts.New(sts.Config{AccountID: e.AccountID, Directory: e.directory, Box: e.box, Now: time.Now})
 	return wire.NewHandler(wire.Config{
-		APIs: append(apis, sts.API(), shield.API(e.directory), admin.API()), Around: e.trouble.Around,
-		Credentials: e.directory, Region: e.Region, Now: time.Now, Logger: e.Logger, Audit: audit.record,
+		APIs: append(apis, tokens.API(), shield.API(e.directory), admin.API()), Around: e.trouble.Around,
+		Credentials: e.directory, Sessions: tokens, Region: e.Region, Now: time.Now, Logger: e.Logger, Audit: audit.record,
 	})
 }
 

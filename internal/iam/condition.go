@@ -97,7 +97,7 @@ func (p *parser) conditions(path string, raw json.RawMessage) []condition {
 		for _, key := range p.object(at, op.value) {
 			c := template
 			c.key, c.values = strings.ToLower(key.name), p.texts(at+"."+key.name, key.value)
-			if !knownKey(c.key) {
+			if !knownKey(c.key) && !p.knownTrustKey(c.key) {
 				p.problem(at+"."+key.name, "is not a condition key that is supported")
 			}
 			p.checkValues(at+"."+key.name, op.name, c.values)

@@ -5,9 +5,11 @@
 // little and nobody notices. [Evaluate] decides: nothing is allowed that no
 // statement allows, and an explicit deny wins.
 //
+// [ParseTrust] reads the trust policy of a role, which has principals.
+//
 // Sources: IAM User Guide, "IAM JSON policy elements reference" and "Policy
-// evaluation logic". Left out, and refused: principals (they belong to resource
-// policies), policy variables, numeric, date and binary operators.
+// evaluation logic". Left out, and refused: principals in policies of identities,
+// policy variables, numeric, date and binary operators.
 //
 // Invariants: the package is pure; a Policy is immutable and may be used from
 // many goroutines.
@@ -39,6 +41,7 @@ type statement struct {
 	actions    matchList
 	resources  matchList
 	conditions []condition
+	principals []string // of trust policies: *, ARNs and account IDs
 }
 
 // matchList is an element and its negation: Action or NotAction, Resource or
@@ -70,7 +73,11 @@ func Parse(name string, document []byte) (*Policy, error) {
 }
 
 // parser collects problems.
-type parser struct{ problems []error }
+type parser struct {
+	problems  []error
+	trust     bool     // statements have principals and no resources
+	providers []string // of identities, whose claims are condition keys
+}
 
 func (p *parser) problem(path, format string, args ...any) {
 	p.problems = append(p.problems, fmt.Errorf("%s: %s", path, fmt.Sprintf(format, args...)))
@@ -166,7 +173,11 @@ func (p *parser) statement(path string, raw json.RawMessage) statement {
 	}
 	p.needOne(path, seen, "Effect")
 	p.needOne(path, seen, "Action", "NotAction")
-	p.needOne(path, seen, "Resource", "NotResource")
+	if p.trust {
+		p.needOne(path, seen, "Principal")
+	} else {
+		p.needOne(path, seen, "Resource", "NotResource")
+	}
 	return s
 }
 
@@ -185,6 +196,10 @@ func (p *parser) needOne(path string, seen map[string]bool, names ...string) {
 
 func (p *parser) element(path string, m member, s *statement) {
 	at := path + "." + m.name
+	if p.trust && (m.name == "Principal" || m.name == "Resource" || m.name == "NotResource") {
+		p.principalElement(at, m, s)
+		return
+	}
 	switch m.name {
 	case "Sid":
 		s.id = p.text(at, m.value)

@@ -11,7 +11,8 @@ import (
 // Caller is who signed a request.
 type Caller struct {
 	AccountID   string
-	Name        string // user name; empty for the root key
+	Name        string // user name; empty for the root key and for sessions of roles
+	Role        string // role name, of a session of a role
 	ARN         string // such as arn:aws:iam::000000000000:user/controller
 	AccessKeyID string
 }

@@ -39,6 +39,7 @@ const (
 	codeMissingToken     = "MissingAuthenticationToken"
 	codeIncomplete       = "IncompleteSignature"
 	codeUnknownKey       = "InvalidClientTokenId"
+	codeExpired          = "ExpiredToken"
 	codeBadSignature     = "SignatureDoesNotMatch"
 	codeMalformed        = "MalformedInput"
 	codeMalformedQuery   = "MalformedQueryString"
@@ -54,7 +55,7 @@ const (
 func statusOf(code string) int {
 	switch code {
 	case codeAccessDenied, codeMissingToken, codeUnknownKey, codeBadSignature,
-		"ExpiredToken", "OptInRequired", "UnauthorizedOperation":
+		codeExpired, "OptInRequired", "UnauthorizedOperation":
 		return http.StatusForbidden
 	case "AuthFailure":
 		return http.StatusUnauthorized

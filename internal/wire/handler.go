@@ -21,6 +21,7 @@ func NewHandler(cfg Config) http.Handler {
 	h := &handler{Config: cfg, services: map[string][]service{}}
 	for _, api := range cfg.APIs {
 		h.services[api.Service] = append(h.services[api.Service], newService(api, cfg.Region))
+		h.anyOpen = h.anyOpen || slices.ContainsFunc(api.Actions, func(a Action) bool { return a.open })
 	}
 	return h
 }
@@ -28,6 +29,7 @@ func NewHandler(cfg Config) http.Handler {
 type handler struct {
 	Config
 	services map[string][]service // by signing name; one entry per version
+	anyOpen  bool                 // whether any action is open
 }
 
 // service is an API with its actions by name.
@@ -128,6 +130,9 @@ func (x *exchange) fail(e *Error) reply {
 // serve answers a request: identify, read, verify, find the action, decode,
 // call, encode. The body of a request with a key that nobody has is not read.
 func (h *handler) serve(x *exchange, w http.ResponseWriter) ([]byte, error) {
+	if x.request.Header.Get("Authorization") == "" {
+		return h.serveOpen(x, w)
+	}
 	id, err := h.identify(x)
 	if err != nil {
 		return nil, err
@@ -140,11 +145,54 @@ func (h *handler) serve(x *exchange, w http.ResponseWriter) ([]byte, error) {
 	if err := id.authorization.verify(x.request, raw, id.credential, want); err != nil {
 		return nil, err
 	}
+	if e := id.credential.Expires; !e.IsZero() && !x.start.Before(e) {
+		return nil, Errorf(codeExpired, "The security token included in the request is expired")
+	}
 	x.caller = id.credential.Caller
 	svc, action, b, err := resolve(x, id.versions, raw)
 	if err != nil {
 		return nil, err
 	}
+	return h.perform(x, svc, action, b)
+}
+
+// maxOpenBytes bounds the body of a request that nobody has signed.
+const maxOpenBytes = 64 << 10
+
+// serveOpen answers a request that is not signed: the service follows from the
+// version and the action, which has to be an open one.
+func (h *handler) serveOpen(x *exchange, w http.ResponseWriter) ([]byte, error) {
+	r := x.request
+	if strings.Contains(r.URL.RawQuery, "X-Amz-Signature=") {
+		return nil, Errorf(codeIncomplete, "Presigned URLs are not accepted here: sign the request in its Authorization header.")
+	}
+	missing := Errorf(codeMissingToken, "Request is missing Authentication Token")
+	if !h.anyOpen || r.ContentLength <= 0 || r.ContentLength > maxOpenBytes {
+		return nil, missing
+	}
+	raw, err := readBody(w, r)
+	if err != nil {
+		return nil, err
+	}
+	form, err := parseForm(string(raw))
+	if err != nil {
+		return nil, missing
+	}
+	name, _ := form.get("Action")
+	version, _ := form.get("Version")
+	for _, versions := range h.services {
+		for _, s := range versions {
+			if a, ok := s.actions[name]; ok && a.open && s.Version == version {
+				x.call.Service, x.call.Action, x.call.Region, x.namespace = s.Service, name, s.Region, s.Namespace
+				return h.perform(x, s, a, body{raw: raw, form: form})
+			}
+		}
+	}
+	return nil, missing
+}
+
+// perform decodes, calls and encodes.
+func (h *handler) perform(x *exchange, svc service, action Action, b body) ([]byte, error) {
 	in, err := action.codec.decode(b)
 	if err != nil {
 		return nil, err
@@ -178,14 +226,7 @@ type identity struct {
 // identify reads the Authorization header and finds the service and the key
 // that it names. Nothing is proved yet.
 func (h *handler) identify(x *exchange) (identity, error) {
-	header := x.request.Header.Get("Authorization")
-	if header == "" {
-		if strings.Contains(x.request.URL.RawQuery, "X-Amz-Signature=") {
-			return identity{}, Errorf(codeIncomplete, "Presigned URLs are not accepted here: sign the request in its Authorization header.")
-		}
-		return identity{}, Errorf(codeMissingToken, "Request is missing Authentication Token")
-	}
-	auth, err := parseAuthorization(header)
+	auth, err := parseAuthorization(x.request.Header.Get("Authorization"))
 	if err != nil {
 		return identity{}, err
 	}
@@ -197,11 +238,20 @@ func (h *handler) identify(x *exchange) (identity, error) {
 			quotable(auth.service), strings.Join(slices.Sorted(maps.Keys(h.services)), ", "))
 	}
 	x.namespace = versions[0].Namespace
-	credential, ok := h.Credentials.Credential(auth.accessKeyID)
+	credential, ok := h.credential(auth.accessKeyID, x.request.Header.Get("X-Amz-Security-Token"))
 	if !ok {
 		return identity{}, Errorf(codeUnknownKey, unknownKey)
 	}
 	return identity{auth, versions, credential}, nil
+}
+
+// credential finds an access key: by its token when one comes with it.
+func (h *handler) credential(accessKeyID, token string) (Credential, bool) {
+	if token == "" || h.Sessions == nil {
+		return h.Credentials.Credential(accessKeyID)
+	}
+	c, ok := h.Sessions.Session(token)
+	return c, ok && c.Caller.AccessKeyID == accessKeyID
 }
 
 func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {

@@ -92,6 +92,8 @@ func ec2Spelling(e *Error) *Error {
 			return Errorf("AuthFailure", cannotValidate)
 		}
 		return Errorf("AuthFailure", "%s. %s", cannotValidate, e.Message)
+	case codeExpired:
+		return Errorf("RequestExpired", "Request has expired.")
 	case codeInternal:
 		return Errorf("InternalError", "%s", e.Message)
 	case "Throttling":
@@ -108,6 +110,7 @@ var jsonSpellings = map[string]string{
 	codeUnknownKey:       "UnrecognizedClientException",
 	codeBadSignature:     "InvalidSignatureException",
 	codeInvalidAction:    "UnknownOperationException",
+	codeExpired:          "ExpiredTokenException",
 	codeUnknownOperation: "UnknownOperationException",
 	codeTooLarge:         "RequestEntityTooLargeException",
 	"ValidationError":    "ValidationException",

@@ -10,7 +10,8 @@
 // credential scope, then Version, then Action or X-Amz-Target.
 //
 // Invariants: no body is read for an access key that nobody has, and none is
-// decoded before its signature was verified; memory
+// decoded before its signature was verified, but for the few actions that are
+// open to anybody; memory
 // per request is bounded by a small multiple of [MaxBodyBytes], whatever the
 // parameters look like; an error that is not an [*Error] never reaches a
 // client, it is logged and answered as InternalFailure. Apart from net/http the
@@ -44,6 +45,14 @@ type Action struct {
 	codec   codec
 	call    func(ctx context.Context, in any) (any, error)
 	refusal string
+	open    bool
+}
+
+// Open returns the action as one that requests need not be signed for. Their
+// bodies are read up to 64 KiB.
+func (a Action) Open() Action {
+	a.open = true
+	return a
 }
 
 // Name is the action's name, such as CreateLoadBalancer.
@@ -97,7 +106,14 @@ func typed[I, O any](f func(context.Context, *I) (*O, error)) func(context.Conte
 type Credential struct {
 	Caller          Caller
 	SecretAccessKey string
-	SessionToken    string // temporary keys only: the token that must come with each request
+	SessionToken    string    // temporary keys only: the token that must come with each request
+	Expires         time.Time // temporary keys only
+}
+
+// Sessions finds temporary access keys by the session token that comes with
+// them. It must not block.
+type Sessions interface {
+	Session(token string) (Credential, bool)
 }
 
 // Credentials finds access keys. It is asked once for every request and must
@@ -110,10 +126,12 @@ type Credentials interface {
 // return it, to rehearse what clients do then.
 var ErrNoAnswer = errors.New("no answer is sent")
 
-// Config is what a handler needs. All fields but Around and Audit are required.
+// Config is what a handler needs. All fields but Sessions, Around and
+// Audit are required.
 type Config struct {
 	APIs        []API
 	Credentials Credentials
+	Sessions    Sessions // nil: there are no temporary keys
 	Region      string
 	Now         func() time.Time
 	Logger      *slog.Logger

@@ -19,6 +19,7 @@ import (
 	"sync/atomic"
 
 	"github.com/fairlead-lb/fairlead/internal/iam"
+	"github.com/fairlead-lb/fairlead/internal/iam/oidc"
 	"github.com/fairlead-lb/fairlead/internal/wire"
 )
 
@@ -39,9 +40,11 @@ type Directory struct {
 
 // reading is the content of the files at one moment.
 type reading struct {
-	keys     map[string]wire.Credential // by access key ID
-	policies map[string][]*iam.Policy   // by user name
-	files    []string                   // what was read, to be watched
+	keys      map[string]wire.Credential // by access key ID
+	policies  map[string][]*iam.Policy   // by user name
+	roles     map[string]*Role
+	providers map[string]oidc.Provider // by issuer
+	files     []string                 // what was read, to be watched
 }
 
 // Open reads the IAM file. The error has all its problems.
@@ -84,13 +87,25 @@ func (d *Directory) Authorize(ctx context.Context, action, resource string, keys
 		return nil
 	}
 	request := iam.Request{Action: action, Resource: resource, Context: d.context(ctx, action, keys)}
-	decision := iam.Evaluate(d.current.Load().policies[caller.Name], request)
+	decision := iam.Evaluate(d.policiesOf(caller), request)
 	if decision.Allowed {
 		return nil
 	}
-	d.Logger.Info("request refused by IAM", "user", caller.Name, "action", action, "resource", resource,
+	d.Logger.Info("request refused by IAM", "caller", caller.ARN, "action", action, "resource", resource,
 		"policy", decision.Policy, "statement", decision.Statement)
 	return wire.AccessDeniedf("%s", decision.Refusal(caller.ARN, request))
+}
+
+// policiesOf are those of the caller: a user, or a session of a role.
+func (d *Directory) policiesOf(caller wire.Caller) []*iam.Policy {
+	now := d.current.Load()
+	if caller.Role == "" {
+		return now.policies[caller.Name]
+	}
+	if role, ok := now.roles[caller.Role]; ok {
+		return role.policies
+	}
+	return nil
 }
 
 // context adds the global condition keys to those of the use case.
@@ -101,7 +116,12 @@ func (d *Directory) context(ctx context.Context, action string, keys map[string]
 		"aws:RequestedRegion": {call.Region},
 		"aws:SecureTransport": {strconv.FormatBool(call.Secure)},
 		"aws:SourceIp":        {call.SourceIP.String()},
-		"aws:username":        {caller.Name},
+	}
+	if caller.Name != "" {
+		all["aws:username"] = []string{caller.Name}
+	}
+	if caller.Role != "" {
+		all["aws:PrincipalArn"] = []string{d.roleARN(caller.Role)}
 	}
 	if strings.HasPrefix(action, "ec2:") {
 		all["ec2:Region"] = []string{call.Region}

@@ -12,6 +12,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/fairlead-lb/fairlead/internal/iam"
+	"github.com/fairlead-lb/fairlead/internal/iam/oidc"
 	"github.com/fairlead-lb/fairlead/internal/wire"
 )
 
@@ -20,7 +21,9 @@ const maxFileBytes = 4 << 20
 
 // file is the IAM file.
 type file struct {
-	Users []user `json:"users"`
+	Users         []user         `json:"users"`
+	Roles         []role         `json:"roles"`
+	OIDCProviders []oidcProvider `json:"oidcProviders"`
 }
 
 type user struct {
@@ -57,7 +60,9 @@ func (r *reader) problem(format string, args ...any) {
 // read reads all files anew. With an error the reading is good for nothing but
 // to know which files to watch.
 func (d *Directory) read() (*reading, error) {
-	r := &reader{Directory: d, reading: reading{keys: map[string]wire.Credential{}, policies: map[string][]*iam.Policy{}}}
+	r := &reader{Directory: d, reading: reading{
+		keys: map[string]wire.Credential{}, policies: map[string][]*iam.Policy{}, roles: map[string]*Role{}, providers: map[string]oidc.Provider{},
+	}}
 	if d.Path == "" {
 		return &r.reading, nil
 	}
@@ -71,6 +76,12 @@ func (d *Directory) read() (*reading, error) {
 	}
 	for i, u := range f.Users {
 		r.user(fmt.Sprintf("users[%d]", i), u)
+	}
+	for i, p := range f.OIDCProviders {
+		r.provider(fmt.Sprintf("oidcProviders[%d]", i), p)
+	}
+	for i, role := range f.Roles {
+		r.role(fmt.Sprintf("roles[%d]", i), role)
 	}
 	if len(r.problems) > 0 {
 		return &r.reading, fmt.Errorf("the IAM file %s has %d problems:\n%w", d.Path, len(r.problems), errors.Join(r.problems...))
@@ -106,7 +117,9 @@ func (r *reader) user(path string, u user) {
 		r.key(fmt.Sprintf("%s.accessKeys[%d]", path, i), u, k)
 	}
 	for i, p := range u.Policies {
-		r.policy(fmt.Sprintf("%s.policies[%d]", path, i), u, p)
+		if parsed := r.policy(fmt.Sprintf("%s.policies[%d]", path, i), p); parsed != nil {
+			r.policies[u.Name] = append(r.policies[u.Name], parsed)
+		}
 	}
 }
 
@@ -127,33 +140,38 @@ func (r *reader) key(path string, u user, k Key) {
 	r.keys[k.AccessKeyID] = wire.Credential{Caller: caller, SecretAccessKey: k.SecretAccessKey}
 }
 
-func (r *reader) policy(path string, u user, ref policyRef) {
+// policy reads a policy; nil when it has problems.
+func (r *reader) policy(path string, ref policyRef) *iam.Policy {
 	document := []byte(ref.Document)
 	switch {
 	case ref.Name == "":
 		r.problem("%s.name is missing", path)
 	case (ref.File == "") == (len(document) == 0):
 		r.problem("%s needs exactly one of document and file", path)
-		return
+		return nil
 	}
 	if ref.File != "" {
-		at := ref.File
-		if !filepath.IsAbs(at) {
-			at = filepath.Join(filepath.Dir(r.Path), at)
-		}
-		raw, err := r.load(at)
+		raw, err := r.load(r.beside(ref.File))
 		if err != nil {
 			r.problem("%s.file: %w", path, err)
-			return
+			return nil
 		}
 		document = raw
 	}
 	p, err := iam.Parse(ref.Name, document)
 	if err != nil {
 		r.problem("%s: %w", path, err)
-		return
+		return nil
 	}
-	r.policies[u.Name] = append(r.policies[u.Name], p)
+	return p
+}
+
+// beside is a path relative to the IAM file's directory.
+func (r *reader) beside(path string) string {
+	if filepath.IsAbs(path) {
+		return path
+	}
+	return filepath.Join(filepath.Dir(r.Path), path)
 }
 
 // warnWhenReadable warns when others than the owner can read secrets.
