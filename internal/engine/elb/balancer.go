@@ -4,7 +4,6 @@ import (
 	"context"
 	"maps"
 	"slices"
-	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	elb "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancing"
@@ -190,9 +189,9 @@ func (s *Service) describeLoadBalancers(ctx context.Context, in *elb.DescribeLoa
 	if len(in.LoadBalancerNames) == 0 {
 		found, next = balancing.Page(c, state.ClassicLoadBalancers.From(r, c.First()), func(b state.ClassicLoadBalancer) string { return b.ARN })
 	}
-	groups := s.Network()
+	network := s.Network()
 	return &elb.DescribeLoadBalancersOutput{NextMarker: next, LoadBalancerDescriptions: balancing.Convert(found, func(b state.ClassicLoadBalancer) types.LoadBalancerDescription {
-		return s.describe(r, groups, b)
+		return s.describe(r, network, b)
 	})}, nil
 }
 
@@ -201,7 +200,7 @@ func (s *Service) describeLoadBalancers(ctx context.Context, in *elb.DescribeLoa
 func (s *Service) describe(r store.Reader, network *inventory.Index, b state.ClassicLoadBalancer) types.LoadBalancerDescription {
 	out := types.LoadBalancerDescription{
 		LoadBalancerName: &b.Name, DNSName: &b.DNSName, CanonicalHostedZoneNameID: aws.String(s.hostedZone()),
-		CreatedTime: aws.Time(b.CreatedTime.Truncate(10 * time.Millisecond)), Scheme: (*string)(&b.Scheme), VPCId: &b.VPCID,
+		CreatedTime: &b.CreatedTime, Scheme: (*string)(&b.Scheme), VPCId: &b.VPCID,
 		AvailabilityZones:         zonesOf(b),
 		Subnets:                   describeSubnets(b),
 		SecurityGroups:            append([]string{}, b.SecurityGroups...),

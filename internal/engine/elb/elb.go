@@ -17,17 +17,12 @@ import (
 	"time"
 
 	"github.com/fairlead-lb/fairlead/internal/engine/balancing"
+	"github.com/fairlead-lb/fairlead/internal/engine/state"
 	"github.com/fairlead-lb/fairlead/internal/engine/targethealth"
 	"github.com/fairlead-lb/fairlead/internal/inventory"
 	"github.com/fairlead-lb/fairlead/internal/store"
 	"github.com/fairlead-lb/fairlead/internal/wire"
 )
-
-// DB is the state with its present and its transactions: a *store.Store.
-type DB interface {
-	Current() *store.Revision
-	Update(fn func(*store.Tx) error) error
-}
 
 // Config is what a Service stands on. All fields but Certificate are required.
 type Config struct {
@@ -37,7 +32,7 @@ type Config struct {
 	// Certificate reports whether a certificate exists; nil: any of its form does.
 	Certificate func(r store.Reader, arn string) bool
 
-	DB         DB
+	DB         state.DB
 	Network    func() *inventory.Index // the inventory in force
 	Health     targethealth.Reports
 	Authorizer balancing.Authorizer

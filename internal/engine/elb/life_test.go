@@ -96,11 +96,15 @@ func TestCreateIsIdempotentForTheSameSettingsOnly(t *testing.T) {
 		t.Errorf("the second create answers %s, the first %s", *again.DNSName, *first.DNSName)
 	}
 	for name, edit := range map[string]func(*sdk.CreateLoadBalancerInput){
-		"other tags":      func(in *sdk.CreateLoadBalancerInput) { in.Tags = nil },
-		"another subnet":  func(in *sdk.CreateLoadBalancerInput) { in.Subnets = []string{"subnet-a"} },
-		"another scheme":  func(in *sdk.CreateLoadBalancerInput) { in.Scheme = aws.String("internal") },
-		"other groups":    func(in *sdk.CreateLoadBalancerInput) { in.SecurityGroups = []string{"sg-default"} },
-		"other listeners": func(in *sdk.CreateLoadBalancerInput) { in.Listeners[0] = listens("TCP", 80, "TCP", 30081) },
+		"other tags":     func(in *sdk.CreateLoadBalancerInput) { in.Tags = nil },
+		"another subnet": func(in *sdk.CreateLoadBalancerInput) { in.Subnets = []string{"subnet-a"} },
+		"another scheme": func(in *sdk.CreateLoadBalancerInput) { in.Scheme = aws.String("internal") },
+		"other groups":   func(in *sdk.CreateLoadBalancerInput) { in.SecurityGroups = []string{"sg-default"} },
+		"another port":   func(in *sdk.CreateLoadBalancerInput) { in.Listeners[0] = listens("TCP", 80, "TCP", 30081) },
+		"other protocol": func(in *sdk.CreateLoadBalancerInput) { in.Listeners[0] = listens("TCP", 80, "SSL", 30080) },
+		"more listeners": func(in *sdk.CreateLoadBalancerInput) {
+			in.Listeners = append(in.Listeners, listens("TCP", 81, "TCP", 30081))
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := r.CreateLoadBalancer(t.Context(), input("web", tagged, edit))
@@ -117,6 +121,10 @@ func TestAddressesComeFromTheSubnetsAndGoBack(t *testing.T) {
 		return r.aws("ec2", "describe-network-interfaces", "--filters", "Name=description,Values=ELB web", "Name=attachment.instance-owner-id,Values=amazon-elb",
 			"--query", "sort(NetworkInterfaces[].PrivateIpAddress)")
 	}
+	free := func() string {
+		return r.aws("ec2", "describe-subnets", "--subnet-ids", "subnet-a", "subnet-b", "subnet-c", "--query", "Subnets[].AvailableIpAddressCount")
+	}
+	before := free()
 	r.create("web")
 	if got := addresses(); got != "198.18.16.4\t198.18.32.4" {
 		t.Errorf("addresses %q, want the first free one of each subnet", got)
@@ -134,6 +142,9 @@ func TestAddressesComeFromTheSubnetsAndGoBack(t *testing.T) {
 	}
 	if got := addresses(); got != "" {
 		t.Errorf("addresses %q after the load balancer was deleted", got)
+	}
+	if after := free(); after != before {
+		t.Errorf("the subnets have %s free addresses after the load balancer was deleted, %s before", after, before)
 	}
 	_, err := r.DescribeLoadBalancers(t.Context(), &sdk.DescribeLoadBalancersInput{LoadBalancerNames: []string{"web"}})
 	if _, typed := errors.AsType[*types.AccessPointNotFoundException](err); !typed {
