@@ -61,6 +61,10 @@ type Listeners interface {
 	CreateListener(ctx context.Context, balancerARN string, want Listener, tags map[string]string) (string, error)
 	DescribeListeners(ctx context.Context, balancerARN string) ([]Listener, error)
 	ModifyListener(ctx context.Context, want Listener) error
+	// DescribeListenerCertificates are the certificates beside the default one.
+	DescribeListenerCertificates(ctx context.Context, arn string) ([]string, error)
+	AddListenerCertificates(ctx context.Context, arn string, certificates []string) error
+	RemoveListenerCertificates(ctx context.Context, arn string, certificates []string) error
 	DeleteListener(ctx context.Context, arn string) error
 	DescribeListenerAttributes(ctx context.Context, arn string) (map[string]string, error)
 	ModifyListenerAttributes(ctx context.Context, arn string, attrs map[string]string) error
@@ -115,12 +119,14 @@ type TargetHealth struct {
 	lb.TargetHealth
 }
 
-// Listener is a listener and the groups that it forwards to, by ARN.
+// Listener is a listener and the groups that it forwards to, by ARN. Of the
+// certificates it has the default one only.
 type Listener struct {
 	ARN      string
 	Port     uint16
 	Protocol lb.Protocol
 	Forward  []Forward
+	Security lb.Security
 }
 
 // Forward is one group of a listener. The weight has no meaning when the group

@@ -17,6 +17,8 @@ import (
 	"github.com/aws/smithy-go"
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"github.com/fairlead-lb/fairlead/internal/cloud/plainbody"
 )
 
 const (
@@ -61,7 +63,7 @@ func serve(t *testing.T, apis ...API) *server {
 
 func (s *server) config() aws.Config {
 	return aws.Config{
-		Region: testRegion, BaseEndpoint: aws.String(s.URL), Credentials: testKeys{}, HTTPClient: s.Client(),
+		Region: testRegion, BaseEndpoint: aws.String(s.URL), Credentials: testKeys{}, HTTPClient: plainbody.Client(s.Client()),
 		Retryer: func() aws.Retryer { return aws.NopRetryer{} },
 	}
 }

@@ -8,8 +8,6 @@ package awssdk
 import (
 	"context"
 	"fmt"
-	"io"
-	"net/http"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -23,6 +21,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/fairlead-lb/fairlead/internal/cloud"
+	"github.com/fairlead-lb/fairlead/internal/cloud/plainbody"
 )
 
 // Config says which VPC in which region the client works in. Endpoints and
@@ -106,7 +105,7 @@ func New(ctx context.Context, cfg Config) (*Client, error) {
 	if sdk.HTTPClient == nil { // each service would make this one for itself
 		sdk.HTTPClient = awshttp.NewBuildableClient()
 	}
-	sdk.HTTPClient = plainBodies{sdk.HTTPClient}
+	sdk.HTTPClient = plainbody.Client(sdk.HTTPClient)
 	if sdk.Region == "" {
 		return nil, fmt.Errorf("load the AWS configuration: no region; set AWS_REGION or --region")
 	}
@@ -150,18 +149,4 @@ func call[In, Out, Opt any](ctx context.Context, c *Client, f family, doing stri
 func run[In, Out, Opt any](ctx context.Context, c *Client, f family, doing string, fn func(context.Context, *In, ...func(*Opt)) (*Out, error), in *In) error {
 	_, err := call(ctx, c, f, doing, fn, in)
 	return err
-}
-
-// plainBodies hides from net/http that the SDK's request bodies can write
-// themselves. The SDK closes a body as soon as the response begins; a closed
-// body that is then asked to write itself fails the connection under the
-// response (smithy-go, safeWriteToReadCloser.WriteTo), where a plain Read would
-// just find its end. A server that is near answers soon enough for that.
-type plainBodies struct{ next aws.HTTPClient }
-
-func (p plainBodies) Do(req *http.Request) (*http.Response, error) {
-	if req.Body != nil {
-		req.Body = struct{ io.ReadCloser }{req.Body}
-	}
-	return p.next.Do(req)
 }

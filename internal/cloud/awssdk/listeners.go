@@ -67,10 +67,14 @@ func fromHealth(d types.TargetHealthDescription) cloud.TargetHealth {
 
 // CreateListener implements cloud.Listeners.
 func (c *Client) CreateListener(ctx context.Context, balancer string, want cloud.Listener, tags map[string]string) (string, error) {
-	out, err := call(ctx, c, writes, "create listener on "+nameIn(balancer), c.elb.CreateListener, &elbv2.CreateListenerInput{
+	in := &elbv2.CreateListenerInput{
 		LoadBalancerArn: &balancer, Port: aws.Int32(int32(want.Port)), Protocol: types.ProtocolEnum(want.Protocol),
 		DefaultActions: forward(want.Forward), Tags: elbTags(tags),
-	})
+	}
+	if s := want.Security; want.Protocol == lb.TLS {
+		in.Certificates, in.SslPolicy, in.AlpnPolicy = certificates(s.Certificates), &s.SSLPolicy, []string{s.ALPNPolicy}
+	}
+	out, err := call(ctx, c, writes, "create listener on "+nameIn(balancer), c.elb.CreateListener, in)
 	if err != nil {
 		return "", err
 	}
@@ -110,6 +114,15 @@ func (c *Client) DescribeListeners(ctx context.Context, balancer string) ([]clou
 
 func fromListener(l types.Listener) cloud.Listener {
 	out := cloud.Listener{ARN: aws.ToString(l.ListenerArn), Port: uint16(aws.ToInt32(l.Port)), Protocol: lb.Protocol(l.Protocol)}
+	if out.Protocol == lb.TLS {
+		out.Security = lb.Security{SSLPolicy: aws.ToString(l.SslPolicy), ALPNPolicy: lb.NoALPN}
+		for _, c := range l.Certificates {
+			out.Security.Certificates = append(out.Security.Certificates, aws.ToString(c.CertificateArn))
+		}
+		if len(l.AlpnPolicy) > 0 {
+			out.Security.ALPNPolicy = l.AlpnPolicy[0]
+		}
+	}
 	for _, a := range l.DefaultActions {
 		if a.ForwardConfig != nil && len(a.ForwardConfig.TargetGroups) > 0 {
 			for _, t := range a.ForwardConfig.TargetGroups {
@@ -124,9 +137,11 @@ func fromListener(l types.Listener) cloud.Listener {
 
 // ModifyListener implements cloud.Listeners.
 func (c *Client) ModifyListener(ctx context.Context, want cloud.Listener) error {
-	return run(ctx, c, writes, "modify listener "+nameIn(want.ARN), c.elb.ModifyListener, &elbv2.ModifyListenerInput{
-		ListenerArn: &want.ARN, Protocol: types.ProtocolEnum(want.Protocol), DefaultActions: forward(want.Forward),
-	})
+	in := &elbv2.ModifyListenerInput{ListenerArn: &want.ARN, Protocol: types.ProtocolEnum(want.Protocol), DefaultActions: forward(want.Forward)}
+	if s := want.Security; want.Protocol == lb.TLS {
+		in.Certificates, in.SslPolicy, in.AlpnPolicy = certificates(s.Certificates), &s.SSLPolicy, []string{s.ALPNPolicy}
+	}
+	return run(ctx, c, writes, "modify listener "+nameIn(want.ARN), c.elb.ModifyListener, in)
 }
 
 // DeleteListener implements cloud.Listeners. Deleting what is not there succeeds.

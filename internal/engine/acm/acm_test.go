@@ -27,6 +27,7 @@ import (
 	"github.com/aws/smithy-go"
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/fairlead-lb/fairlead/internal/cloud/plainbody"
 	"github.com/fairlead-lb/fairlead/internal/engine/sealed"
 	"github.com/fairlead-lb/fairlead/internal/engine/state"
 	"github.com/fairlead-lb/fairlead/internal/store"
@@ -95,7 +96,7 @@ func newBench(t *testing.T) *bench {
 	}))
 	t.Cleanup(server.Close)
 	b.Client = sdk.NewFromConfig(aws.Config{
-		Region: "us-west-2", BaseEndpoint: &server.URL, Credentials: testKey{}, HTTPClient: server.Client(),
+		Region: "us-west-2", BaseEndpoint: &server.URL, Credentials: testKey{}, HTTPClient: plainbody.Client(server.Client()),
 		Retryer: func() aws.Retryer { return aws.NopRetryer{} },
 	})
 	return b

@@ -19,6 +19,7 @@ import (
 	"github.com/aws/smithy-go"
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/fairlead-lb/fairlead/internal/cloud/plainbody"
 	"github.com/fairlead-lb/fairlead/internal/engine/state"
 	"github.com/fairlead-lb/fairlead/internal/engine/vpc"
 	"github.com/fairlead-lb/fairlead/internal/inventory"
@@ -129,7 +130,7 @@ func newBench(t *testing.T) bench {
 	}))
 	t.Cleanup(server.Close)
 	return bench{sdk.NewFromConfig(aws.Config{
-		Region: region, BaseEndpoint: aws.String(server.URL), Credentials: testKey{}, HTTPClient: server.Client(),
+		Region: region, BaseEndpoint: aws.String(server.URL), Credentials: testKey{}, HTTPClient: plainbody.Client(server.Client()),
 		Retryer: func() aws.Retryer { return aws.NopRetryer{} },
 	}), db, auth}
 }

@@ -21,6 +21,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/goleak"
 
+	"github.com/fairlead-lb/fairlead/internal/cloud/plainbody"
 	"github.com/fairlead-lb/fairlead/internal/engine"
 	"github.com/fairlead-lb/fairlead/internal/engine/elbv2"
 	"github.com/fairlead-lb/fairlead/internal/lb"
@@ -99,7 +100,7 @@ func (r *rig) client(id, secret string) *sdk.Client {
 	http := awshttp.NewBuildableClient()
 	r.t.Cleanup(func() { http.GetTransport().CloseIdleConnections() })
 	return sdk.New(sdk.Options{
-		Region: "us-west-2", BaseEndpoint: &r.url, Retryer: aws.NopRetryer{}, HTTPClient: http,
+		Region: "us-west-2", BaseEndpoint: &r.url, Retryer: aws.NopRetryer{}, HTTPClient: plainbody.Client(http),
 		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
 			return aws.Credentials{AccessKeyID: id, SecretAccessKey: secret}, nil
 		}),

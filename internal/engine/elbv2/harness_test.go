@@ -16,6 +16,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2/types"
 	"github.com/aws/smithy-go"
 
+	"github.com/fairlead-lb/fairlead/internal/cloud/plainbody"
 	"github.com/fairlead-lb/fairlead/internal/engine/balancing"
 	"github.com/fairlead-lb/fairlead/internal/engine/state"
 	"github.com/fairlead-lb/fairlead/internal/engine/targethealth"
@@ -140,7 +141,7 @@ func (h *harness) start(configure ...func(*Config)) {
 	server := httptest.NewServer(handler)
 	h.t.Cleanup(server.Close)
 	h.Client = elb.New(elb.Options{
-		Region: "us-west-2", BaseEndpoint: &server.URL, Retryer: aws.NopRetryer{},
+		Region: "us-west-2", BaseEndpoint: &server.URL, Retryer: aws.NopRetryer{}, HTTPClient: plainbody.Client(nil),
 		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
 			return aws.Credentials{AccessKeyID: "AKIDTEST", SecretAccessKey: "secret"}, nil
 		}),

@@ -27,6 +27,7 @@ import (
 	sdk "github.com/aws/aws-sdk-go-v2/service/sts"
 	"github.com/aws/smithy-go"
 
+	"github.com/fairlead-lb/fairlead/internal/cloud/plainbody"
 	"github.com/fairlead-lb/fairlead/internal/engine/sealed"
 	"github.com/fairlead-lb/fairlead/internal/iam/directory"
 	"github.com/fairlead-lb/fairlead/internal/wire"
@@ -130,7 +131,7 @@ func (b *bench) writeKeys() {
 
 func (b *bench) client(c aws.Credentials) *sdk.Client {
 	return sdk.NewFromConfig(aws.Config{
-		Region: "us-west-2", BaseEndpoint: &b.url, Retryer: func() aws.Retryer { return aws.NopRetryer{} },
+		Region: "us-west-2", BaseEndpoint: &b.url, HTTPClient: plainbody.Client(nil), Retryer: func() aws.Retryer { return aws.NopRetryer{} },
 		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) { return c, nil }),
 	})
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/aws/smithy-go"
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/fairlead-lb/fairlead/internal/cloud/plainbody"
 	"github.com/fairlead-lb/fairlead/internal/engine/state"
 	"github.com/fairlead-lb/fairlead/internal/store"
 	"github.com/fairlead-lb/fairlead/internal/wire"
@@ -80,7 +81,7 @@ func client(t *testing.T, a Authorizer) *sdk.Client {
 	}))
 	t.Cleanup(server.Close)
 	return sdk.NewFromConfig(aws.Config{
-		Region: "us-west-2", BaseEndpoint: &server.URL, Credentials: key{}, HTTPClient: server.Client(),
+		Region: "us-west-2", BaseEndpoint: &server.URL, Credentials: key{}, HTTPClient: plainbody.Client(server.Client()),
 		Retryer: func() aws.Retryer { return aws.NopRetryer{} },
 	})
 }
