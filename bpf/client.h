@@ -96,7 +96,8 @@ static __always_inline int reserve(struct walk *k, const struct listener *l)
 }
 
 /* Chooses a target for a new flow and writes the flow down. 0 when done; else
- * the reason for a reset, and the packet goes no further. */
+ * the reason for a reset, or for a silent drop when rules forbid the flow, and
+ * the packet goes no further. */
 static __always_inline int open_flow(const struct setting *cfg, struct walk *k,
 				     const struct listener *l)
 {
@@ -104,11 +105,15 @@ static __always_inline int open_flow(const struct setting *cfg, struct walk *k,
 	struct chosen c = {};
 	struct target *t;
 	int result, hairpin;
+	__u32 forbidden;
 
 	choose(&k->packet, l, &c);
 	t = c.target ? target_by_id(c.target) : 0;
 	if (!t || addr_is_v4(&t->addr) != (k->packet.family == 4))
 		return RESET_NO_TARGET;
+	forbidden = judge_target(&k->packet, t);
+	if (forbidden)
+		return forbidden;
 	describe_flow(made, &k->packet, l, &k->wanted);
 	made->target = t->id;
 	made->tag = target_tag(cfg, &t->addr, t->port);
@@ -152,6 +157,10 @@ static __noinline int client_opens(struct xdp_md *ctx, struct walk *k, const str
 	why = open_flow(cfg, k, l);
 	if (!why)
 		return to_target(ctx, cfg, k, l);
+	if (why == DROP_OUTBOUND_RULES)
+		return bar_outbound(&k->packet, l->balancer);
+	if (why == DROP_TARGET_RULES)
+		return verdict(XDP_DROP, DROP_TARGET_RULES);
 	count_rejected(&k->packet, l);
 	if (why == RESET_NO_PORT)
 		COUNT(l->balancer, port_allocation_error_count, 1);
@@ -175,6 +184,8 @@ static __noinline int client_slow(struct xdp_md *ctx, struct walk *k, const stru
 	case STEP_DELIVER:
 		return to_target(ctx, cfg, k, l);
 	case STEP_OPEN:
+		if (!admits(l->clients, &p->src))
+			return bar_inbound(p, l->balancer);
 		return client_opens(ctx, k, l);
 	case STEP_IDLE:
 		return refuse(ctx, p, l->balancer, RESET_IDLE, DROP_ERROR);
@@ -183,7 +194,9 @@ static __noinline int client_slow(struct xdp_md *ctx, struct walk *k, const stru
 	case STEP_FULL:
 		count_rejected(p, l);
 		return refuse(ctx, p, l->balancer, RESET_TABLE_FULL, DROP_TABLE_FULL);
-	default:
+	default: /* not even a reset for those who may not open a flow */
+		if (!admits(l->clients, &p->src))
+			return bar_inbound(p, l->balancer);
 		return refuse(ctx, p, l->balancer, RESET_UNKNOWN, DROP_ERROR);
 	}
 }

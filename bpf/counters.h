@@ -44,6 +44,9 @@ enum reason {
 	DROP_ECHO,      /* echo request, and answering is off */
 	DROP_NO_LISTENER_REPLY, /* reply of a flow whose listener is gone */
 	DROP_ERROR,     /* the frame could not be edited */
+	DROP_INBOUND_RULES,  /* the load balancer's security groups do not let the client in */
+	DROP_OUTBOUND_RULES, /* nor out to the target */
+	DROP_TARGET_RULES,   /* the target's security groups do not let the flow in */
 	REASONS,
 };
 
@@ -71,6 +74,11 @@ struct balancer_counts {
 	__u64 tcp_target_reset_count;
 	__u64 port_allocation_error_count;
 	__u64 unhealthy_routing_flow_count;
+	__u64 security_group_blocked_flow_count_inbound_tcp;
+	__u64 security_group_blocked_flow_count_inbound_udp;
+	__u64 security_group_blocked_flow_count_inbound_icmp;
+	__u64 security_group_blocked_flow_count_outbound_tcp;
+	__u64 security_group_blocked_flow_count_outbound_udp;
 };
 
 struct {

@@ -263,13 +263,18 @@ static __noinline int answer_echo(struct xdp_md *ctx, struct walk *k)
 static __always_inline int icmp(struct xdp_md *ctx, struct walk *k)
 {
 	struct packet *p = &k->packet;
+	struct vip *vip;
 
 	if (is_icmp_error(p))
 		return icmp_error(ctx, k);
-	if (!vip_of(&p->dst))
+	vip = vip_of(&p->dst);
+	if (!vip)
 		return verdict(XDP_PASS, PASS_NO_FLOW);
-	if (is_echo(p))
+	if (is_echo(p)) {
+		if (!admits(vip->echo_clients, &p->src))
+			return bar_inbound(p, vip->balancer);
 		return answer_echo(ctx, k);
+	}
 	return verdict(XDP_DROP, DROP_ICMP_TYPE);
 }
 

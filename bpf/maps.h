@@ -19,6 +19,7 @@
 #define MAX_TARGETS 65536
 #define MAX_BALANCERS 4096
 #define MAX_PREFIXES 65536
+#define MAX_CLIENTS 262144
 #define MAX_LOCKS 4096
 
 /* An address of either family as sixteen bytes in network order; IPv4 is mapped
@@ -72,6 +73,7 @@ struct listener {
 	__u32 zero2;
 	struct choice choice[MAX_CHOICES];
 	__u8 digest[16]; /* of the name: how a new process finds the index again */
+	__u64 clients;   /* the set that may open flows */
 };
 
 #define GROUP_SOURCE_NAT 1u /* preserve_client_ip.enabled is false */
@@ -87,6 +89,8 @@ struct group {
 
 #define TARGET_TERMINATE 1u          /* established flows get a reset on their next packet */
 #define TARGET_TERMINATE_ON_LEAVE 2u /* for user space: what to do once it is deregistered */
+#define TARGET_NO_TCP 4u             /* outbound rules keep new TCP flows from it */
+#define TARGET_NO_UDP 8u
 
 struct target {
 	struct addr addr;
@@ -96,13 +100,26 @@ struct target {
 	__u32 group;
 	__u32 instance; /* whose prefixes make a client a neighbour of this target; 0: none */
 	__u64 mac;      /* next hop, low 48 bits */
+	__u64 clients_tcp; /* the sets whose new flows it takes */
+	__u64 clients_udp;
 };
 
 struct vip {
 	__u32 balancer;
 	__u32 zero;
 	__u8 digest[16];
+	__u64 echo_clients; /* the set that may send echo requests */
 };
+
+/* Sets of clients by number, which follows from what is in them. */
+#define CLIENTS_EVERYONE 0
+#define CLIENTS_NOBODY 1
+
+struct client_key {
+	__u32 length; /* of what follows, in bits: the whole set and a prefix */
+	__u64 set;
+	struct addr addr;
+} __attribute__((packed));
 
 struct prefix_key {
 	__u32 length;
@@ -219,6 +236,14 @@ struct {
 	__type(key, struct prefix_key);
 	__type(value, __u32);
 } prefixes SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
+	__uint(max_entries, MAX_CLIENTS);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct client_key);
+	__type(value, __u32);
+} clients SEC(".maps");
 
 /* Mappable, so that values start on a page and a record is one cache line, and
  * user space counts flows without a system call each. */

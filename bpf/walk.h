@@ -4,6 +4,7 @@
 #ifndef FAIRLEAD_WALK_H
 #define FAIRLEAD_WALK_H
 
+#include "admit.h"
 #include "flow.h"
 #include "nat.h"
 #include "reset.h"

@@ -20,6 +20,7 @@ const (
 	maxGroups    = 16384
 	maxTargets   = 65536
 	maxBalancers = 4096
+	maxClients   = 262144
 )
 
 const (
@@ -35,6 +36,8 @@ const (
 
 	targetTerminate        = 1
 	targetTerminateOnLeave = 2
+	targetNoTCP            = 4
+	targetNoUDP            = 8
 )
 
 // assignment is what assign needs to know.
@@ -61,6 +64,7 @@ func assign(a assignment) (contents, error) {
 	s.targets(groups)
 	s.choices(groups)
 	s.prefixes()
+	s.clients()
 	balancers := s.vips()
 	s.listeners(groups, balancers)
 	return s.want, s.problem()
@@ -178,6 +182,7 @@ func (s *assigner) targets(groups map[string]uint32) {
 			entry := edgeTarget{
 				Addr: addrToMap(t.Addr.Addr()), Port: portToMap(t.Addr.Port()),
 				Group: group, Instance: instances[t.Instance], Flags: targetFlags(t),
+				ClientsTcp: clientsNumber(t.ClientsTCP), ClientsUdp: clientsNumber(t.ClientsUDP),
 			}
 			index, known := s.byName[targetName{group, t.Addr}]
 			if mac, ok := s.resolve(t.Addr.Addr()); ok {
@@ -207,6 +212,12 @@ func targetFlags(t Target) (flags uint16) {
 	if t.OnLeave {
 		flags |= targetTerminateOnLeave
 	}
+	if t.NoTCP {
+		flags |= targetNoTCP
+	}
+	if t.NoUDP {
+		flags |= targetNoUDP
+	}
 	return flags
 }
 
@@ -218,6 +229,7 @@ func (s *assigner) keepUsedTargets() {
 		if t.Flags&targetTerminateOnLeave != 0 {
 			t.Flags |= targetTerminate
 		}
+		t.ClientsTcp, t.ClientsUdp = clientsNobody, clientsNobody // no new flows, and no set is kept for it
 		if mac, ok := s.resolve(addrFromMap(t.Addr)); ok {
 			t.Mac = macToMap(mac)
 		}
@@ -346,7 +358,7 @@ func (s *assigner) vips() map[string]uint32 {
 		}
 		out[b.ARN] = index
 		for _, addr := range b.Addrs {
-			s.want.vips[addr] = edgeVip{Balancer: index, Digest: sum}
+			s.want.vips[addr] = edgeVip{Balancer: index, Digest: sum, EchoClients: clientsNumber(b.Echo[addr])}
 		}
 	}
 	return out
@@ -372,6 +384,7 @@ func (s *assigner) listeners(groups, balancers map[string]uint32) {
 		entry := edgeListener{
 			Id: id, Balancer: balancer, Vip: addrToMap(l.VIP), Port: portToMap(l.Port),
 			Proto: protocolNumber(l.Protocol), IdleSeconds: uint32(l.Idle / time.Second), Digest: sum,
+			Clients: clientsNumber(l.Clients),
 		}
 		bounds(&entry, l.Forward, groups)
 		s.want.listeners[index] = entry

@@ -68,6 +68,7 @@ func (s *bpfStore) load() (contents, error) {
 		readArray(s.maps.Groups, out.groups, func(g edgeGroup) bool { return g.Digest != [16]byte{} }),
 		readHash(s.maps.ListenerIds, func(k edgeListenerKey, id uint32) { out.keys[k] = id }),
 		readHash(s.maps.Vips, func(k edgeAddr, v edgeVip) { out.vips[addrFromMap(k)] = v }),
+		readHash(s.maps.Clients, func(k clientKey, _ uint32) { out.clients[clientFromMap(k)] = struct{}{} }),
 		readHash(s.maps.Prefixes, func(k prefixKey, id uint32) { out.prefixes[prefixFromMap(k)] = id }),
 	}
 	return out, errors.Join(errs...)
@@ -120,6 +121,7 @@ func (s *bpfStore) put(c contents) error {
 		prefixes[prefixToMap(p)] = id
 	}
 	return errors.Join(
+		putAll(s.maps.Clients, clientKeys(c.clients)),
 		putAll(s.maps.Targets, c.targets),
 		s.putTables(c.tables),
 		putAll(s.maps.Groups, c.groups),
@@ -249,6 +251,7 @@ func (s *bpfStore) remove(c contents) error {
 		s.emptyTables(c.groups),
 		putAll(s.maps.Groups, zeroed(c.groups)),
 		putAll(s.maps.Targets, zeroed(c.targets)),
+		deleteAll(s.maps.Clients, clientKeys(c.clients)),
 	)
 }
 

@@ -16,6 +16,7 @@ type contents struct {
 	tables     map[uint32][]uint32 // group index -> slots; never read back
 	groups     map[uint32]edgeGroup
 	prefixes   map[netip.Prefix]uint32
+	clients    map[client]struct{}
 	listeners  map[uint32]edgeListener
 	keys       map[edgeListenerKey]uint32
 	vips       map[netip.Addr]edgeVip
@@ -28,6 +29,7 @@ func newContents() contents {
 		tables:    map[uint32][]uint32{},
 		groups:    map[uint32]edgeGroup{},
 		prefixes:  map[netip.Prefix]uint32{},
+		clients:   map[client]struct{}{},
 		listeners: map[uint32]edgeListener{},
 		keys:      map[edgeListenerKey]uint32{},
 		vips:      map[netip.Addr]edgeVip{},
@@ -40,6 +42,7 @@ func (c contents) clone() contents {
 	c.tables = maps.Clone(c.tables)
 	c.groups = maps.Clone(c.groups)
 	c.prefixes = maps.Clone(c.prefixes)
+	c.clients = maps.Clone(c.clients)
 	c.listeners = maps.Clone(c.listeners)
 	c.keys = maps.Clone(c.keys)
 	c.vips = maps.Clone(c.vips)

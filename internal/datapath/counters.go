@@ -32,6 +32,12 @@ type BalancerCounters struct {
 	TCPTargetResetCount       uint64
 	PortAllocationErrorCount  uint64
 	UnhealthyRoutingFlowCount uint64
+
+	SecurityGroupBlockedFlowCountInboundTCP  uint64 // new flows that the load balancer's inbound rules refuse
+	SecurityGroupBlockedFlowCountInboundUDP  uint64
+	SecurityGroupBlockedFlowCountInboundICMP uint64
+	SecurityGroupBlockedFlowCountOutboundTCP uint64 // and its outbound rules
+	SecurityGroupBlockedFlowCountOutboundUDP uint64
 }
 
 func (s *bpfStore) reasons() (map[string]uint64, error) {
@@ -75,6 +81,11 @@ func (s *bpfStore) balancer(index uint32) (BalancerCounters, error) {
 		out.TCPTargetResetCount += c.TcpTargetResetCount
 		out.PortAllocationErrorCount += c.PortAllocationErrorCount
 		out.UnhealthyRoutingFlowCount += c.UnhealthyRoutingFlowCount
+		out.SecurityGroupBlockedFlowCountInboundTCP += c.SecurityGroupBlockedFlowCountInboundTcp
+		out.SecurityGroupBlockedFlowCountInboundUDP += c.SecurityGroupBlockedFlowCountInboundUdp
+		out.SecurityGroupBlockedFlowCountInboundICMP += c.SecurityGroupBlockedFlowCountInboundIcmp
+		out.SecurityGroupBlockedFlowCountOutboundTCP += c.SecurityGroupBlockedFlowCountOutboundTcp
+		out.SecurityGroupBlockedFlowCountOutboundUDP += c.SecurityGroupBlockedFlowCountOutboundUdp
 	}
 	return out, nil
 }
@@ -85,7 +96,7 @@ sent_neighbor sent_to_target sent_to_client sent_icmp sent_echo
 reset_unknown reset_half_open reset_idle reset_terminated reset_no_target reset_table_full reset_no_port
 drop_malformed drop_martian drop_fragment drop_protocol drop_no_listener drop_flags drop_unknown_reset
 drop_rate drop_no_target drop_terminated drop_table_full drop_no_port drop_icmp_type drop_icmp_flow
-drop_echo drop_no_listener_reply drop_error`
+drop_echo drop_no_listener_reply drop_error drop_inbound_rules drop_outbound_rules drop_target_rules`
 
 const eventList = `half_open_evicted closing_evicted idle_evicted hairpin tuple_conflict`
 

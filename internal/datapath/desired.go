@@ -28,7 +28,7 @@ const maxChoices = 5
 // cannot be served is left out and named in Tables.Unserved.
 func Desired(in Input) Tables {
 	d := desire{in: in, groups: map[string]*lb.ZonalGroup{}}
-	d.out = Tables{Revision: in.Snapshot.Revision, Instances: map[string][]netip.Prefix{}}
+	d.out = Tables{Revision: in.Snapshot.Revision, Instances: map[string][]netip.Prefix{}, Clients: map[string][]netip.Prefix{}}
 	for i := range in.Snapshot.TargetGroups {
 		g := &in.Snapshot.TargetGroups[i]
 		d.groups[g.ARN] = g
@@ -60,13 +60,14 @@ func (d *desire) unserved(format string, args ...any) {
 }
 
 func (d *desire) balancer(b lb.ZonalBalancer) {
-	out := Balancer{ARN: b.ARN}
+	out := Balancer{ARN: b.ARN, Echo: map[netip.Addr]string{}}
 	for _, addr := range []netip.Addr{b.IPv4, b.IPv6} {
 		if !addr.IsValid() {
 			continue
 		}
 		addr = addr.Unmap()
 		out.Addrs = append(out.Addrs, addr)
+		out.Echo[addr] = d.clients(b.EchoClients, addr)
 		for _, l := range b.Listeners {
 			d.listener(b, l, addr)
 		}
@@ -96,6 +97,7 @@ func (d *desire) listener(b lb.ZonalBalancer, l lb.ZonalListener, vip netip.Addr
 		}
 		d.out.Listeners = append(d.out.Listeners, Listener{
 			ARN: l.ARN, Balancer: b.ARN, VIP: vip, Port: l.Port, Protocol: p, Idle: idle, Forward: forward,
+			Clients: d.clients(l.Clients.Of(p), vip),
 		})
 	}
 }
@@ -162,6 +164,10 @@ func (d *desire) target(g *lb.ZonalGroup, t lb.ZonalTarget, failOpen bool) Targe
 		Selectable: !draining && (serves(state) || failOpen && refuses(state)),
 		OnLeave:    g.DeregistrationTermination,
 		Instance:   d.instance(t.Siblings),
+		NoTCP:      slices.Contains(t.OutboundBlocked, lb.TCP),
+		NoUDP:      slices.Contains(t.OutboundBlocked, lb.UDP),
+		ClientsTCP: d.clients(t.Clients.TCP, t.Addr),
+		ClientsUDP: d.clients(t.Clients.UDP, t.Addr),
 	}
 	if draining {
 		out.Terminate = g.DeregistrationTermination && !d.in.Now.Before(t.DrainUntil)

@@ -129,6 +129,56 @@ func TestListenersBecomeOneEntryPerAddressAndProtocol(t *testing.T) {
 	}
 }
 
+// TestClientsAreOfOneFamily: an address only meets clients of its family, so a
+// set that holds all of them is everyone's, and one that holds none nobody's.
+func TestClientsAreOfOneFamily(t *testing.T) {
+	g, health := targetsOf(lb.Healthy)
+	sets := lb.ClientSets{}
+	name := func(prefixes ...string) string {
+		var set []netip.Prefix
+		for _, p := range prefixes {
+			set = append(set, netip.MustParsePrefix(p))
+		}
+		return sets.Add(set)
+	}
+	all4, some := name("0.0.0.0/0"), name("203.0.113.0/24", "192.0.2.10/32", "2001:db8::/32")
+	g.Targets[0].Clients = lb.Admission{TCP: all4, UDP: name()}
+	g.Targets[0].OutboundBlocked = []lb.Protocol{lb.UDP}
+	out := Desired(Input{Health: health, Now: now, Snapshot: lb.ZoneSnapshot{
+		TargetGroups: []lb.ZonalGroup{g}, ClientSets: sets,
+		LoadBalancers: []lb.ZonalBalancer{{
+			ARN: "lb", IPv4: netip.MustParseAddr("198.18.0.100"), IPv6: netip.MustParseAddr("2001:db8::100"), EchoClients: "absent",
+			Listeners: []lb.ZonalListener{
+				{ARN: "l", Protocol: lb.TCPUDP, Port: 53, Clients: lb.Admission{TCP: all4, UDP: some}, Forward: []lb.WeightedGroup{{TargetGroupARN: "tg"}}},
+			},
+		}},
+	}})
+	got := map[string]string{}
+	for _, l := range out.Listeners {
+		got[string(l.Protocol)+" "+l.VIP.String()] = l.Clients
+	}
+	for vip, clients := range out.Balancers[0].Echo {
+		got["echo "+vip.String()] = clients
+	}
+	target := out.Groups[0].Targets[0]
+	got["target's TCP"], got["target's UDP"] = target.ClientsTCP, target.ClientsUDP
+	want := map[string]string{
+		"TCP 198.18.0.100": everyone, "UDP 198.18.0.100": "192.0.2.10/32 203.0.113.0/24",
+		"TCP 2001:db8::100": nobody, "UDP 2001:db8::100": "2001:db8::/32",
+		"echo 198.18.0.100": nobody, "echo 2001:db8::100": nobody,
+		"target's TCP": everyone, "target's UDP": nobody,
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("clients (-want +got):\n%s", diff)
+	}
+	if target.NoTCP || !target.NoUDP {
+		t.Errorf("TCP is kept from the target: %t, UDP: %t; want UDP alone", target.NoTCP, target.NoUDP)
+	}
+	if len(out.Clients) != 2 {
+		t.Errorf("sets of clients: %v, want those with prefixes alone", out.Clients)
+	}
+}
+
 func TestOneAddressUnderTwoIDsIsOneTarget(t *testing.T) {
 	g, health := targetsOf(lb.Healthy, lb.Unhealthy)
 	g.Targets[1].Addr = g.Targets[0].Addr

@@ -22,6 +22,7 @@ func diff(want, have contents) []step {
 	if want.generation != have.generation {
 		add(step{what: "generation", put: contents{generation: want.generation}})
 	}
+	add(step{what: "clients", put: contents{clients: changed(want.clients, have.clients)}})
 	add(step{what: "targets", put: contents{targets: live}})
 	// Should the next write fail, the table must not pass for what it was.
 	add(step{what: "stale hash tables", put: contents{groups: stale(want.tables, have.groups)}})
@@ -39,6 +40,7 @@ func diff(want, have contents) []step {
 	add(step{what: "terminated targets", put: contents{targets: dying}})
 	add(step{what: "old target groups", remove: contents{groups: missing(want.groups, have.groups)}})
 	add(step{what: "old targets", remove: contents{targets: missing(want.targets, have.targets)}})
+	add(step{what: "old clients", remove: contents{clients: missing(want.clients, have.clients)}})
 	return steps
 }
 
@@ -91,5 +93,5 @@ func missing[K, V comparable](want, have map[K]V) map[K]V {
 
 func (c contents) empty() bool {
 	return c.generation == 0 && len(c.targets)+len(c.tables)+len(c.groups)+len(c.prefixes)+
-		len(c.listeners)+len(c.keys)+len(c.vips)+len(c.counters) == 0
+		len(c.clients)+len(c.listeners)+len(c.keys)+len(c.vips)+len(c.counters) == 0
 }

@@ -19,19 +19,24 @@ type edgeAddr struct {
 }
 
 type edgeBalancerCounts struct {
-	_                         structs.HostLayout
-	NewFlowCountTcp           uint64
-	NewFlowCountUdp           uint64
-	ProcessedBytesTcp         uint64
-	ProcessedBytesUdp         uint64
-	ProcessedPackets          uint64
-	RejectedFlowCountTcp      uint64
-	RejectedFlowCountUdp      uint64
-	TcpClientResetCount       uint64
-	TcpElbResetCount          uint64
-	TcpTargetResetCount       uint64
-	PortAllocationErrorCount  uint64
-	UnhealthyRoutingFlowCount uint64
+	_                                        structs.HostLayout
+	NewFlowCountTcp                          uint64
+	NewFlowCountUdp                          uint64
+	ProcessedBytesTcp                        uint64
+	ProcessedBytesUdp                        uint64
+	ProcessedPackets                         uint64
+	RejectedFlowCountTcp                     uint64
+	RejectedFlowCountUdp                     uint64
+	TcpClientResetCount                      uint64
+	TcpElbResetCount                         uint64
+	TcpTargetResetCount                      uint64
+	PortAllocationErrorCount                 uint64
+	UnhealthyRoutingFlowCount                uint64
+	SecurityGroupBlockedFlowCountInboundTcp  uint64
+	SecurityGroupBlockedFlowCountInboundUdp  uint64
+	SecurityGroupBlockedFlowCountInboundIcmp uint64
+	SecurityGroupBlockedFlowCountOutboundTcp uint64
+	SecurityGroupBlockedFlowCountOutboundUdp uint64
 }
 
 type edgeBucket struct {
@@ -43,6 +48,13 @@ type edgeChoice struct {
 	_     structs.HostLayout
 	Group uint32
 	Bound uint32
+}
+
+type edgeClientKey struct {
+	_      structs.HostLayout
+	Length uint32
+	Set    uint64
+	Addr   edgeAddr
 }
 
 type edgeEvent uint32
@@ -112,6 +124,7 @@ type edgeListener struct {
 	Zero2       uint32
 	Choice      [5]edgeChoice
 	Digest      [16]uint8
+	Clients     uint64
 }
 
 type edgeListenerKey struct {
@@ -174,7 +187,10 @@ const (
 	edgeReasonDROP_ECHO              edgeReason = 31
 	edgeReasonDROP_NO_LISTENER_REPLY edgeReason = 32
 	edgeReasonDROP_ERROR             edgeReason = 33
-	edgeReasonREASONS                edgeReason = 34
+	edgeReasonDROP_INBOUND_RULES     edgeReason = 34
+	edgeReasonDROP_OUTBOUND_RULES    edgeReason = 35
+	edgeReasonDROP_TARGET_RULES      edgeReason = 36
+	edgeReasonREASONS                edgeReason = 37
 )
 
 type edgeSetting struct {
@@ -195,21 +211,24 @@ type edgeSetting struct {
 }
 
 type edgeTarget struct {
-	_        structs.HostLayout
-	Addr     edgeAddr
-	Port     uint16
-	Flags    uint16
-	Id       uint32
-	Group    uint32
-	Instance uint32
-	Mac      uint64
+	_          structs.HostLayout
+	Addr       edgeAddr
+	Port       uint16
+	Flags      uint16
+	Id         uint32
+	Group      uint32
+	Instance   uint32
+	Mac        uint64
+	ClientsTcp uint64
+	ClientsUdp uint64
 }
 
 type edgeVip struct {
-	_        structs.HostLayout
-	Balancer uint32
-	Zero     uint32
-	Digest   [16]uint8
+	_           structs.HostLayout
+	Balancer    uint32
+	Zero        uint32
+	Digest      [16]uint8
+	EchoClients uint64
 }
 
 type edgeWalk struct {
@@ -321,6 +340,7 @@ type edgeWalk struct {
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
 	edgeMapBalancerCounters = "balancer_counters"
+	edgeMapClients          = "clients"
 	edgeMapEvents           = "events"
 	edgeMapFlows            = "flows"
 	edgeMapGroups           = "groups"
@@ -395,6 +415,7 @@ type edgeProgramSpecs struct {
 // It can be passed ebpf.CollectionSpec.Assign.
 type edgeMapSpecs struct {
 	BalancerCounters *ebpf.MapSpec `ebpf:"balancer_counters"`
+	Clients          *ebpf.MapSpec `ebpf:"clients"`
 	Events           *ebpf.MapSpec `ebpf:"events"`
 	Flows            *ebpf.MapSpec `ebpf:"flows"`
 	Groups           *ebpf.MapSpec `ebpf:"groups"`
@@ -443,6 +464,7 @@ func (o *edgeObjects) Close() error {
 // It can be passed to loadEdgeObjects or ebpf.CollectionSpec.LoadAndAssign.
 type edgeMaps struct {
 	BalancerCounters *ebpf.Map `ebpf:"balancer_counters"`
+	Clients          *ebpf.Map `ebpf:"clients"`
 	Events           *ebpf.Map `ebpf:"events"`
 	Flows            *ebpf.Map `ebpf:"flows"`
 	Groups           *ebpf.Map `ebpf:"groups"`
@@ -463,6 +485,7 @@ type edgeMaps struct {
 func (m *edgeMaps) Close() error {
 	return _EdgeClose(
 		m.BalancerCounters,
+		m.Clients,
 		m.Events,
 		m.Flows,
 		m.Groups,

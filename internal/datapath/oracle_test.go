@@ -53,7 +53,28 @@ func everything(rng *rand.Rand) *world {
 		w.contents.prefixes[prefix] = instance
 		w.model.Prefixes[prefix] = instance
 	}
+	if rng.IntN(2) == 0 {
+		w.securityGroups(id)
+	}
 	return w
+}
+
+// securityGroups lets some clients through and others not, at each place where
+// rules decide. Sets of one client and of both families have one number.
+func (w *world) securityGroups(id func(uint32) uint32) {
+	const outside, vpc = 1<<63 | 1, 1<<63 | 2
+	w.clients(outside, "203.0.113.0/24", "192.0.2.10/32", "3fff::/20", "3fff:0:0:2::/64")
+	w.clients(vpc, "198.18.0.0/16", "2001:db8::/32")
+	w.guard(id(1), outside)
+	w.guard(id(3), vpc)
+	w.guard(id(4), outside)
+	w.guard(id(6), clientsNobody)
+	w.rules(id(1), 0, outside, outside)
+	w.rules(id(3), targetNoTCP, clientsEveryone, vpc)
+	w.rules(id(5), 0, clientsEveryone, outside)
+	w.rules(id(6), targetNoUDP, vpc, clientsEveryone)
+	w.echo("198.18.0.100", outside)
+	w.echo("198.18.0.101", clientsNobody)
 }
 
 // pools from which packets are drawn: small, so that they meet.
@@ -306,7 +327,7 @@ func (r *rig) change(t fataler, w *world, s *source) {
 	case 0, 3:
 		target = edgeTarget{}
 	case 1, 4, 5:
-		target.Flags = targetTerminate
+		target.Flags |= targetTerminate
 	case 2:
 		l := makeID(3, 0)
 		key := w.contents.listeners[indexOf(l)]
@@ -314,7 +335,7 @@ func (r *rig) change(t fataler, w *world, s *source) {
 		delete(r.model.Listeners, l)
 		delete(r.model.Keys, model.ListenerKey{VIP: netip.MustParseAddrPort("198.18.0.100:80"), Proto: ipProtoTCP})
 	default:
-		target.Flags = 0
+		target.Flags &^= targetTerminate
 	}
 	if !known {
 		return
@@ -326,6 +347,9 @@ func (r *rig) change(t fataler, w *world, s *source) {
 	one.ID, one.Terminate = id, target.Flags&targetTerminate != 0
 	one.Addr = netip.AddrPortFrom(addrFromMap(w.contents.targets[indexOf(id)].Addr), portFromMap(w.contents.targets[indexOf(id)].Port))
 	one.Instance, one.MAC = w.contents.targets[indexOf(id)].Instance, [6]byte{0x02, 1, 0, 0, 0, byte(id)}
+	entry := w.contents.targets[indexOf(id)]
+	one.NoTCP, one.NoUDP = entry.Flags&targetNoTCP != 0, entry.Flags&targetNoUDP != 0
+	one.ClientsTCP, one.ClientsUDP = entry.ClientsTcp, entry.ClientsUdp
 	if r.model.Targets[id] = one; target.Id == 0 {
 		delete(r.model.Targets, id)
 	}

@@ -44,8 +44,53 @@ func simple(echo bool) *world {
 	} {
 		w.listener(makeID(1, uint32(i)), l.at, l.proto, 350, all(l.group))
 	}
+	w.guarded()
 	prefix := netip.MustParsePrefix("198.18.1.0/24")
 	w.contents.prefixes[prefix], w.model.Prefixes[prefix] = 5, 5
+	return w
+}
+
+// guarded adds a load balancer whose security groups, and whose targets' groups,
+// let through some and not others.
+func (w *world) guarded() {
+	const outside = 1<<63 | 7
+	w.vip(netip.MustParseAddr("198.18.0.101"), 1)
+	w.vip(netip.MustParseAddr("2001:db8::101"), 1)
+	w.clients(outside, "203.0.113.0/24", "3fff::/20")
+	w.echo("198.18.0.101", outside)
+	w.echo("2001:db8::101", clientsNobody)
+	w.target(makeID(1, 4), "198.18.0.23:8080", 6, 0, 0)
+	w.target(makeID(1, 5), "198.18.0.24:8080", 7, 0, 0)
+	w.target(makeID(1, 6), "[2001:db8::23]:8080", 8, 0, 0)
+	w.group(6, 0, makeID(1, 4))
+	w.group(7, 0, makeID(1, 5))
+	w.group(8, 0, makeID(1, 6))
+	w.rules(makeID(1, 4), 0, outside, clientsNobody)
+	w.rules(makeID(1, 5), targetNoTCP|targetNoUDP, clientsEveryone, clientsEveryone)
+	listener := func(index uint32, at string, proto uint8, group uint32, clients uint64) {
+		w.listener(makeID(1, index), at, proto, 350, edgeChoice{Group: group, Bound: 1<<32 - 1})
+		l := w.contents.listeners[index]
+		l.Balancer = 1
+		w.contents.listeners[index] = l
+		m := w.model.Listeners[l.Id]
+		m.Balancer = 1
+		w.model.Listeners[l.Id] = m
+		w.guard(l.Id, clients)
+	}
+	listener(20, "198.18.0.101:80", ipProtoTCP, 0, outside)
+	listener(21, "198.18.0.101:80", ipProtoUDP, 0, clientsNobody)
+	listener(22, "198.18.0.101:81", ipProtoTCP, 6, clientsEveryone)
+	listener(23, "198.18.0.101:81", ipProtoUDP, 6, clientsEveryone)
+	listener(24, "198.18.0.101:82", ipProtoTCP, 7, clientsEveryone)
+	listener(25, "198.18.0.101:82", ipProtoUDP, 7, clientsEveryone)
+	listener(26, "[2001:db8::101]:80", ipProtoTCP, 8, outside)
+}
+
+// closed is the world once nobody may open flows to its listeners any more.
+func (w *world) closed() *world {
+	for id := range w.model.Listeners {
+		w.guard(id, clientsNobody)
+	}
 	return w
 }
 
@@ -127,6 +172,7 @@ type outcome struct {
 	want   model.Action // and this happens
 	moved  string       // exactly these counters move, by one unless said otherwise
 	echo   bool         // with echo replies on
+	closed bool         // after the rules that let the frames before in are gone
 }
 
 func verdicts() map[string]outcome {
@@ -226,8 +272,29 @@ func verdicts() map[string]outcome {
 		"error for another address":           {frame: icmp4(3, 4, "10.1.1.1", "198.18.0.4", big[14:50]), want: model.Pass, moved: "pass_no_flow"},
 		"time exceeded":                       {frame: icmp4(11, 0, "10.1.1.1", "198.18.0.100", big[14:50]), want: model.Drop, moved: "drop_icmp_type"},
 		"echo request":                        {frame: icmp4(8, 0, "203.0.113.10", "198.18.0.100", []byte("ping")), want: model.Drop, moved: "drop_echo"},
-		"echo request, answered":              {echo: true, frame: icmp4(8, 0, "203.0.113.10", "198.18.0.100", []byte("ping")), want: model.TX, moved: "sent_echo"},
-		"echo request over IPv6, answered":    {echo: true, frame: icmp6(128, 0, "3fff::1", "2001:db8::100", []byte("ping")), want: model.TX, moved: "sent_echo"},
+
+		"client inside the inbound rules":                  {frame: tcp(client4, "198.18.0.101:80", fSYN, 1, 0, 0), want: model.TX, moved: "sent_to_target ProcessedPackets ProcessedBytesTCP=40"},
+		"client outside them":                              {frame: tcp("192.0.2.10:1", "198.18.0.101:80", fSYN, 1, 0, 0), want: model.Drop, moved: "drop_inbound_rules SecurityGroupBlockedFlowCountInboundTCP"},
+		"client inside them over IPv6":                     {frame: tcp(client6, "[2001:db8::101]:80", fSYN, 1, 0, 0), want: model.TX, moved: "sent_to_target ProcessedPackets ProcessedBytesTCP=60"},
+		"client outside them over IPv6":                    {frame: tcp("[2001:db8:9::1]:1", "[2001:db8::101]:80", fSYN, 1, 0, 0), want: model.Drop, moved: "drop_inbound_rules SecurityGroupBlockedFlowCountInboundTCP"},
+		"datagram outside the inbound rules":               {frame: udp(client4, "198.18.0.101:80", 1), want: model.Drop, moved: "drop_inbound_rules SecurityGroupBlockedFlowCountInboundUDP"},
+		"data of an unknown flow from outside the rules":   {frame: tcp("192.0.2.10:1", "198.18.0.101:80", fACK, 1, 1, 5), want: model.Drop, moved: "drop_inbound_rules SecurityGroupBlockedFlowCountInboundTCP"},
+		"client that the target takes":                     {frame: tcp(client4, "198.18.0.101:81", fSYN, 1, 0, 0), want: model.TX, moved: "sent_to_target ProcessedPackets ProcessedBytesTCP=40"},
+		"client that the target does not take":             {frame: tcp("192.0.2.10:1", "198.18.0.101:81", fSYN, 1, 0, 0), want: model.Drop, moved: "drop_target_rules"},
+		"datagram that the target does not take":           {frame: udp(client4, "198.18.0.101:81", 1), want: model.Drop, moved: "drop_target_rules"},
+		"SYN outside the outbound rules":                   {frame: tcp(client4, "198.18.0.101:82", fSYN, 1, 0, 0), want: model.Drop, moved: "drop_outbound_rules SecurityGroupBlockedFlowCountOutboundTCP"},
+		"datagram outside the outbound rules":              {frame: udp(client4, "198.18.0.101:82", 1), want: model.Drop, moved: "drop_outbound_rules SecurityGroupBlockedFlowCountOutboundUDP"},
+		"data of a flow after the rules are gone":          {closed: true, before: established4, frame: tcp(client4, vipTCP4, fACK, 101, 501, 10), want: model.TX, moved: "sent_to_target ProcessedPackets ProcessedBytesTCP=50"},
+		"its target's data":                                {closed: true, before: established4, frame: tcp(targetA4, client4, fACK, 501, 101, 10), want: model.TX, moved: "sent_to_client ProcessedPackets ProcessedBytesTCP=50"},
+		"proof of a client after the rules are gone":       {closed: true, before: established4[:2], frame: established4[2], want: model.TX, moved: "sent_to_target NewFlowCountTCP ProcessedPackets ProcessedBytesTCP=40"},
+		"path MTU of a flow after the rules are gone":      {closed: true, before: established4, frame: icmp4(3, 4, "10.1.1.1", "198.18.0.100", tcp(vipTCP4, client4, fACK, 501, 101, 900)[14:50]), want: model.TX, moved: "sent_icmp"},
+		"new flow after the rules are gone":                {closed: true, before: established4, frame: tcp("203.0.113.10:9", vipTCP4, fSYN, 1, 0, 0), want: model.Drop, moved: "drop_inbound_rules SecurityGroupBlockedFlowCountInboundTCP"},
+		"echo request inside the inbound rules":            {echo: true, frame: icmp4(8, 0, "203.0.113.10", "198.18.0.101", []byte("ping")), want: model.TX, moved: "sent_echo"},
+		"echo request outside them":                        {echo: true, frame: icmp4(8, 0, "192.0.2.10", "198.18.0.101", []byte("ping")), want: model.Drop, moved: "drop_inbound_rules SecurityGroupBlockedFlowCountInboundICMP"},
+		"echo request outside them over IPv6, answers off": {frame: icmp6(128, 0, "3fff::1", "2001:db8::101", []byte("ping")), want: model.Drop, moved: "drop_inbound_rules SecurityGroupBlockedFlowCountInboundICMP"},
+
+		"echo request, answered":           {echo: true, frame: icmp4(8, 0, "203.0.113.10", "198.18.0.100", []byte("ping")), want: model.TX, moved: "sent_echo"},
+		"echo request over IPv6, answered": {echo: true, frame: icmp6(128, 0, "3fff::1", "2001:db8::100", []byte("ping")), want: model.TX, moved: "sent_echo"},
 	}
 }
 
@@ -245,6 +312,11 @@ func TestVerdicts(t *testing.T) {
 				}
 			}
 			r.setClock(t, w, tc.after)
+			if tc.closed {
+				if err := r.store.put(contents{listeners: w.closed().contents.listeners}); err != nil {
+					t.Fatal(err)
+				}
+			}
 			before := r.read(t)
 			action, out := r.send(t, tc.frame)
 			if action != tc.want {
@@ -277,12 +349,25 @@ func want(text string) map[string]uint64 {
 func moved(before, after readings) map[string]uint64 {
 	out := nonZero(after.reasons, before.reasons)
 	maps.Copy(out, nonZero(after.events, before.events))
-	c := subtract(after.balancers[0], before.balancers[0])
+	for i := range after.balancers {
+		maps.Copy(out, movedOf(subtract(after.balancers[i], before.balancers[i])))
+	}
+	return out
+}
+
+// movedOf is what counters of one load balancer moved by.
+func movedOf(c BalancerCounters) map[string]uint64 {
+	out := map[string]uint64{}
 	for name, n := range map[string]uint64{
 		"NewFlowCountTCP": c.NewFlowCountTCP, "NewFlowCountUDP": c.NewFlowCountUDP, "ProcessedBytesTCP": c.ProcessedBytesTCP,
 		"ProcessedBytesUDP": c.ProcessedBytesUDP, "ProcessedPackets": c.ProcessedPackets, "RejectedFlowCountTCP": c.RejectedFlowCountTCP,
 		"RejectedFlowCountUDP": c.RejectedFlowCountUDP, "TCPClientResetCount": c.TCPClientResetCount, "TCPELBResetCount": c.TCPELBResetCount,
 		"TCPTargetResetCount": c.TCPTargetResetCount, "PortAllocationErrorCount": c.PortAllocationErrorCount, "UnhealthyRoutingFlowCount": c.UnhealthyRoutingFlowCount,
+		"SecurityGroupBlockedFlowCountInboundTCP":  c.SecurityGroupBlockedFlowCountInboundTCP,
+		"SecurityGroupBlockedFlowCountInboundUDP":  c.SecurityGroupBlockedFlowCountInboundUDP,
+		"SecurityGroupBlockedFlowCountInboundICMP": c.SecurityGroupBlockedFlowCountInboundICMP,
+		"SecurityGroupBlockedFlowCountOutboundTCP": c.SecurityGroupBlockedFlowCountOutboundTCP,
+		"SecurityGroupBlockedFlowCountOutboundUDP": c.SecurityGroupBlockedFlowCountOutboundUDP,
 	} {
 		if n > 0 {
 			out[name] = n

@@ -89,8 +89,8 @@ func newWorld(rng *rand.Rand, echo bool) *world {
 		},
 		Now: s.Now, Keys: map[model.ListenerKey]uint32{}, Listeners: map[uint32]model.Listener{},
 		VIPs: map[netip.Addr]bool{}, Groups: map[uint32]model.Group{}, Targets: map[uint32]model.Target{},
-		Prefixes: map[netip.Prefix]uint32{},
-		Flows:    make([]model.Bucket, rigBuckets), HalfOpen: make([]model.Bucket, rigBuckets/2),
+		Prefixes: map[netip.Prefix]uint32{}, Clients: map[uint64][]netip.Prefix{}, Echo: map[netip.Addr]model.Echo{},
+		Flows: make([]model.Bucket, rigBuckets), HalfOpen: make([]model.Bucket, rigBuckets/2),
 	}
 	return w
 }
@@ -98,6 +98,41 @@ func newWorld(rng *rand.Rand, echo bool) *world {
 func (w *world) vip(a netip.Addr, balancer uint32) {
 	w.contents.vips[a] = edgeVip{Balancer: balancer}
 	w.model.VIPs[a] = true
+	w.model.Echo[a] = model.Echo{Balancer: balancer}
+}
+
+// clients makes a set.
+func (w *world) clients(set uint64, prefixes ...string) {
+	for _, s := range prefixes {
+		p := netip.MustParsePrefix(s)
+		w.contents.clients[client{set, p}] = struct{}{}
+		w.model.Clients[set] = append(w.model.Clients[set], p)
+	}
+}
+
+// echo says who may send echo requests to an address.
+func (w *world) echo(vip string, set uint64) {
+	a := netip.MustParseAddr(vip)
+	v := w.contents.vips[a]
+	v.EchoClients = set
+	w.contents.vips[a] = v
+	w.model.Echo[a] = model.Echo{Balancer: v.Balancer, Clients: set}
+}
+
+// guard says who may open flows of a listener.
+func (w *world) guard(listener uint32, set uint64) {
+	entry, l := w.contents.listeners[indexOf(listener)], w.model.Listeners[listener]
+	entry.Clients, l.Clients = set, set
+	w.contents.listeners[indexOf(listener)], w.model.Listeners[listener] = entry, l
+}
+
+// rules says whose flows a target takes, and with flags what is kept from it.
+func (w *world) rules(target uint32, flags uint16, tcp, udp uint64) {
+	entry, t := w.contents.targets[indexOf(target)], w.model.Targets[target]
+	entry.Flags |= flags
+	entry.ClientsTcp, entry.ClientsUdp = tcp, udp
+	t.NoTCP, t.NoUDP, t.ClientsTCP, t.ClientsUDP = flags&targetNoTCP != 0, flags&targetNoUDP != 0, tcp, udp
+	w.contents.targets[indexOf(target)], w.model.Targets[target] = entry, t
 }
 
 func (w *world) target(id uint32, addr string, group, instance uint32, flags uint16) {
@@ -314,6 +349,10 @@ func countersOf(c model.Counts) BalancerCounters {
 		RejectedFlowCountTCP: c.RejectedFlowCountTCP, RejectedFlowCountUDP: c.RejectedFlowCountUDP,
 		TCPClientResetCount: c.TCPClientResetCount, TCPELBResetCount: c.TCPELBResetCount, TCPTargetResetCount: c.TCPTargetResetCount,
 		PortAllocationErrorCount: c.PortAllocationErrorCount, UnhealthyRoutingFlowCount: c.UnhealthyRoutingFlowCount,
+
+		SecurityGroupBlockedFlowCountInboundTCP: c.SecurityGroupBlockedFlowCountInboundTCP, SecurityGroupBlockedFlowCountInboundUDP: c.SecurityGroupBlockedFlowCountInboundUDP,
+		SecurityGroupBlockedFlowCountInboundICMP: c.SecurityGroupBlockedFlowCountInboundICMP,
+		SecurityGroupBlockedFlowCountOutboundTCP: c.SecurityGroupBlockedFlowCountOutboundTCP, SecurityGroupBlockedFlowCountOutboundUDP: c.SecurityGroupBlockedFlowCountOutboundUDP,
 	}
 }
 
@@ -326,6 +365,12 @@ func subtract(a, b BalancerCounters) BalancerCounters {
 		TCPClientResetCount: a.TCPClientResetCount - b.TCPClientResetCount, TCPELBResetCount: a.TCPELBResetCount - b.TCPELBResetCount,
 		TCPTargetResetCount: a.TCPTargetResetCount - b.TCPTargetResetCount, PortAllocationErrorCount: a.PortAllocationErrorCount - b.PortAllocationErrorCount,
 		UnhealthyRoutingFlowCount: a.UnhealthyRoutingFlowCount - b.UnhealthyRoutingFlowCount,
+
+		SecurityGroupBlockedFlowCountInboundTCP:  a.SecurityGroupBlockedFlowCountInboundTCP - b.SecurityGroupBlockedFlowCountInboundTCP,
+		SecurityGroupBlockedFlowCountInboundUDP:  a.SecurityGroupBlockedFlowCountInboundUDP - b.SecurityGroupBlockedFlowCountInboundUDP,
+		SecurityGroupBlockedFlowCountInboundICMP: a.SecurityGroupBlockedFlowCountInboundICMP - b.SecurityGroupBlockedFlowCountInboundICMP,
+		SecurityGroupBlockedFlowCountOutboundTCP: a.SecurityGroupBlockedFlowCountOutboundTCP - b.SecurityGroupBlockedFlowCountOutboundTCP,
+		SecurityGroupBlockedFlowCountOutboundUDP: a.SecurityGroupBlockedFlowCountOutboundUDP - b.SecurityGroupBlockedFlowCountOutboundUDP,
 	}
 }
 

@@ -20,6 +20,10 @@ type Tables struct {
 	// inside them cannot be answered by a target of the same instance.
 	Instances map[string][]netip.Prefix
 
+	// Clients are sets of clients by name, as security groups let them through.
+	// Each is of one address family. Everyone has the empty name and no entry.
+	Clients map[string][]netip.Prefix
+
 	// Unserved says which listeners and targets this data path has to leave out,
 	// each with the reason.
 	Unserved []string
@@ -29,6 +33,7 @@ type Tables struct {
 type Balancer struct {
 	ARN   string
 	Addrs []netip.Addr
+	Echo  map[netip.Addr]string // by address, the clients whose echo requests are let in
 }
 
 // Listener is one address, port and protocol that is served.
@@ -40,6 +45,7 @@ type Listener struct {
 	Protocol lb.Protocol   // TCP or UDP
 	Idle     time.Duration // after which a flow without packets is forgotten
 	Forward  []Choice
+	Clients  string // key of Tables.Clients: those that may open flows
 }
 
 // Choice is one group of a forward action. Flows are spread by weight over all
@@ -65,4 +71,7 @@ type Target struct {
 	Terminate  bool   // established flows end with a reset on the client's next packet
 	OnLeave    bool   // Terminate once the target is no longer in the snapshot
 	Instance   string // key of Tables.Instances; empty when it has no known siblings
+
+	NoTCP, NoUDP           bool   // outbound rules keep new flows from it
+	ClientsTCP, ClientsUDP string // keys of Tables.Clients: those whose new flows it takes
 }

@@ -50,7 +50,7 @@ func (d *tables) Occupancy() (datapath.Occupancy, error) {
 func (d *tables) Counters() (datapath.Counters, error) {
 	return datapath.Counters{
 		Balancers: map[string]datapath.BalancerCounters{
-			"arn:aws:elasticloadbalancing:us-west-2:000000000000:loadbalancer/net/web/0123456789abcdef": {NewFlowCountTCP: 5, ActiveFlowCountUDP: 2, ProcessedPackets: 90},
+			"arn:aws:elasticloadbalancing:us-west-2:000000000000:loadbalancer/net/web/0123456789abcdef": {NewFlowCountTCP: 5, ActiveFlowCountUDP: 2, ProcessedPackets: 90, SecurityGroupBlockedFlowCountOutboundUDP: 3},
 		},
 		Reasons: map[string]uint64{"sent_to_target": 40},
 		Events:  map[string]uint64{"hairpin": 1},

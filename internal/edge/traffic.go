@@ -17,6 +17,7 @@ type balancerMetric struct {
 	kind       prometheus.ValueType
 	total      func(datapath.BalancerCounters) uint64
 	tcp, udp   func(datapath.BalancerCounters) uint64
+	icmp       func(datapath.BalancerCounters) uint64 // nil: not counted
 }
 
 func (m balancerMetric) desc() *prometheus.Desc {
@@ -34,6 +35,9 @@ func (m balancerMetric) collect(ch chan<- prometheus.Metric, balancer string, c 
 	}
 	ch <- prometheus.MustNewConstMetric(m.desc(), m.kind, float64(m.tcp(c)), balancer, "tcp")
 	ch <- prometheus.MustNewConstMetric(m.desc(), m.kind, float64(m.udp(c)), balancer, "udp")
+	if m.icmp != nil {
+		ch <- prometheus.MustNewConstMetric(m.desc(), m.kind, float64(m.icmp(c)), balancer, "icmp")
+	}
 }
 
 func balancerMetrics() []balancerMetric {
@@ -60,6 +64,13 @@ func balancerMetrics() []balancerMetric {
 			total: func(c counts) uint64 { return c.PortAllocationErrorCount }},
 		{name: "unhealthy_routing_flow_count_total", help: "Flows sent to targets of a group that failed open.", kind: counter,
 			total: func(c counts) uint64 { return c.UnhealthyRoutingFlowCount }},
+		{name: "security_group_blocked_flow_count_inbound_total", help: "Flows and echo requests that the inbound rules of the load balancer's security groups refused.", kind: counter,
+			tcp:  func(c counts) uint64 { return c.SecurityGroupBlockedFlowCountInboundTCP },
+			udp:  func(c counts) uint64 { return c.SecurityGroupBlockedFlowCountInboundUDP },
+			icmp: func(c counts) uint64 { return c.SecurityGroupBlockedFlowCountInboundICMP }},
+		{name: "security_group_blocked_flow_count_outbound_total", help: "Flows that the outbound rules of the load balancer's security groups refused.", kind: counter,
+			tcp: func(c counts) uint64 { return c.SecurityGroupBlockedFlowCountOutboundTCP },
+			udp: func(c counts) uint64 { return c.SecurityGroupBlockedFlowCountOutboundUDP }},
 	}
 }
 

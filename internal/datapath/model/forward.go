@@ -24,6 +24,9 @@ func (r *run) fromClient(l Listener) Action {
 	case deliver:
 		return r.toTarget(l, w, f)
 	case open:
+		if !r.admits(l.Clients) {
+			return r.barInbound(l.Balancer)
+		}
 		return r.open(l, w)
 	case idle:
 		return r.refuse(l, "idle", "error")
@@ -32,6 +35,9 @@ func (r *run) fromClient(l Listener) Action {
 	case full:
 		r.reject(l)
 		return r.refuse(l, "table_full", "table_full")
+	}
+	if !r.admits(l.Clients) {
+		return r.barInbound(l.Balancer)
 	}
 	return r.refuse(l, "unknown", "error")
 }
@@ -190,6 +196,10 @@ func (r *run) open(l Listener, w wanted) Action {
 	switch why {
 	case "":
 		return r.toTarget(l, w, f)
+	case "outbound_rules":
+		return r.barOutbound(l)
+	case "target_rules":
+		return r.drop(why)
 	case "no_port":
 		r.count(l).PortAllocationErrorCount++
 	}
@@ -201,6 +211,9 @@ func (r *run) newFlow(l Listener, w wanted) (f Flow, failure string) {
 	t, g, ok := r.choose(&r.p, l)
 	if !ok {
 		return f, "no_target"
+	}
+	if forbidden := r.judge(t); forbidden != "" {
+		return f, forbidden
 	}
 	f = Flow{
 		State: Opening, Proto: r.p.proto, Seen: r.Now, Client: w.client, Listener: l.ID,

@@ -24,6 +24,9 @@ func (r *run) icmp() Action {
 }
 
 func (r *run) echo() Action {
+	if e := r.Echo[r.p.dst]; !r.admits(e.Clients) {
+		return r.barInbound(e.Balancer)
+	}
 	if !r.Settings.Echo {
 		return r.drop("echo")
 	}

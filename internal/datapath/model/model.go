@@ -27,9 +27,11 @@ type Maps struct {
 	Keys      map[ListenerKey]uint32 // listener IDs
 	Listeners map[uint32]Listener    // by ID
 	VIPs      map[netip.Addr]bool
-	Groups    map[uint32]Group        // by index
-	Targets   map[uint32]Target       // by ID
-	Prefixes  map[netip.Prefix]uint32 // instance
+	Groups    map[uint32]Group          // by index
+	Targets   map[uint32]Target         // by ID
+	Prefixes  map[netip.Prefix]uint32   // instance
+	Clients   map[uint64][]netip.Prefix // sets by number
+	Echo      map[netip.Addr]Echo       // by VIP
 
 	Flows    []Bucket
 	HalfOpen []Bucket
@@ -52,6 +54,12 @@ type Settings struct {
 	AnswersBurst    uint64
 }
 
+// Echo says who may send echo requests to a VIP: the rest of struct vip.
+type Echo struct {
+	Balancer uint32
+	Clients  uint64
+}
+
 // ListenerKey is what a packet names a listener by.
 type ListenerKey struct {
 	VIP   netip.AddrPort
@@ -66,6 +74,7 @@ type Listener struct {
 	Proto       uint8
 	IdleSeconds uint64
 	Choices     []Choice
+	Clients     uint64 // the set that may open flows
 }
 
 // Choice sends hashes up to Bound to a group.
@@ -84,6 +93,9 @@ type Target struct {
 	Terminate bool
 	Instance  uint32
 	MAC       [6]byte
+
+	NoTCP, NoUDP           bool   // outbound rules keep new flows from it
+	ClientsTCP, ClientsUDP uint64 // the sets whose new flows it takes
 }
 
 // Counts are struct balancer_counts.
@@ -96,6 +108,12 @@ type Counts struct {
 	TCPTargetResetCount                        uint64
 	PortAllocationErrorCount                   uint64
 	UnhealthyRoutingFlowCount                  uint64
+
+	SecurityGroupBlockedFlowCountInboundTCP  uint64
+	SecurityGroupBlockedFlowCountInboundUDP  uint64
+	SecurityGroupBlockedFlowCountInboundICMP uint64
+	SecurityGroupBlockedFlowCountOutboundTCP uint64
+	SecurityGroupBlockedFlowCountOutboundUDP uint64
 }
 
 // Limiter is struct limiter.
@@ -132,11 +150,13 @@ func (r *run) drop(reason string) Action { return r.verdict(Drop, "drop_"+reason
 func (r *run) pass(reason string) Action { return r.verdict(Pass, "pass_"+reason) }
 func (r *run) event(name string)         { r.Events[name]++ }
 
-func (r *run) count(l Listener) *Counts {
-	c := r.Balancers[l.Balancer]
+func (r *run) count(l Listener) *Counts { return r.counts(l.Balancer) }
+
+func (r *run) counts(balancer uint32) *Counts {
+	c := r.Balancers[balancer]
 	if c == nil {
 		c = &Counts{}
-		r.Balancers[l.Balancer] = c
+		r.Balancers[balancer] = c
 	}
 	return c
 }
