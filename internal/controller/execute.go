@@ -221,6 +221,10 @@ func (e *executor) doListener(ctx context.Context, s plan.Step) (plan.Result, er
 		return plan.Result{}, e.api.DeleteListener(ctx, l.ARN)
 	case plan.ModifyListener:
 		return plan.Result{}, e.api.ModifyListener(ctx, e.listener(l.ARN, *s.After.Listener))
+	case plan.AddListenerCertificates:
+		return plan.Result{}, e.api.AddListenerCertificates(ctx, l.ARN, s.After.List)
+	case plan.RemoveListenerCertificates:
+		return plan.Result{}, e.api.RemoveListenerCertificates(ctx, l.ARN, s.Before.List)
 	case plan.ModifyListenerAttributes:
 		return plan.Result{}, e.api.ModifyListenerAttributes(ctx, l.ARN, s.After.Map)
 	}
@@ -228,7 +232,7 @@ func (e *executor) doListener(ctx context.Context, s plan.Step) (plan.Result, er
 }
 
 func (e *executor) listener(arn string, l plan.Listener) cloud.Listener {
-	out := cloud.Listener{ARN: arn, Port: l.Port, Protocol: l.Protocol}
+	out := cloud.Listener{ARN: arn, Port: l.Port, Protocol: l.Protocol, Security: l.Security}
 	for _, f := range l.Forward {
 		out.Forward = append(out.Forward, cloud.Forward{GroupARN: e.group(f.TargetGroup), Weight: f.Weight})
 	}

@@ -244,7 +244,14 @@ func (o *observer) listeners(ctx context.Context, found []cloud.Listener) ([]pla
 		if i := slices.IndexFunc(o.want.Listeners, func(w lb.Listener) bool { return w.Port == l.Port }); i >= 0 {
 			want = o.want.Listeners[i]
 		}
-		listener := plan.Listener{ARN: l.ARN, Port: l.Port, Protocol: l.Protocol, Tags: o.relevant(o.tags[l.ARN], want.Tags)}
+		listener := plan.Listener{ARN: l.ARN, Port: l.Port, Protocol: l.Protocol, Security: l.Security, Tags: o.relevant(o.tags[l.ARN], want.Tags)}
+		if l.Protocol == lb.TLS {
+			further, err := o.api.DescribeListenerCertificates(ctx, l.ARN)
+			if err != nil {
+				return nil, err
+			}
+			listener.Security.Certificates = append(listener.Security.Certificates, further...)
+		}
 		for _, f := range l.Forward {
 			name, ok := o.groups[f.GroupARN]
 			if !ok {

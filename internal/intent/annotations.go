@@ -72,6 +72,7 @@ type section struct {
 func sections() []section {
 	return []section{
 		{"The load balancer", shapeRows()},
+		{"TLS", tlsRows()},
 		{"Targets", targetRows()},
 		{"Health checks", healthRows()},
 		{"Who may connect", accessRows()},

@@ -27,7 +27,7 @@ func desired(svc *corev1.Service) (lb.Stack, []intent.Problem) {
 }
 
 func TestEveryReadRowRefusesWhatCannotBeMeant(t *testing.T) {
-	anything := map[string]bool{"name": true, "access-log-s3-bucket-name": true, "access-log-s3-bucket-prefix": true, "security-groups": true}
+	anything := map[string]bool{"name": true, "access-log-s3-bucket-name": true, "access-log-s3-bucket-prefix": true, "security-groups": true, "ssl-ports": true}
 	for _, a := range intent.Annotations() {
 		suffix := strings.TrimPrefix(a.Key, "service.beta.kubernetes.io/aws-load-balancer-")
 		if a.Example == "" || a.Ported || anything[suffix] {

@@ -61,6 +61,7 @@ func Desired(in Input) (lb.Stack, []Problem) {
 	b.checkName()
 	stack := lb.Stack{LoadBalancer: b.loadBalancer()}
 	ports := b.ports()
+	b.secure(ports)
 	stack.TargetGroups = b.targetGroups(ports)
 	stack.Listeners = b.listeners(ports, stack.TargetGroups)
 	b.securityGroups(&stack)

@@ -50,6 +50,7 @@ type settings struct {
 	proxyAll   bool
 	proxyPorts []string // nil when not given
 	health     healthSettings
+	tls        tlsSettings
 }
 
 // healthSettings are the health check annotations; zero values are not given.

@@ -111,13 +111,23 @@ func (b *builder) listeners(ports []port, groups []lb.TargetGroup) []lb.Listener
 		i := slices.IndexFunc(groups, func(g lb.TargetGroup) bool { return g.Key == p.key() })
 		out = append(out, lb.Listener{
 			Port: p.number, Protocol: p.protocol, TargetGroup: groups[i].Name,
-			Attributes: b.set.listenerAttributes[key], Tags: b.tags("listener/" + strings.ToLower(key)),
+			Security: b.security(p), Attributes: b.listenerAttributes(p, key), Tags: b.tags("listener/" + strings.ToLower(key)),
 		})
 	}
 	for key := range unused {
 		b.warn(prefixAWS+"listener-attributes."+key, "", "the Service has no such listener; it has no effect", didYouMean(key, listenerKeys(ports)))
 	}
 	return out
+}
+
+// listenerAttributes are those of a listener. TLS ones have none to set.
+func (b *builder) listenerAttributes(p port, key string) map[string]string {
+	attrs := b.set.listenerAttributes[key]
+	if p.protocol == lb.TLS && len(attrs) > 0 {
+		b.warn(prefixAWS+"listener-attributes."+key, "", "a TLS listener has no attributes; it has no effect", "")
+		return nil
+	}
+	return attrs
 }
 
 func listenerKeys(ports []port) []string {

@@ -16,6 +16,8 @@ import (
 const (
 	aws      = "service.beta.kubernetes.io/aws-load-balancer-"
 	fairlead = "fairlead.io/"
+
+	certificate = "arn:aws:acm:us-west-2:123456789012:certificate/0"
 )
 
 func TestTheReferencePageIsThatOfTheTable(t *testing.T) {
@@ -32,13 +34,16 @@ func TestTheReferencePageIsThatOfTheTable(t *testing.T) {
 var beside = map[string]map[string]string{
 	aws + "healthcheck-path":                    {aws + "healthcheck-protocol": "http"},
 	aws + "healthcheck-success-codes":           {aws + "healthcheck-protocol": "http"},
+	aws + "ssl-ports":                           {aws + "ssl-cert": certificate},
+	aws + "ssl-negotiation-policy":              {aws + "ssl-cert": certificate},
+	aws + "backend-protocol":                    {aws + "ssl-cert": certificate},
+	aws + "alpn-policy":                         {aws + "ssl-cert": certificate},
 	aws + "manage-backend-security-group-rules": {aws + "security-groups": "sg-1"},
 }
 
 // fitted are examples in the terms of the test's Service and network.
 var fitted = map[string]string{
-	aws + "subnets":                         "subnet-a",
-	aws + "proxy-protocol-per-target-group": "80",
+	aws + "subnets": "subnet-a",
 }
 
 // effects of annotations that do not show in the stack of a plain Service.
@@ -77,9 +82,9 @@ func TestEveryExampleIsTakenAndHasAnEffect(t *testing.T) {
 			for k, v := range beside[a.Key] {
 				plain[k] = v
 			}
-			without, _ := desired(service(plain))
+			without, _ := desired(twoPorts(plain))
 			plain[key] = value
-			with, problems := desired(service(plain))
+			with, problems := desired(twoPorts(plain))
 			if len(problems) > 0 {
 				t.Errorf("%s: %s is a problem: %v", key, value, problems)
 			}
@@ -92,6 +97,13 @@ func TestEveryExampleIsTakenAndHasAnEffect(t *testing.T) {
 			}
 		})
 	}
+}
+
+// twoPorts are 80 and 443, so that settings for one of them show.
+func twoPorts(annotations map[string]string) *corev1.Service {
+	svc := service(annotations)
+	svc.Spec.Ports = append(svc.Spec.Ports, corev1.ServicePort{Name: "https", Port: 443, Protocol: corev1.ProtocolTCP, NodePort: 30443})
+	return svc
 }
 
 func TestEveryRowSaysAllThatThePageTells(t *testing.T) {

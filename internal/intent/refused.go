@@ -7,17 +7,10 @@ func refusedRows() []Annotation {
 	refuse := func(key, why, instead string) Annotation {
 		return Annotation{Key: key, Kinds: forNLB, refused: why, instead: instead}
 	}
-	certificates := "TLS listeners are not offered by this version"
 	addresses := "chosen addresses are not offered by this version"
-	passThrough := "remove it; a TCP listener passes TLS through to the targets"
 	actions := refuse(shortened+"actions", "weighted forward actions of a Service are not offered", "run several Deployments behind one Service")
 	actions.Ported, actions.Suffix = true, "PROTOCOL-PORT"
 	return []Annotation{
-		refuse(prefixAWS+"ssl-cert", certificates, passThrough),
-		refuse(prefixAWS+"ssl-ports", certificates, passThrough),
-		refuse(prefixAWS+"ssl-negotiation-policy", certificates, passThrough),
-		refuse(prefixAWS+"backend-protocol", certificates, passThrough),
-		refuse(prefixAWS+"alpn-policy", certificates, passThrough),
 		refuse(prefixAWS+"eip-allocations", addresses, "remove it"),
 		refuse(prefixAWS+"private-ipv4-addresses", addresses, "remove it"),
 		refuse(prefixAWS+"ipv6-addresses", addresses, "remove it"),

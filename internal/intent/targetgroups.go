@@ -23,7 +23,7 @@ func (b *builder) targetGroups(ports []port) []lb.TargetGroup {
 	var out []lb.TargetGroup
 	for _, p := range ports {
 		g := lb.TargetGroup{
-			Key: p.key(), Protocol: p.protocol, Port: source.defaultPort(p),
+			Key: p.key(), Protocol: b.groupProtocol(p), Port: source.defaultPort(p),
 			TargetType: source.targetType(), IPAddressType: family,
 			Targets: source.targets(p, family),
 		}
@@ -70,7 +70,7 @@ func (b *builder) groupAttributes(p port, source targetSource) map[string]string
 		attrs[lb.AttrProxyProtocolV2] = "true"
 	}
 	maps.Copy(attrs, b.set.portAttributes[number])
-	udp := p.protocol != lb.TCP
+	udp := slices.Contains(p.protocol.Transports(), lb.UDP)
 	if udp && attrs[lb.AttrPreserveClientIP] == "false" {
 		b.fail(prefixAWS+"target-group-attributes", lb.AttrPreserveClientIP+"=false", fmt.Sprintf("port %d has UDP, which always keeps the client's address", p.number), "")
 	}

@@ -83,9 +83,23 @@ type Listener struct {
 	Port        uint16            `json:"port"`
 	Protocol    Protocol          `json:"protocol"`
 	TargetGroup string            `json:"targetGroup"` // its name
+	Security    Security          `json:"security,omitzero"`
 	Attributes  map[string]string `json:"attributes,omitempty"`
 	Tags        map[string]string `json:"tags,omitempty"`
 }
+
+// Security is the TLS part of a listener; the zero value is that of others.
+type Security struct {
+	Certificates []string `json:"certificates"` // ARNs; the first is the default
+	SSLPolicy    string   `json:"sslPolicy"`
+	ALPNPolicy   string   `json:"alpnPolicy"`
+}
+
+// What the API gives a TLS listener that names no policies.
+const (
+	DefaultSSLPolicy = "ELBSecurityPolicy-2016-08"
+	NoALPN           = "None"
+)
 
 // DefaultLoadBalancerAttributes are the attributes of a new Network Load
 // Balancer as the ELBv2 API reference gives them.

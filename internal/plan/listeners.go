@@ -17,12 +17,14 @@ func (d *differ) listeners() {
 			have = current.Listener(want.Port)
 		}
 		if have == nil {
-			l := Listener{Port: want.Port, Protocol: want.Protocol, Forward: []Forward{{want.TargetGroup, 1}}, Tags: want.Tags}
+			l := Listener{Port: want.Port, Protocol: want.Protocol, Forward: []Forward{{want.TargetGroup, 1}}, Security: bare(want.Security), Tags: want.Tags}
 			d.add(stageListen, Step{Action: CreateListener, Resource: r, After: Value{Listener: &l}, Why: fmt.Sprintf("nothing listens on %s %d", want.Protocol, want.Port)})
+			d.certificates(r, want.Security, lb.Security{})
 			d.attributes(stageListen, ModifyListenerAttributes, r, want.Attributes, nil, defaults)
 			continue
 		}
 		d.move(r, want, have, current)
+		d.certificates(r, want.Security, have.Security)
 		d.attributes(stageListen, ModifyListenerAttributes, r, want.Attributes, have.Attributes, defaults)
 		d.tags(stageListen, r, want.Tags, have.Tags)
 	}
@@ -35,15 +37,18 @@ func (d *differ) listeners() {
 // All groups of a listener have one protocol, so a change of protocol cannot be
 // made before the break.
 func (d *differ) move(r Resource, want lb.Listener, have *Listener, current *LoadBalancer) {
-	final := Listener{Port: want.Port, Protocol: want.Protocol, Forward: []Forward{{want.TargetGroup, 1}}}
+	final := Listener{Port: want.Port, Protocol: want.Protocol, Forward: []Forward{{want.TargetGroup, 1}}, Security: bare(want.Security)}
 	if have.Protocol != want.Protocol {
 		d.modify(stageListen, r, have, final, fmt.Sprintf("%s becomes %s", have.Protocol, want.Protocol), Connections)
 		return
 	}
 	old := have.main()
 	if old == want.TargetGroup {
-		if len(have.Forward) > 1 {
+		switch {
+		case len(have.Forward) > 1:
 			d.modify(stageListen, r, have, final, "the other target group is no longer wanted", None)
+		case !sameBare(want.Security, have.Security):
+			d.modify(stageListen, r, have, final, "the default certificate or the policies differ", None)
 		}
 		return
 	}

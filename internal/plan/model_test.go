@@ -154,13 +154,30 @@ func (m *model) doListener(s plan.Step) error {
 		if err := m.checkMove(l, *s.After.Listener); err != nil {
 			return err
 		}
-		l.Protocol, l.Forward = s.After.Listener.Protocol, s.After.Listener.Forward
+		rest := l.Security.Certificates[min(1, len(l.Security.Certificates)):]
+		l.Protocol, l.Forward, l.Security = s.After.Listener.Protocol, s.After.Listener.Forward, s.After.Listener.Security
+		if l.Protocol == lb.TLS {
+			l.Security.Certificates = slices.Concat(l.Security.Certificates, rest)
+		}
+	case plan.AddListenerCertificates:
+		if l.Protocol != lb.TLS {
+			return fmt.Errorf("certificates on a %s listener", l.Protocol)
+		}
+		l.Security.Certificates = slices.Concat(l.Security.Certificates, s.After.List)
+	case plan.RemoveListenerCertificates:
+		if slices.Contains(s.Before.List, l.Security.Certificates[0]) {
+			return fmt.Errorf("OperationNotPermitted: the default certificate")
+		}
+		l.Security.Certificates = slices.DeleteFunc(slices.Clone(l.Security.Certificates), func(c string) bool { return slices.Contains(s.Before.List, c) })
 	case plan.ModifyListenerAttributes:
 		l.Attributes = overlay(l.Attributes, s.After.Map)
 	case plan.AddTags:
 		l.Tags = overlay(l.Tags, s.After.Map)
 	case plan.RemoveTags:
 		l.Tags = without(l.Tags, s.Before.List)
+	}
+	if (s.Action == plan.CreateListener || s.Action == plan.ModifyListener) && (l.Protocol == lb.TLS) != (len(s.After.Listener.Security.Certificates) == 1) {
+		return fmt.Errorf("ValidationError: %s listener with certificates %v", l.Protocol, s.After.Listener.Security.Certificates)
 	}
 	b.listeners[s.Resource.Port] = l
 	return m.checkForward(b.Name, l)
@@ -182,7 +199,7 @@ func (m *model) checkForward(name string, l plan.Listener) error {
 		if g == nil {
 			return fmt.Errorf("TargetGroupNotFound %s", f.TargetGroup)
 		}
-		if g.Protocol != l.Protocol {
+		if g.Protocol != l.Protocol && (l.Protocol != lb.TLS || g.Protocol != lb.TCP) {
 			return fmt.Errorf("InvalidConfigurationRequest: listener %s, target group %s", l.Protocol, g.Protocol)
 		}
 		if users := m.usedBy(g.Name); len(users) > 1 {

@@ -38,6 +38,7 @@ type Listener struct {
 	Port       uint16            `json:"port"`
 	Protocol   lb.Protocol       `json:"protocol"`
 	Forward    []Forward         `json:"forward"`
+	Security   lb.Security       `json:"security,omitzero"`
 	Attributes map[string]string `json:"attributes,omitempty"`
 	Tags       map[string]string `json:"tags,omitempty"`
 }
@@ -196,7 +197,15 @@ func (b *LoadBalancer) applyListener(s Step, r Result) {
 	case DeleteListener:
 		b.Listeners = slices.DeleteFunc(b.Listeners, func(l Listener) bool { return l.Port == s.Resource.Port })
 	case ModifyListener:
-		l.Protocol, l.Forward = s.After.Listener.Protocol, s.After.Listener.Forward
+		further := further(l.Security)
+		l.Protocol, l.Forward, l.Security = s.After.Listener.Protocol, s.After.Listener.Forward, s.After.Listener.Security
+		if l.Protocol == lb.TLS {
+			l.Security.Certificates = append(slices.Clone(l.Security.Certificates), further...)
+		}
+	case AddListenerCertificates:
+		l.Security.Certificates = append(slices.Clone(l.Security.Certificates), s.After.List...)
+	case RemoveListenerCertificates:
+		l.Security.Certificates = append(l.Security.Certificates[:1:1], minus(further(l.Security), s.Before.List)...)
 	case ModifyListenerAttributes:
 		l.Attributes = merged(l.Attributes, s.After.Map)
 	case AddTags, RemoveTags:

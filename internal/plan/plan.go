@@ -36,6 +36,8 @@ const (
 	ModifyListener               Action = "ModifyListener"
 	ModifyListenerAttributes     Action = "ModifyListenerAttributes"
 	DeleteListener               Action = "DeleteListener"
+	AddListenerCertificates      Action = "AddListenerCertificates"
+	RemoveListenerCertificates   Action = "RemoveListenerCertificates"
 	AddTags                      Action = "AddTags"
 	RemoveTags                   Action = "RemoveTags"
 	CreateSecurityGroup          Action = "CreateSecurityGroup"

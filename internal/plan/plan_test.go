@@ -53,7 +53,15 @@ func stacks(t *rapid.T, label string) lb.Stack {
 
 func addPort(t *rapid.T, label string, s *lb.Stack, port uint16) {
 	label = fmt.Sprintf("%s-%d", label, port)
-	protocol := rapid.SampledFrom([]lb.Protocol{lb.TCP, lb.TCP, lb.TCPUDP}).Draw(t, label+"-protocol")
+	protocol := rapid.SampledFrom([]lb.Protocol{lb.TCP, lb.TCP, lb.TCPUDP, lb.TLS}).Draw(t, label+"-protocol")
+	listener := lb.Listener{Port: port, Protocol: protocol}
+	if protocol == lb.TLS {
+		listener.Security = lb.Security{
+			Certificates: rapid.SliceOfNDistinct(rapid.SampledFrom([]string{"x", "y", "z"}), 1, 3, rapid.ID).Draw(t, label+"-certificates"),
+			SSLPolicy:    rapid.SampledFrom([]string{"old", "new"}).Draw(t, label+"-policy"), ALPNPolicy: lb.NoALPN,
+		}
+		protocol = rapid.SampledFrom([]lb.Protocol{lb.TCP, lb.TLS}).Draw(t, label+"-backend")
+	}
 	kind := rapid.SampledFrom([]lb.TargetType{lb.InstanceTarget, lb.IPTarget}).Draw(t, label+"-kind")
 	key := rapid.SampledFrom([]string{fmt.Sprint(port), "named"}).Draw(t, label+"-key")
 	name := fmt.Sprintf("%s-%s-%s-%s", s.LoadBalancer.Name, key, protocol, kind)
@@ -71,7 +79,8 @@ func addPort(t *rapid.T, label string, s *lb.Stack, port uint16) {
 		}
 		s.TargetGroups = append(s.TargetGroups, g)
 	}
-	s.Listeners = append(s.Listeners, lb.Listener{Port: port, Protocol: protocol, TargetGroup: name})
+	listener.TargetGroup = name
+	s.Listeners = append(s.Listeners, listener)
 	if s.Frontend != nil {
 		s.Frontend.Ingress = append(s.Frontend.Ingress, lb.Rule{Protocol: "tcp", FromPort: int32(port), ToPort: int32(port), Source: netip.MustParsePrefix("0.0.0.0/0")})
 	}
@@ -151,10 +160,29 @@ func checkWanted(t *rapid.T, m *model, want lb.Stack) {
 		if got := b.listeners[l.Port]; len(got.Forward) != 1 || got.Forward[0].TargetGroup != l.TargetGroup || got.Protocol != l.Protocol {
 			t.Fatalf("listener %d forwards to %+v, want %s", l.Port, got.Forward, l.TargetGroup)
 		}
+		checkSecurity(t, b.listeners[l.Port], l.Security)
 	}
 	for _, g := range want.TargetGroups {
 		if got := m.groups[g.Name]; got == nil || len(got.Targets) != len(g.Targets) {
 			t.Fatalf("target group %s has %+v, want %+v", g.Name, got, g.Targets)
+		}
+	}
+}
+
+// checkSecurity allows the default certificate to stand among the others too.
+func checkSecurity(t *rapid.T, l plan.Listener, want lb.Security) {
+	got := l.Security
+	if got.SSLPolicy != want.SSLPolicy || len(got.Certificates) > 0 != (len(want.Certificates) > 0) {
+		t.Fatalf("listener %d has %+v, want %+v", l.Port, got, want)
+	}
+	for i, c := range got.Certificates {
+		if !slices.Contains(want.Certificates, c) || i == 0 && c != want.Certificates[0] {
+			t.Fatalf("listener %d has certificates %v, want %v", l.Port, got.Certificates, want.Certificates)
+		}
+	}
+	for _, c := range want.Certificates {
+		if !slices.Contains(got.Certificates, c) {
+			t.Fatalf("listener %d has certificates %v, want %v", l.Port, got.Certificates, want.Certificates)
 		}
 	}
 }

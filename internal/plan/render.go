@@ -64,6 +64,9 @@ func (v Value) lines() []string {
 	}
 	if x := v.Listener; x != nil {
 		add("%s %d forwards to %s", x.Protocol, x.Port, forwardText(x.Forward))
+		if x.Protocol == lb.TLS {
+			add("certificates %s, policy %s, ALPN %s", strings.Join(x.Security.Certificates, " "), x.Security.SSLPolicy, x.Security.ALPNPolicy)
+		}
 	}
 	for _, t := range v.Targets {
 		add("%s:%d", t.ID, t.Port)
