@@ -81,7 +81,7 @@ func (e *Engine) open(l Listeners, gatherer prometheus.Gatherer) (serve []func(c
 	if err != nil {
 		return nil, err
 	}
-	metrics := ops.Endpoints{Metrics: gatherer, Ready: e.Ready}.Handler()
+	metrics := ops.Endpoints{Metrics: gatherer, Ready: e.Ready, State: func() any { return e.belief() }}.Handler()
 	for _, p := range []endpoint{
 		{"the API", l.API, func(ctx context.Context, ln net.Listener) error { return e.serveAPI(ctx, ln, l.TLS) }},
 		{"edges", l.Edges, edges.Serve},

@@ -60,6 +60,9 @@ func TestRunServesEverySocketAndStopsWhenTold(t *testing.T) {
 	if body := get(t, plain, "http://"+l.Metrics+"/metrics"); !strings.Contains(body, "fairlead_state_revision 0") {
 		t.Errorf("metrics lack the revision:\n%s", body)
 	}
+	if body := get(t, plain, "http://"+l.Metrics+"/state"); !strings.Contains(body, `"i-a"`) || !strings.Contains(body, `"edges": []`) {
+		t.Errorf("the state lacks the inventory's instance, or has edges that are not there:\n%s", body)
+	}
 	secure := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: poolOf(t, filepath.Join(e.StateDir, certificateFile))}}}
 	if body := get(t, secure, "https://"+l.API+"/"); body == "" {
 		t.Error("the API answers nothing over TLS")

@@ -136,6 +136,11 @@ func (h *host) makeNode(ctx context.Context, name string) error {
 	if err := (preparer{h.dir, h.current(), cfg.Layout, time.Now()}).node(n); err != nil {
 		return err
 	}
+	if !slices.Contains(cfg.Without, component.Engine) {
+		if err := h.instanceKnown(ctx, n.InstanceID); err != nil {
+			return err
+		}
+	}
 	components := component.OfNode(cfg, n)
 	h.sup.Add(components...)
 	if err := h.sup.WaitServing(ctx, names(components)...); err != nil {

@@ -21,6 +21,9 @@ func localMetrics() string {
 	return netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), metricsPort).String()
 }
 
+// EngineStateURL is where the engine tells, inside the lab, what it goes by.
+func EngineStateURL() string { return "http://" + controlAddress(metricsPort) + "/state" }
+
 func engine(c Config) Component {
 	o := c.control(Engine)
 	o.Dirs = []string{c.Dir.Engine()}
