@@ -6,6 +6,7 @@ import (
 	"maps"
 	"math/rand/v2"
 	"net/netip"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -41,19 +42,19 @@ func (s *memoryStore) put(c contents) error {
 	if c.generation != 0 {
 		s.generation = c.generation
 	}
-	s.writes += len(c.targets) + len(c.tables) + len(c.groups) + len(c.prefixes) + len(c.listeners) + len(c.keys) + len(c.vips)
+	s.writes += len(c.targets) + len(c.tables) + len(c.groups) + len(c.prefixes) + len(c.clients) + len(c.listeners) + len(c.keys) + len(c.vips)
 	return errors.Join(
 		insertAll(s, s.contents.targets, c.targets), insertAll(s, s.tables, c.tables), insertAll(s, s.contents.groups, c.groups),
-		insertAll(s, s.contents.prefixes, c.prefixes), insertAll(s, s.contents.listeners, c.listeners),
+		insertAll(s, s.contents.prefixes, c.prefixes), insertAll(s, s.contents.clients, c.clients), insertAll(s, s.contents.listeners, c.listeners),
 		insertAll(s, s.contents.keys, c.keys), insertAll(s, s.contents.vips, c.vips),
 	)
 }
 
 func (s *memoryStore) remove(c contents) error {
-	s.writes += len(c.targets) + len(c.groups) + len(c.prefixes) + len(c.listeners) + len(c.keys) + len(c.vips)
+	s.writes += len(c.targets) + len(c.groups) + len(c.prefixes) + len(c.clients) + len(c.listeners) + len(c.keys) + len(c.vips)
 	return errors.Join(
 		removeAll(s, s.contents.targets, c.targets), removeAll(s, s.tables, c.groups), removeAll(s, s.contents.groups, c.groups),
-		removeAll(s, s.contents.prefixes, c.prefixes), removeAll(s, s.contents.listeners, c.listeners),
+		removeAll(s, s.contents.prefixes, c.prefixes), removeAll(s, s.contents.clients, c.clients), removeAll(s, s.contents.listeners, c.listeners),
 		removeAll(s, s.contents.keys, c.keys), removeAll(s, s.contents.vips, c.vips),
 	)
 }
@@ -107,6 +108,27 @@ func (s *memoryStore) check(t fataler) {
 	}
 }
 
+// checkClients holds that a set which something names is whole.
+func (s *memoryStore) checkClients(t fataler) {
+	t.Helper()
+	sizes := map[uint64]int{clientsEveryone: 0, clientsNobody: 0, clientsNumber("10.0.0.0/8"): 1, clientsNumber("10.0.0.0/8 192.0.2.0/24"): 2}
+	have := map[uint64]int{}
+	for c := range s.clients {
+		have[c.set]++
+	}
+	named := func(what string, set uint64) {
+		if want, known := sizes[set]; !known || have[set] != want {
+			t.Fatalf("%s names the clients %#x, of which %d of %d are there", what, set, have[set], want)
+		}
+	}
+	for _, l := range s.listeners {
+		named("a listener", l.Clients)
+	}
+	for _, target := range s.contents.targets {
+		named("a target", target.ClientsTcp)
+	}
+}
+
 // apply is Datapath.Apply on a store, checking after every step.
 func (s *memoryStore) apply(t fataler, tables Tables, inUse func(uint32) bool) error {
 	t.Helper()
@@ -123,6 +145,7 @@ func (s *memoryStore) apply(t fataler, tables Tables, inUse func(uint32) bool) e
 			return fmt.Errorf("%s: %w", step.what, err)
 		}
 		s.check(t)
+		s.checkClients(t)
 	}
 	return nil
 }
@@ -137,7 +160,16 @@ func always(uint32) bool { return true }
 
 // draw returns random tables over few names, so that they come and go.
 func draw(t *rapid.T) Tables {
-	out := Tables{Instances: map[string][]netip.Prefix{}}
+	out := Tables{Instances: map[string][]netip.Prefix{}, Clients: map[string][]netip.Prefix{}}
+	clients := func(t *rapid.T) string {
+		name := rapid.SampledFrom([]string{everyone, nobody, "10.0.0.0/8", "10.0.0.0/8 192.0.2.0/24"}).Draw(t, "clients")
+		for _, p := range strings.Fields(name) {
+			if name != nobody {
+				out.Clients[name] = append(out.Clients[name], netip.MustParsePrefix(p))
+			}
+		}
+		return name
+	}
 	for g := range 4 {
 		if !rapid.Bool().Draw(t, "group") {
 			continue
@@ -148,6 +180,7 @@ func draw(t *rapid.T) Tables {
 				group.Targets = append(group.Targets, Target{
 					Addr:       netip.AddrPortFrom(netip.AddrFrom4([4]byte{198, 18, 0, byte(20 + i)}), 80),
 					Selectable: rapid.Bool().Draw(t, "selectable"), Terminate: rapid.Bool().Draw(t, "terminate"), OnLeave: rapid.Bool().Draw(t, "on leave"),
+					ClientsTCP: clients(t),
 				})
 			}
 		}
@@ -160,7 +193,7 @@ func draw(t *rapid.T) Tables {
 		balancer := Balancer{ARN: fmt.Sprintf("lb-%d", b), Addrs: []netip.Addr{netip.AddrFrom4([4]byte{198, 18, 0, byte(100 + b)})}}
 		out.Balancers = append(out.Balancers, balancer)
 		for port := range rapid.IntRange(0, 3).Draw(t, "listeners") {
-			l := Listener{ARN: fmt.Sprintf("l-%d-%d", b, port), Balancer: balancer.ARN, VIP: balancer.Addrs[0], Port: uint16(80 + port), Protocol: "TCP"}
+			l := Listener{ARN: fmt.Sprintf("l-%d-%d", b, port), Balancer: balancer.ARN, VIP: balancer.Addrs[0], Port: uint16(80 + port), Protocol: "TCP", Clients: clients(t)}
 			for _, g := range out.Groups {
 				if rapid.Bool().Draw(t, "forward") {
 					l.Forward = append(l.Forward, Choice{Group: g.ARN, Weight: rapid.IntRange(1, 9).Draw(t, "weight")})
@@ -188,7 +221,7 @@ func (s *memoryStore) visible() map[string]any {
 			for slot, target := range s.tables[c.Group] {
 				slots[slot] = addrFromMap(s.contents.targets[indexOf(target)].Addr).String()
 			}
-			out[fmt.Sprintf("%s %d", name, i)] = []any{c.Bound, s.groups[c.Group].Flags, slots}
+			out[fmt.Sprintf("%s %d", name, i)] = []any{c.Bound, l.Clients, s.groups[c.Group].Flags, slots}
 		}
 	}
 	for a := range s.vips {
