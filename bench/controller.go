@@ -25,7 +25,7 @@ const (
 	quiet    = 4 * time.Second
 	lull     = 8 * time.Second
 	tooLong  = 10 * time.Minute
-	lookedAt = 20 * time.Millisecond
+	lookedAt = 300 * time.Millisecond // what is measured are the calls, not the looks
 )
 
 // situation is something that happens to a cluster, and what a controller has

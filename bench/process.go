@@ -19,6 +19,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	elbv2 "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2"
 
+	"github.com/fairlead-lb/fairlead/internal/cloud/plainbody"
 	"github.com/fairlead-lb/fairlead/internal/iam/directory"
 )
 
@@ -102,7 +103,7 @@ func newEngineProcess(program, dir string, n int) (*engineProcess, error) {
 func (e *engineProcess) client(callers int) *elbv2.Client {
 	transport := &http.Transport{MaxIdleConnsPerHost: callers, MaxConnsPerHost: callers}
 	return elbv2.New(elbv2.Options{
-		Region: region, BaseEndpoint: aws.String("http://" + e.address), HTTPClient: &http.Client{Transport: transport},
+		Region: region, BaseEndpoint: aws.String("http://" + e.address), HTTPClient: plainbody.Client(&http.Client{Transport: transport}),
 		Credentials: credentials.NewStaticCredentialsProvider(e.key.AccessKeyID, e.key.SecretAccessKey, ""),
 	})
 }

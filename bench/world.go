@@ -111,24 +111,40 @@ func contentEdge(ctx context.Context, source edgeapi.Source, zone string) error 
 	}
 	context.AfterFunc(ctx, cancel)
 	go func() {
+		known := map[lb.TargetKey]bool{}
 		for {
 			select {
 			case <-ctx.Done():
 				return
 			case s := <-snapshots:
-				report := lb.HealthReport{Zone: zone, Revision: s.Revision, Full: true}
-				for _, g := range s.TargetGroups {
-					for _, t := range g.Targets {
-						report.Targets = append(report.Targets, lb.TargetHealthReport{
-							Target: lb.TargetKey{TargetGroupARN: g.ARN, ID: t.ID, Port: t.Port}, Health: lb.TargetHealth{State: lb.Healthy},
-						})
-					}
-				}
-				source.Report(report)
+				source.Report(content(s, known))
 			}
 		}
 	}()
 	return nil
+}
+
+// content reports the targets of a snapshot that are not known yet, and the
+// known ones that are in it no more.
+func content(s lb.ZoneSnapshot, known map[lb.TargetKey]bool) lb.HealthReport {
+	report := lb.HealthReport{Zone: s.Zone, Revision: s.Revision, Full: len(known) == 0}
+	present := make(map[lb.TargetKey]bool, len(known))
+	for _, g := range s.TargetGroups {
+		for _, t := range g.Targets {
+			key := lb.TargetKey{TargetGroupARN: g.ARN, ID: t.ID, Port: t.Port}
+			if present[key] = true; !known[key] {
+				known[key] = true
+				report.Targets = append(report.Targets, lb.TargetHealthReport{Target: key, Health: lb.TargetHealth{State: lb.Healthy}})
+			}
+		}
+	}
+	for key := range known {
+		if !present[key] {
+			delete(known, key)
+			report.Removed = append(report.Removed, key)
+		}
+	}
+	return report
 }
 
 func (w *world) writeKubeconfig() error {
