@@ -71,10 +71,12 @@ At its first start it makes a root key and prints it once.`,
 	flags.DurationVar(&f.config.DNSTTL, "dns-ttl", 5*time.Second, "how long clients may remember an address; AWS says 60s")
 	flags.IntVar(&f.config.Quotas.LoadBalancers, "max-load-balancers", f.config.Quotas.LoadBalancers, "load balancers at most; an AWS account starts with 50")
 	flags.IntVar(&f.config.Quotas.TargetGroups, "max-target-groups", f.config.Quotas.TargetGroups, "target groups at most; an AWS account starts with 3000")
+	flags.Int64Var(&f.config.AuditMaxBytes, "audit-max-bytes", engine.DefaultAuditMaxBytes, "size of a file of the audit log, audit.jsonl in the state directory, in bytes")
+	flags.IntVar(&f.config.AuditFiles, "audit-files", engine.DefaultAuditFiles, "files of the audit log at most; the oldest goes")
 	flags.BoolVar(&f.debug, "debug", false, "log reads as well")
 	f.trouble.register(flags)
 	cmd.PersistentFlags().StringVar(&f.config.StateDir, "state-dir", defaultEngineState, "directory of the state, the root key and the edges' authority")
-	cmd.AddCommand(newIssueEdgeCommand(&f.config.StateDir))
+	cmd.AddCommand(newIssueEdgeCommand(&f.config.StateDir), newBackupCommand(&f.config.StateDir), newTroubleCommand(&f.config.StateDir))
 	return cmd
 }
 

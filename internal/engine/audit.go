@@ -9,21 +9,23 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/fairlead-lb/fairlead/internal/engine/audit"
 	"github.com/fairlead-lb/fairlead/internal/engine/state"
 	"github.com/fairlead-lb/fairlead/internal/wire"
 )
 
-// audit writes a line and counts for every call of the API. Reads are logged at
-// debug level: controllers make many of them.
-type audit struct {
+// observer writes down and counts every call of the API. In the engine's log,
+// reads are at debug level: controllers make many of them.
+type observer struct {
 	log     *slog.Logger
+	audit   *audit.Log
 	calls   *prometheus.CounterVec
 	seconds *prometheus.HistogramVec
 }
 
-func newAudit(log *slog.Logger, metrics prometheus.Registerer) (audit, error) {
-	a := audit{
-		log: log,
+func newObserver(log *slog.Logger, audit *audit.Log, metrics prometheus.Registerer) (observer, error) {
+	a := observer{
+		log: log, audit: audit,
 		calls: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "fairlead_api_calls_total", Help: "API calls by service, action, HTTP status and error code.",
 		}, []string{"service", "action", "status", "error"}),
@@ -35,7 +37,8 @@ func newAudit(log *slog.Logger, metrics prometheus.Registerer) (audit, error) {
 	return a, errors.Join(metrics.Register(a.calls), metrics.Register(a.seconds))
 }
 
-func (a audit) record(ctx context.Context, r wire.Record) {
+func (a observer) record(ctx context.Context, r wire.Record) {
+	a.audit.Record(r)
 	service, action := r.Service, r.Action
 	if r.ErrorCode == "InvalidAction" || r.Caller.ARN == "" { // names that anyone can make up are no labels
 		service, action = "", ""

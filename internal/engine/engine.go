@@ -12,6 +12,7 @@
 package engine
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -27,6 +28,7 @@ import (
 	"github.com/fairlead-lb/fairlead/internal/edgeapi"
 	"github.com/fairlead-lb/fairlead/internal/engine/acm"
 	"github.com/fairlead-lb/fairlead/internal/engine/admin"
+	"github.com/fairlead-lb/fairlead/internal/engine/audit"
 	"github.com/fairlead-lb/fairlead/internal/engine/ec2"
 	"github.com/fairlead-lb/fairlead/internal/engine/elb"
 	"github.com/fairlead-lb/fairlead/internal/engine/elbv2"
@@ -49,6 +51,13 @@ const (
 	stateFile   = "state.db"
 	rootKeyFile = "root-key.json"
 	dataKeyFile = "data-key.json" // opens the secrets in the state
+	auditFile   = "audit.jsonl"
+)
+
+// Bounds of the audit log unless Config says otherwise.
+const (
+	DefaultAuditMaxBytes = 64 << 20
+	DefaultAuditFiles    = 5
 )
 
 // Config is what an Engine is made of. Region, AccountID, StateDir, Inventory,
@@ -63,6 +72,9 @@ type Config struct {
 	Trouble   trouble.Settings // that there is from the start
 	DNSTTL    time.Duration
 
+	AuditMaxBytes int64 // of a file of the audit log; 0: DefaultAuditMaxBytes
+	AuditFiles    int   // of the audit log; 0: DefaultAuditFiles
+
 	Logger  *slog.Logger
 	Metrics prometheus.Registerer
 }
@@ -71,6 +83,8 @@ type Config struct {
 type Engine struct {
 	Config
 	db        *store.Store
+	disk      *store.File
+	audit     *audit.Log
 	trouble   *trouble.Trouble
 	lag       *trouble.Lag
 	box       *sealed.Box
@@ -104,16 +118,16 @@ func Open(c Config) (*Engine, error) {
 		return nil, err
 	}
 	if e.trouble, err = trouble.New(c.Trouble, time.Now); err != nil {
-		return nil, errors.Join(err, e.db.Close())
+		return nil, errors.Join(err, e.Close())
 	}
 	e.lag = trouble.NewLag(e.db, e.trouble)
 	e.network = newNetwork(file, e.db)
 	e.publisher = newPublisher(e.db.Current(), e.network.current(), e.health)
-	audit, err := newAudit(c.Logger, c.Metrics)
+	observer, err := newObserver(c.Logger, e.audit, c.Metrics)
 	if err = errors.Join(err, registerGauges(c.Metrics, e)); err != nil {
-		return nil, errors.Join(err, e.db.Close())
+		return nil, errors.Join(err, e.Close())
 	}
-	e.handler = e.newHandler(audit)
+	e.handler = e.newHandler(observer)
 	return e, nil
 }
 
@@ -124,30 +138,36 @@ func (e *Engine) openState() error {
 	if err != nil {
 		return err
 	}
-	disk, err := store.OpenFile(filepath.Join(e.StateDir, stateFile))
-	if err != nil {
+	if e.disk, err = store.OpenFile(filepath.Join(e.StateDir, stateFile)); err != nil {
 		return err
 	}
-	if e.db, err = state.Open(disk); err != nil {
+	if e.db, err = state.Open(e.disk); err != nil {
 		return err
 	}
 	if err := acm.CheckBox(e.db.Current(), box); err != nil {
 		return errors.Join(fmt.Errorf("%s does not belong to the state: %w", path, err), e.db.Close())
 	}
 	e.box = box
+	e.audit, err = audit.Open(audit.Config{
+		Path: filepath.Join(e.StateDir, auditFile), MaxBytes: cmp.Or(e.AuditMaxBytes, DefaultAuditMaxBytes),
+		Files: cmp.Or(e.AuditFiles, DefaultAuditFiles), Logger: e.Logger,
+	})
+	if err != nil {
+		return errors.Join(err, e.db.Close())
+	}
 	return nil
 }
 
-func (e *Engine) newHandler(audit audit) http.Handler {
+func (e *Engine) newHandler(observer observer) http.Handler {
 	apis, stale := e.apis(e.db, e.network.current), e.apis(e.lag, newNetwork(e.network.inventoryFile, e.lag).current)
 	for i := range apis {
 		apis[i] = trouble.Reads(apis[i], stale[i])
 	}
-	admin := admin.New(admin.Config{Trouble: e.trouble, Root: e.directory.IsRoot})
+	admin := admin.New(admin.Config{Trouble: e.trouble, Calls: e.audit, Copy: e.disk.Copy, Root: e.directory.IsRoot})
 	tokens := sts.New(sts.Config{AccountID: e.AccountID, Directory: e.directory, Box: e.box, Now: time.Now})
 	return wire.NewHandler(wire.Config{
 		APIs: append(apis, tokens.API(), shield.API(e.directory), admin.API()), Around: e.trouble.Around,
-		Credentials: e.directory, Sessions: tokens, Region: e.Region, Now: time.Now, Logger: e.Logger, Audit: audit.record,
+		Credentials: e.directory, Sessions: tokens, Region: e.Region, Now: time.Now, Logger: e.Logger, Audit: observer.record,
 	})
 }
 
@@ -186,6 +206,21 @@ func (e *Engine) Source() edgeapi.Source { return e.publisher }
 // this Open and has to be shown.
 func (e *Engine) RootKey() (key directory.Key, created bool) { return e.rootKey, e.newKey }
 
+// ReadRootKey reads the root key of the engine with this state directory. It
+// makes none.
+func ReadRootKey(stateDir string) (directory.Key, error) {
+	path := filepath.Join(stateDir, rootKeyFile)
+	if _, err := os.Stat(path); err != nil {
+		return directory.Key{}, fmt.Errorf("read the root key: %w", err)
+	}
+	key, _, err := directory.LoadRootKey(path)
+	return key, err
+}
+
+// CertificateFile is where the engine with this state directory keeps the
+// certificate that it made for itself.
+func CertificateFile(stateDir string) string { return filepath.Join(stateDir, certificateFile) }
+
 // Lookup implements dns.Resolver.
 func (e *Engine) Lookup(name string) ([]netip.Addr, time.Duration, bool) {
 	addresses, found := names.Addresses(e.db.Current(), e.network.current(), e.health, name)
@@ -196,6 +231,6 @@ func (e *Engine) Lookup(name string) ([]netip.Addr, time.Duration, bool) {
 func (e *Engine) Ready() error { return e.db.Err() }
 
 // Close makes what is under way durable and releases the state.
-func (e *Engine) Close() error { return e.db.Close() }
+func (e *Engine) Close() error { return errors.Join(e.db.Close(), e.audit.Close()) }
 
 func sameInventory(a, b *inventory.Index) bool { return reflect.DeepEqual(a.File, b.File) }

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"runtime/debug"
 	"strconv"
@@ -162,6 +163,23 @@ func decodeRevision(b []byte) uint64 {
 		return 0
 	}
 	return binary.BigEndian.Uint64(b)
+}
+
+// Copy writes a consistent copy of the file, as of the last commit, while the
+// store goes on. Size is called first. Until it returns, space that commits free
+// is not used again.
+func (f *File) Copy(w io.Writer, size func(bytes int64)) error {
+	err := f.guard(func() error {
+		return f.db.View(func(tx *bbolt.Tx) error {
+			size(tx.Size())
+			_, err := tx.WriteTo(w)
+			return err
+		})
+	})
+	if err != nil {
+		return fmt.Errorf("copy %s: %w", f.path, err)
+	}
+	return nil
 }
 
 // Close releases the file.

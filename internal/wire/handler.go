@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"runtime/debug"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -58,6 +59,7 @@ type exchange struct {
 	protocol  protocol
 	namespace string
 	start     time.Time
+	stream    Stream // the output, of an action that streams
 }
 
 // reply is what goes back.
@@ -66,7 +68,11 @@ type reply struct {
 	body   []byte
 	code   string // AWS's error code; empty on success
 	none   bool   // nothing goes back: the connection ends
+	stream Stream // instead of body
 }
+
+// streamTimeout is how long a client may take to read a stream.
+const streamTimeout = time.Hour
 
 // noAnswer is the audit's code for a call that was left without an answer.
 const noAnswer = "NoAnswer"
@@ -83,9 +89,32 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	header.Set("Content-Type", x.protocol.contentType)
 	header.Set("X-Amzn-Requestid", x.call.RequestID)
 	header.Set("Date", h.Now().UTC().Format(http.TimeFormat)) // clients measure their clock's skew by it
+	if out.stream != nil {
+		h.stream(w, x, out)
+		return
+	}
 	w.WriteHeader(out.status)
 	w.Write(out.body) // a client that went away is its own problem
 	h.audit(x, out)
+}
+
+// stream answers with a stream. Its length is told first, so that the client
+// knows when it was cut.
+func (h *handler) stream(w http.ResponseWriter, x *exchange, out reply) {
+	_ = http.NewResponseController(w).SetWriteDeadline(h.Now().Add(streamTimeout)) // else the server's own holds
+	w.Header().Set("Content-Type", "application/octet-stream")
+	err := out.stream(w, func(bytes int64) {
+		w.Header().Set("Content-Length", strconv.FormatInt(bytes, 10))
+		w.WriteHeader(out.status)
+	})
+	if err != nil {
+		h.Logger.Error("a stream was cut", "action", x.call.Action, "requestId", x.call.RequestID, "error", err)
+		out.code = codeInternal
+	}
+	h.audit(x, out)
+	if err != nil {
+		panic(http.ErrAbortHandler)
+	}
 }
 
 func sourceIP(r *http.Request) netip.Addr {
@@ -107,7 +136,7 @@ func (h *handler) safely(x *exchange, w http.ResponseWriter) (out reply) {
 	}()
 	body, err := h.serve(x, w)
 	if err == nil {
-		return reply{status: http.StatusOK, body: body}
+		return reply{status: http.StatusOK, body: body, stream: x.stream}
 	}
 	if errors.Is(err, ErrNoAnswer) {
 		return reply{code: noAnswer, none: true}
@@ -201,6 +230,10 @@ func (h *handler) perform(x *exchange, svc service, action Action, b body) ([]by
 	out, err := h.call(context.WithValue(ctx, notesKey, &x.notes), action, in)
 	if err != nil {
 		return nil, err
+	}
+	if stream, ok := out.(Stream); ok {
+		x.stream = stream
+		return nil, nil
 	}
 	return action.codec.encode(out, svc.Namespace, x.call.RequestID)
 }

@@ -21,6 +21,7 @@ package wire
 import (
 	"context"
 	"errors"
+	"io"
 	"log/slog"
 	"time"
 )
@@ -89,6 +90,17 @@ func EC2[I, O any](name string, f func(context.Context, *I) (*O, error)) Action 
 // JSON returns an action of the JSON 1.1 protocol.
 func JSON[I, O any](name string, f func(context.Context, *I) (*O, error)) Action {
 	return Action{name: name, codec: jsonCodec[I]{}, call: typed(f)}
+}
+
+// Stream is an answer that is too large for memory. Size is called once, before
+// anything is written to w; an error after that cuts the connection.
+type Stream func(w io.Writer, size func(bytes int64)) error
+
+// StreamJSON returns an action of the JSON 1.1 protocol whose output is the bytes
+// of a stream.
+func StreamJSON[I any](name string, f func(context.Context, *I) (Stream, error)) Action {
+	call := func(ctx context.Context, in any) (any, error) { return f(ctx, in.(*I)) }
+	return Action{name: name, codec: jsonCodec[I]{}, call: call}
 }
 
 // typed hides the types of f. A nil *O becomes a nil any.

@@ -7,9 +7,11 @@ package admin
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 
+	"github.com/fairlead-lb/fairlead/internal/engine/audit"
 	"github.com/fairlead-lb/fairlead/internal/engine/trouble"
 	"github.com/fairlead-lb/fairlead/internal/wire"
 )
@@ -20,6 +22,8 @@ const TargetPrefix = "FairleadAdmin"
 // Config is what a Service stands on. All fields are required.
 type Config struct {
 	Trouble *trouble.Trouble
+	Calls   *audit.Log
+	Copy    wire.Stream            // of the state
 	Root    func(wire.Caller) bool // whether a caller used the root key
 }
 
@@ -36,6 +40,8 @@ func (s *Service) API() wire.API {
 		Actions: []wire.Action{
 			wire.JSON("GetTrouble", rootOnly(s, s.getTrouble)),
 			wire.JSON("PutTrouble", rootOnly(s, s.putTrouble)),
+			wire.JSON("ListCalls", rootOnly(s, s.listCalls)),
+			wire.StreamJSON("Backup", s.backup),
 		},
 	}
 }
@@ -43,11 +49,43 @@ func (s *Service) API() wire.API {
 // rootOnly refuses everybody else.
 func rootOnly[I, O any](s *Service, f func(context.Context, *I) (*O, error)) func(context.Context, *I) (*O, error) {
 	return func(ctx context.Context, in *I) (*O, error) {
-		if caller := wire.CallerFrom(ctx); !s.Root(caller) {
-			return nil, wire.AccessDeniedf("User: %s is not the root of the engine: its own API needs the root key", caller.ARN)
+		if err := s.checkRoot(ctx); err != nil {
+			return nil, err
 		}
 		return f(ctx, in)
 	}
+}
+
+func (s *Service) checkRoot(ctx context.Context) error {
+	if caller := wire.CallerFrom(ctx); !s.Root(caller) {
+		return wire.AccessDeniedf("User: %s is not the root of the engine: its own API needs the root key", caller.ARN)
+	}
+	return nil
+}
+
+// backup streams a copy of the state. What is secret in it is sealed with the
+// data key, which is not part of it.
+func (s *Service) backup(ctx context.Context, _ *struct{}) (wire.Stream, error) {
+	return s.Copy, s.checkRoot(ctx)
+}
+
+// ListCallsInput says how many calls are wanted: 100 unless told.
+type ListCallsInput struct {
+	MaxItems int `json:"maxItems"`
+}
+
+// ListCallsOutput is the newest calls, newest first.
+type ListCallsOutput struct {
+	Calls []audit.Entry `json:"calls"`
+}
+
+const defaultCalls = 100
+
+func (s *Service) listCalls(_ context.Context, in *ListCallsInput) (*ListCallsOutput, error) {
+	if in.MaxItems < 0 {
+		return nil, wire.ValidationErrorf("maxItems is %d; it must not be negative", in.MaxItems)
+	}
+	return &ListCallsOutput{s.Calls.Recent(cmp.Or(in.MaxItems, defaultCalls))}, nil
 }
 
 func (s *Service) getTrouble(context.Context, *struct{}) (*trouble.Settings, error) {
