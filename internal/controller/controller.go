@@ -62,6 +62,7 @@ type service struct {
 	lost     bool           // the finalizer says that there is a record, and there is none
 	removed  bool           // everything is gone, finalizers too
 	blocked  []plan.Step
+	drift    drift
 	failures int
 	settling settling
 	said     map[string]string // events by reason, to send each once
@@ -135,6 +136,9 @@ func (r *Reconciler) owned() []types.NamespacedName {
 
 func (r *Reconciler) ensure(ctx context.Context, svc *corev1.Service, st *service) (reconcile.Result, error) {
 	st.removed = false
+	if r.now().After(st.resyncAt) && intent.DriftPolicyOf(svc) == intent.IgnoreDrift {
+		st.resyncAt = r.now().Add(jitter(r.opts.Resync))
+	}
 	in, err := r.input(ctx, svc, st)
 	if err != nil {
 		return r.failed(ctx, svc, st, err)
@@ -142,6 +146,9 @@ func (r *Reconciler) ensure(ctx context.Context, svc *corev1.Service, st *servic
 	want, problems := intent.Desired(in)
 	if len(intent.Errors(problems)) > 0 {
 		return r.refuse(ctx, svc, st, want, problems)
+	}
+	if intent.DryRun(svc) {
+		return r.rehearse(ctx, svc, st, want, problems)
 	}
 	pinned := intent.Pin(in, want)
 	waiting, err := r.converge(ctx, svc, st, want, pinned)
@@ -157,8 +164,10 @@ func (r *Reconciler) ensure(ctx context.Context, svc *corev1.Service, st *servic
 func (r *Reconciler) converge(ctx context.Context, svc *corev1.Service, st *service, want lb.Stack, pinned intent.Pinned) (waiting bool, err error) {
 	resync := r.now().After(st.resyncAt)
 	stack := stackFingerprint(want)
-	if !resync && !st.lost && st.rec.done(want, stack) {
+	if settled := !st.lost && st.rec.done(want, stack); settled && !resync {
 		return false, nil
+	} else if settled && intent.DriftPolicyOf(svc) == intent.ReportDrift {
+		return false, r.compare(ctx, svc, st, want)
 	}
 	if resync {
 		st.have = nil

@@ -38,7 +38,7 @@ func (r *Reconciler) input(ctx context.Context, svc *corev1.Service, st *service
 	if in.NameTakenBy, err = r.nameTakenBy(ctx, svc, st); err != nil {
 		return in, err
 	}
-	if r.now().After(st.resyncAt) {
+	if r.now().After(st.resyncAt) && intent.DriftPolicyOf(svc) == intent.RepairDrift {
 		in.Pinned = intent.Pinned{}
 	}
 	if intent.NeedsSubnets(in) {

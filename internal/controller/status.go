@@ -26,6 +26,8 @@ const (
 	condProgrammed  = "Programmed"          // AWS has what the Service wants
 	condHealthy     = "TargetsHealthy"      // targets answer their health checks
 	condReplacement = "ReplacementRequired" // a change waits for the user's consent
+	condDryRun      = "DryRun"              // the plan is in the message, and not carried out
+	condDrifted     = "Drifted"             // AWS differs from what was made, and is left so
 )
 
 // notice is the kind of a Kubernetes event.
@@ -41,6 +43,8 @@ var (
 	eventInvalid    = notice{"InvalidLoadBalancer", corev1.EventTypeWarning, "Validate"}
 	eventWarnings   = notice{"LoadBalancerWarnings", corev1.EventTypeWarning, "Validate"}
 	eventNotOffered = notice{"LoadBalancerNotOffered", corev1.EventTypeWarning, "Validate"}
+	eventDryRun     = notice{"DryRun", corev1.EventTypeNormal, "Plan"}
+	eventDrifted    = notice{"LoadBalancerDrifted", corev1.EventTypeWarning, "Compare"}
 	eventConsent    = notice{"ReplacementRequired", corev1.EventTypeWarning, "Ensure"}
 )
 
@@ -74,6 +78,8 @@ func (r *Reconciler) succeed(ctx context.Context, svc *corev1.Service, st *servi
 	r.accept(svc, st, status, o.problems)
 	r.programmed(svc, status, o.waiting)
 	r.consent(svc, st, status)
+	r.acts(st, status)
+	r.drifted(svc, st, status)
 	if dns := r.hostname(svc, st); dns != "" {
 		status.LoadBalancer = ingress(svc, dns)
 	}
@@ -178,7 +184,7 @@ func (r *Reconciler) refuse(ctx context.Context, svc *corev1.Service, st *servic
 	if err := r.writeStatus(ctx, svc, status); err != nil {
 		return reconcile.Result{}, client.IgnoreNotFound(err)
 	}
-	if !intent.HasFinalizer(svc) || len(st.rec.Groups) == 0 {
+	if !intent.HasFinalizer(svc) || len(st.rec.Groups) == 0 || intent.DryRun(svc) {
 		return reconcile.Result{}, nil
 	}
 	have, err := r.have(ctx, svc, st, want, stackFingerprint(want))
@@ -238,7 +244,7 @@ func (r *Reconciler) clearStatus(ctx context.Context, svc *corev1.Service) error
 	}
 	status := svc.Status.DeepCopy()
 	status.LoadBalancer = corev1.LoadBalancerStatus{}
-	for _, c := range []string{condAccepted, condProgrammed, condHealthy, condReplacement} {
+	for _, c := range []string{condAccepted, condProgrammed, condHealthy, condReplacement, condDryRun, condDrifted} {
 		meta.RemoveStatusCondition(&status.Conditions, c)
 	}
 	return r.writeStatus(ctx, svc, status)

@@ -85,6 +85,10 @@ func controllerRows() []Annotation {
 	return []Annotation{
 		{Key: keyAllowReplacement, Kinds: forBoth, Value: "true | false; agrees to changes that cost the DNS name or addresses", Default: "false", Change: atOnce, Example: "true",
 			read: boolean(func(s *settings, v bool) { s.allowReplacement = v })},
+		{Key: prefixFairlead + "dry-run", Kinds: forNLB, Value: "true | false; the plan goes to an event and the condition DryRun, nothing is done; deletion is", Default: "false", Change: "the plan is carried out", Example: "true",
+			read: boolean(func(s *settings, v bool) { s.dryRun = v })},
+		{Key: prefixFairlead + "drift-policy", Kinds: forNLB, Value: "repair | report | ignore; what to do when AWS differs though the Service has not changed", Default: "repair", Change: "holds from the next comparison with AWS on", Example: "report",
+			read: enum(func(s *settings) *DriftPolicy { return &s.drift }, RepairDrift, ReportDrift, IgnoreDrift)},
 		{Key: KeyRecord, Kinds: forBoth, Value: "written by the controller", internal: true},
 	}
 }

@@ -97,6 +97,29 @@ func AllowReplacement(svc *corev1.Service) bool {
 	return s.allowReplacement
 }
 
+// DryRun says that the Service wants to see plans only.
+func DryRun(svc *corev1.Service) bool {
+	s, _ := parse(svc.Annotations, Defaults{})
+	return s.dryRun
+}
+
+// DriftPolicy says what to do when AWS differs from what was made, though the
+// Service has not changed.
+type DriftPolicy string
+
+// Drift policies.
+const (
+	RepairDrift DriftPolicy = "repair"
+	ReportDrift DriftPolicy = "report"
+	IgnoreDrift DriftPolicy = "ignore"
+)
+
+// DriftPolicyOf is the Service's policy, RepairDrift when it says nothing.
+func DriftPolicyOf(svc *corev1.Service) DriftPolicy {
+	s, _ := parse(svc.Annotations, Defaults{})
+	return s.drift
+}
+
 func (b *builder) fail(field, value, why, hint string) {
 	b.problems = append(b.problems, Problem{Error, field, value, why, hint})
 }

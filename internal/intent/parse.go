@@ -41,6 +41,8 @@ type settings struct {
 	sourceRanges     []netip.Prefix
 	tcpUDP           bool
 	allowReplacement bool
+	dryRun           bool
+	drift            DriftPolicy
 
 	lbAttributes       map[string]string
 	groupAttributes    map[string]string
@@ -83,7 +85,7 @@ func (p parser) note(why, hint string) {
 // table are warned about, with the nearest that is.
 func parse(annotations map[string]string, d Defaults) (settings, []Problem) {
 	s := settings{
-		scheme: d.Scheme, ipAddressType: lb.IPv4, manageBackend: true, icmp: true, privateLink: true, tcpUDP: true,
+		scheme: d.Scheme, ipAddressType: lb.IPv4, manageBackend: true, icmp: true, privateLink: true, tcpUDP: true, drift: RepairDrift,
 		lbAttributes: map[string]string{}, portAttributes: map[string]map[string]string{},
 		listenerAttributes: map[string]map[string]string{},
 	}

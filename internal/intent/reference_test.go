@@ -60,6 +60,12 @@ var effects = map[string]func(value string) bool{
 		}
 		return both(nil) == 0 && both(map[string]string{aws + "enable-tcp-udp-listener": value}) == 1
 	},
+	fairlead + "dry-run": func(value string) bool {
+		return !intent.DryRun(service(nil)) && intent.DryRun(service(map[string]string{fairlead + "dry-run": value}))
+	},
+	fairlead + "drift-policy": func(value string) bool {
+		return intent.DriftPolicyOf(service(nil)) == intent.RepairDrift && intent.DriftPolicyOf(service(map[string]string{fairlead + "drift-policy": value})) == intent.ReportDrift
+	},
 	fairlead + "allow-replacement": func(value string) bool {
 		return !intent.AllowReplacement(service(nil)) && intent.AllowReplacement(service(map[string]string{fairlead + "allow-replacement": value}))
 	},
