@@ -59,24 +59,6 @@ func everything(rng *rand.Rand) *world {
 	return w
 }
 
-// securityGroups lets some clients through and others not, at each place where
-// rules decide. Sets of one client and of both families have one number.
-func (w *world) securityGroups(id func(uint32) uint32) {
-	const outside, vpc = 1<<63 | 1, 1<<63 | 2
-	w.clients(outside, "203.0.113.0/24", "192.0.2.10/32", "3fff::/20", "3fff:0:0:2::/64")
-	w.clients(vpc, "198.18.0.0/16", "2001:db8::/32")
-	w.guard(id(1), outside)
-	w.guard(id(3), vpc)
-	w.guard(id(4), outside)
-	w.guard(id(6), clientsNobody)
-	w.rules(id(1), 0, outside, outside)
-	w.rules(id(3), targetNoTCP, clientsEveryone, vpc)
-	w.rules(id(5), 0, clientsEveryone, outside)
-	w.rules(id(6), targetNoUDP, vpc, clientsEveryone)
-	w.echo("198.18.0.100", outside)
-	w.echo("198.18.0.101", clientsNobody)
-}
-
 // pools from which packets are drawn: small, so that they meet.
 var (
 	clients4 = []string{"203.0.113.10", "192.0.2.10", "198.18.1.5", "198.18.1.200"}

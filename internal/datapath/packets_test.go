@@ -50,50 +50,6 @@ func simple(echo bool) *world {
 	return w
 }
 
-// guarded adds a load balancer whose security groups, and whose targets' groups,
-// let through some and not others.
-func (w *world) guarded() {
-	const outside = 1<<63 | 7
-	w.vip(netip.MustParseAddr("198.18.0.101"), 1)
-	w.vip(netip.MustParseAddr("2001:db8::101"), 1)
-	w.clients(outside, "203.0.113.0/24", "3fff::/20")
-	w.echo("198.18.0.101", outside)
-	w.echo("2001:db8::101", clientsNobody)
-	w.target(makeID(1, 4), "198.18.0.23:8080", 6, 0, 0)
-	w.target(makeID(1, 5), "198.18.0.24:8080", 7, 0, 0)
-	w.target(makeID(1, 6), "[2001:db8::23]:8080", 8, 0, 0)
-	w.group(6, 0, makeID(1, 4))
-	w.group(7, 0, makeID(1, 5))
-	w.group(8, 0, makeID(1, 6))
-	w.rules(makeID(1, 4), 0, outside, clientsNobody)
-	w.rules(makeID(1, 5), targetNoTCP|targetNoUDP, clientsEveryone, clientsEveryone)
-	listener := func(index uint32, at string, proto uint8, group uint32, clients uint64) {
-		w.listener(makeID(1, index), at, proto, 350, edgeChoice{Group: group, Bound: 1<<32 - 1})
-		l := w.contents.listeners[index]
-		l.Balancer = 1
-		w.contents.listeners[index] = l
-		m := w.model.Listeners[l.Id]
-		m.Balancer = 1
-		w.model.Listeners[l.Id] = m
-		w.guard(l.Id, clients)
-	}
-	listener(20, "198.18.0.101:80", ipProtoTCP, 0, outside)
-	listener(21, "198.18.0.101:80", ipProtoUDP, 0, clientsNobody)
-	listener(22, "198.18.0.101:81", ipProtoTCP, 6, clientsEveryone)
-	listener(23, "198.18.0.101:81", ipProtoUDP, 6, clientsEveryone)
-	listener(24, "198.18.0.101:82", ipProtoTCP, 7, clientsEveryone)
-	listener(25, "198.18.0.101:82", ipProtoUDP, 7, clientsEveryone)
-	listener(26, "[2001:db8::101]:80", ipProtoTCP, 8, outside)
-}
-
-// closed is the world once nobody may open flows to its listeners any more.
-func (w *world) closed() *world {
-	for id := range w.model.Listeners {
-		w.guard(id, clientsNobody)
-	}
-	return w
-}
-
 // Tuples of the simple world.
 const (
 	client4, client6   = "203.0.113.10:1234", "[3fff:0:0:2::10]:1234"

@@ -101,40 +101,6 @@ func (w *world) vip(a netip.Addr, balancer uint32) {
 	w.model.Echo[a] = model.Echo{Balancer: balancer}
 }
 
-// clients makes a set.
-func (w *world) clients(set uint64, prefixes ...string) {
-	for _, s := range prefixes {
-		p := netip.MustParsePrefix(s)
-		w.contents.clients[client{set, p}] = struct{}{}
-		w.model.Clients[set] = append(w.model.Clients[set], p)
-	}
-}
-
-// echo says who may send echo requests to an address.
-func (w *world) echo(vip string, set uint64) {
-	a := netip.MustParseAddr(vip)
-	v := w.contents.vips[a]
-	v.EchoClients = set
-	w.contents.vips[a] = v
-	w.model.Echo[a] = model.Echo{Balancer: v.Balancer, Clients: set}
-}
-
-// guard says who may open flows of a listener.
-func (w *world) guard(listener uint32, set uint64) {
-	entry, l := w.contents.listeners[indexOf(listener)], w.model.Listeners[listener]
-	entry.Clients, l.Clients = set, set
-	w.contents.listeners[indexOf(listener)], w.model.Listeners[listener] = entry, l
-}
-
-// rules says whose flows a target takes, and with flags what is kept from it.
-func (w *world) rules(target uint32, flags uint16, tcp, udp uint64) {
-	entry, t := w.contents.targets[indexOf(target)], w.model.Targets[target]
-	entry.Flags |= flags
-	entry.ClientsTcp, entry.ClientsUdp = tcp, udp
-	t.NoTCP, t.NoUDP, t.ClientsTCP, t.ClientsUDP = flags&targetNoTCP != 0, flags&targetNoUDP != 0, tcp, udp
-	w.contents.targets[indexOf(target)], w.model.Targets[target] = entry, t
-}
-
 func (w *world) target(id uint32, addr string, group, instance uint32, flags uint16) {
 	at := netip.MustParseAddrPort(addr)
 	mac := [6]byte{0x02, 1, 0, 0, 0, byte(id)}
