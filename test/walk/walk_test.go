@@ -26,7 +26,8 @@ const patience = 60 * time.Second
 // house is the lab that the tests share, as its user sees it.
 type house struct {
 	*lab.Lab
-	dir string
+	dir    string
+	prefix string // of its namespaces
 }
 
 func TestTheBlogPost(t *testing.T) {
@@ -50,7 +51,7 @@ func raise(t *testing.T) *house {
 	bin := build(t)
 	o := lab.DefaultOptions()
 	o.StateDir = filepath.Join(t.TempDir(), "lab")
-	o.Prefix, o.APIPort, o.EnginePort = "walk-", freePort(t), freePort(t)
+	o.Prefix, o.APIPort, o.EnginePort = fmt.Sprintf("walk%d-", os.Getpid()), freePort(t), freePort(t)
 	o.Binaries.Lab, o.Binaries.Fairlead = filepath.Join(bin, "fairlead-lab"), filepath.Join(bin, "fairlead")
 	o.Progress = testWriter{t}
 	o.AllowOverlap = true
@@ -58,7 +59,7 @@ func raise(t *testing.T) *house {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := &house{Lab: l, dir: o.StateDir}
+	h := &house{Lab: l, dir: o.StateDir, prefix: o.Prefix}
 	t.Cleanup(func() { h.raze(t) })
 	return h
 }
@@ -70,7 +71,7 @@ func (h *house) raze(t *testing.T) {
 	if err := lab.Down(context.Background(), h.dir, testWriter{t}); err != nil {
 		t.Error(err)
 	}
-	left, err := filepath.Glob("/run/netns/walk-*")
+	left, err := filepath.Glob("/run/netns/" + h.prefix + "*")
 	if err != nil || len(left) > 0 {
 		t.Errorf("namespaces left behind: %v (%v)", left, err)
 	}
