@@ -30,6 +30,7 @@ import (
 
 	"github.com/fairlead-lb/fairlead/internal/cloud"
 	"github.com/fairlead-lb/fairlead/internal/cloud/awssdk"
+	"github.com/fairlead-lb/fairlead/internal/cloud/plainbody"
 	"github.com/fairlead-lb/fairlead/internal/engine"
 	"github.com/fairlead-lb/fairlead/internal/engine/elbv2"
 	"github.com/fairlead-lb/fairlead/internal/intent"
@@ -163,7 +164,7 @@ func (w *world) startEngine() {
 	key, _ := w.engine.RootKey()
 	root := credentials.NewStaticCredentialsProvider(key.AccessKeyID, key.SecretAccessKey, "")
 	w.api = w.client(server.Client(), root)
-	w.elb = elbv2sdk.New(elbv2sdk.Options{Region: "us-west-2", BaseEndpoint: &server.URL, Credentials: root})
+	w.elb = elbv2sdk.New(elbv2sdk.Options{Region: "us-west-2", BaseEndpoint: &server.URL, Credentials: root, HTTPClient: plainbody.Client(nil)})
 }
 
 func (w *world) client(http aws.HTTPClient, as aws.CredentialsProvider) cloud.API {
