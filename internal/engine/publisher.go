@@ -50,7 +50,7 @@ func newPublisher(r *store.Revision, network *inventory.Index, health *targethea
 func (p *publisher) follow(ctx context.Context, db *store.Store, network *network) {
 	for {
 		r := db.Current()
-		index, changed := network.watch()
+		index, changed := network.watch() // not older than r
 		p.advance(r, index)
 		select {
 		case <-ctx.Done():
