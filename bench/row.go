@@ -2,8 +2,10 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/exec"
 	"runtime"
@@ -43,17 +45,54 @@ func (r Row) atMost(limit float64) Row {
 	return r
 }
 
-// write stamps the rows with commit and machine and writes them as JSON.
+// write stamps the rows with commit and machine and writes them as JSON. A row
+// that this run did not measure stays as it was, with the commit it was measured
+// at: suites can be run one at a time. To start anew, remove the file.
 func write(path string, rows []Row) error {
 	commit, machine := commit(), machine()
 	for i := range rows {
 		rows[i].Commit, rows[i].Machine = commit, machine
 	}
-	data, err := json.MarshalIndent(rows, "", "  ")
+	before, err := read(path)
+	if err != nil {
+		return err
+	}
+	data, err := json.MarshalIndent(merge(before, rows), "", "  ")
 	if err != nil {
 		return err
 	}
 	return os.WriteFile(path, append(data, '\n'), 0o644)
+}
+
+func read(path string) ([]Row, error) {
+	data, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	var rows []Row
+	if err := json.Unmarshal(data, &rows); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return rows, nil
+}
+
+// merge puts rows in the place of those of the same name.
+func merge(before, rows []Row) []Row {
+	at := map[string]int{}
+	for i, r := range before {
+		at[r.Name] = i
+	}
+	for _, r := range rows {
+		if i, ok := at[r.Name]; ok {
+			before[i] = r
+		} else {
+			before = append(before, r)
+		}
+	}
+	return before
 }
 
 func print(w io.Writer, rows []Row) {
