@@ -29,12 +29,6 @@ func (s shell) run(ctx context.Context, argv ...string) (string, error) {
 	return s.quiet(ctx, nil, argv...)
 }
 
-// input is run with standard input.
-func (s shell) input(ctx context.Context, in []byte, argv ...string) (string, error) {
-	s.say(argv)
-	return s.quiet(ctx, in, argv...)
-}
-
 // quiet runs a command without printing it, for polling.
 func (s shell) quiet(ctx context.Context, in []byte, argv ...string) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, commandTimeout)
