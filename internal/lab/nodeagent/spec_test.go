@@ -43,29 +43,29 @@ func podIsAsSpecified(t *testing.T, c node) {
 	t.Cleanup(func() {
 		_ = c.Client.CoreV1().ConfigMaps("default").Delete(context.Background(), "settings", metav1.DeleteOptions{})
 	})
-	script := `echo init=$(cat /work/init) color=$COLOR ip=$IP greeting="$GREETING" file=$(cat /conf/file.conf) user=$(id -u) dir=$(pwd)
+	script := `echo init=$(cat /scratch/init) color=$COLOR ip=$IP greeting="$GREETING" file=$(cat /conf/file.conf) user=$(id -u) dir=$(pwd)
 		echo token=$(test -s /var/run/secrets/kubernetes.io/serviceaccount/token && echo yes) dns=$(grep -c default.svc.cluster.local /etc/resolv.conf) api=$KUBERNETES_SERVICE_HOST
 		touch /conf/x 2>/dev/null && echo writable; ls /proc | grep -c '^[0-9]*$'; exec sleep 1000`
 	ctr := shell(script)
 	uid := int64(1234)
 	ctr.SecurityContext = &corev1.SecurityContext{RunAsUser: &uid}
-	ctr.WorkingDir = "/work"
+	ctr.WorkingDir = "/scratch"
 	ctr.Env = []corev1.EnvVar{
 		{Name: "COLOR", ValueFrom: &corev1.EnvVarSource{ConfigMapKeyRef: &corev1.ConfigMapKeySelector{LocalObjectReference: corev1.LocalObjectReference{Name: "settings"}, Key: "color"}}},
 		{Name: "IP", ValueFrom: &corev1.EnvVarSource{FieldRef: &corev1.ObjectFieldSelector{FieldPath: "status.podIP"}}},
 		{Name: "GREETING", Value: "hello $(COLOR) $$(X)"},
 	}
-	work := corev1.VolumeMount{Name: "work", MountPath: "/work"}
+	work := corev1.VolumeMount{Name: "work", MountPath: "/scratch"}
 	ctr.VolumeMounts = []corev1.VolumeMount{work, {Name: "conf", MountPath: "/conf"}}
 	pod := podOf(ctr)
-	pod.Spec.InitContainers = []corev1.Container{{Name: "init", Image: agnhost, Command: []string{"sh", "-c", "echo done > /work/init"}, VolumeMounts: []corev1.VolumeMount{work}}}
+	pod.Spec.InitContainers = []corev1.Container{{Name: "init", Image: agnhost, Command: []string{"sh", "-c", "echo done > /scratch/init"}, VolumeMounts: []corev1.VolumeMount{work}}}
 	pod.Spec.Volumes = []corev1.Volume{
 		{Name: "work", VolumeSource: corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{}}},
 		{Name: "conf", VolumeSource: corev1.VolumeSource{ConfigMap: &corev1.ConfigMapVolumeSource{LocalObjectReference: corev1.LocalObjectReference{Name: "settings"}}}},
 	}
 	pod = c.create(t, pod)
 	pod = c.until(t, pod.Name, "ready", isReady)
-	want := fmt.Sprintf("init=done color=blue ip=%s greeting=hello blue $(X) file=from the map user=1234 dir=/work\ntoken=yes dns=1 api=198.19.0.1\n", pod.Status.PodIP)
+	want := fmt.Sprintf("init=done color=blue ip=%s greeting=hello blue $(X) file=from the map user=1234 dir=/scratch\ntoken=yes dns=1 api=198.19.0.1\n", pod.Status.PodIP)
 	var got string
 	for ctx, cancel := context.WithTimeout(ctx, 20*time.Second); ; pause(t, ctx) {
 		defer cancel()
