@@ -27,6 +27,8 @@ func suites() []suite {
 		{"api", api},
 		{"controller", controllers},
 		{"scale", scale},
+		{"datapath", dataPath},
+		{"chain", chain},
 	}
 }
 

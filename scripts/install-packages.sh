@@ -1,21 +1,23 @@
 #!/usr/bin/env bash
 # Installs the Debian packages that are missing, and says nothing when none is.
-# usage: install-packages.sh runtime|generate
+# usage: install-packages.sh runtime|generate|bench
 set -euo pipefail
 cd "$(dirname "$0")"
 
 # runtime: what the lab and the tests call. generate: what builds the BPF objects.
+# bench: what loads the data path, and what it is measured against.
 case "${1:-}" in
   runtime)  need=(nft:nftables ip:iproute2 /usr/bin/aws:awscli curl:curl wget:wget nc:netcat-openbsd) ;;
   generate) need=(clang-14:clang-14 llvm-strip-14:llvm-14 /usr/include/bpf/bpf_helpers.h:libbpf-dev) ;;
-  *) echo "usage: $0 runtime|generate" >&2; exit 2 ;;
+  bench)    need=(wrk:wrk haproxy:haproxy nginx:nginx-light /usr/lib/nginx/modules/ngx_stream_module.so:libnginx-mod-stream) ;;
+  *) echo "usage: $0 runtime|generate|bench" >&2; exit 2 ;;
 esac
 
 missing=()
 for n in "${need[@]}"; do
   what=${n%%:*}
   if [[ $what == /* ]]; then [[ -e $what ]] || missing+=("${n##*:}")
-  else command -v "$what" >/dev/null || missing+=("${n##*:}"); fi
+  else PATH=$PATH:/usr/sbin command -v "$what" >/dev/null || missing+=("${n##*:}"); fi
 done
 [[ ${#missing[@]} -gt 0 ]] || exit 0
 

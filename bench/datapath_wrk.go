@@ -1,0 +1,146 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/fairlead-lb/fairlead/internal/netlab"
+)
+
+const chainRounds = 10 // each hop once a round, in turn
+
+// load is a way to use a server.
+type load struct {
+	name    string
+	seconds int
+	args    []string
+}
+
+func loads() []load {
+	return []load{
+		{name: "keepalive", seconds: 2},
+		{name: "connections", seconds: 1, args: []string{"-H", "Connection: close"}},
+	}
+}
+
+// wrkResult is what wrk says.
+type wrkResult struct {
+	rate     float64 // requests a second
+	p50, p99 float64 // ms
+}
+
+// wrk loads a hop from its client, over 32 connections.
+func (s *segment) wrk(ctx context.Context, h hop, l load) (r wrkResult, err error) {
+	path, err := netlab.LookPath("wrk")
+	if err != nil {
+		return r, fmt.Errorf("find wrk: %w; next: scripts/install-packages.sh bench", err)
+	}
+	args := append([]string{"-t1", "-c32", fmt.Sprintf("-d%ds", l.seconds), "--latency"}, l.args...)
+	cmd := exec.CommandContext(ctx, path, append(args, "http://"+h.address+"/")...)
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &out
+	if err := s.launcher.Start(cmd, s.client(h)); err != nil {
+		return r, err
+	}
+	if err := cmd.Wait(); err != nil {
+		return r, fmt.Errorf("%w: %s", err, out.String())
+	}
+	return parseWrk(out.String())
+}
+
+// parseWrk reads wrk's output. Errors of sockets and other statuses than 200 are
+// errors: what was measured is then something else.
+func parseWrk(out string) (r wrkResult, err error) {
+	for line := range strings.Lines(out) {
+		f := strings.Fields(line)
+		if len(f) < 2 {
+			continue
+		}
+		switch f[0] {
+		case "50%":
+			r.p50, err = milliseconds(f[1])
+		case "99%":
+			r.p99, err = milliseconds(f[1])
+		case "Requests/sec:":
+			r.rate, err = strconv.ParseFloat(f[1], 64)
+		case "Socket", "Non-2xx":
+			err = fmt.Errorf("wrk met errors: %s", strings.TrimSpace(line))
+		}
+		if err != nil {
+			return r, err
+		}
+	}
+	if r.rate == 0 {
+		return r, fmt.Errorf("wrk got no answers: %s", out)
+	}
+	return r, nil
+}
+
+func milliseconds(s string) (float64, error) {
+	d, err := time.ParseDuration(s)
+	return float64(d) / float64(time.Millisecond), err
+}
+
+// compare loads all hops in turn, round by round, and sets ours beside each other one.
+func (s *segment) compare(ctx context.Context) ([]Row, error) {
+	var rows []Row
+	for _, l := range loads() {
+		results := map[string][]wrkResult{}
+		for range chainRounds {
+			for _, h := range hops() {
+				r, err := s.wrk(ctx, h, l)
+				if err != nil {
+					return nil, fmt.Errorf("%s through %s: %w", l.name, h.name, err)
+				}
+				results[h.name] = append(results[h.name], r)
+			}
+		}
+		fmt.Fprintf(os.Stderr, "   %s done, load averages: %s\n", l.name, loadAverages())
+		for _, h := range hops()[1:] {
+			rows = append(rows, besideOurs(l, h, results)...)
+		}
+	}
+	return rows, nil
+}
+
+func besideOurs(l load, h hop, results map[string][]wrkResult) []Row {
+	var rows []Row
+	for _, f := range []struct {
+		name, unit string
+		of         func(wrkResult) float64
+	}{
+		{"rate", "1/s", func(r wrkResult) float64 { return r.rate }},
+		{"p50", "ms", func(r wrkResult) float64 { return r.p50 }},
+		{"p99", "ms", func(r wrkResult) float64 { return r.p99 }},
+	} {
+		var ours, theirs, ratios []float64
+		for i, r := range results["fairlead"] {
+			peer := f.of(results[h.name][i])
+			ours, theirs, ratios = append(ours, f.of(r)), append(theirs, peer), append(ratios, f.of(r)/peer)
+		}
+		row := Row{Name: "datapath.chain." + l.name + "." + f.name + "." + h.name, Unit: f.unit, Value: median(ours)}.beside(h.name, median(theirs))
+		row.Ratio = median(ratios) // of pairs: what disturbs a round disturbs both
+		if l.name == "keepalive" && f.name == "rate" && h.aim > 0 {
+			met := row.Ratio >= h.aim
+			row.Aim, row.Met = fmt.Sprintf(">= %g x peer", h.aim), &met
+		}
+		slices.Sort(ratios)
+		fmt.Fprintf(os.Stderr, "   %s: ratio %.2f, quartiles %.2f to %.2f\n", row.Name, row.Ratio, ratios[len(ratios)/4], ratios[len(ratios)*3/4])
+		rows = append(rows, row)
+	}
+	return rows
+}
+
+// median of two middle values is their mean.
+func median(values []float64) float64 {
+	v := slices.Sorted(slices.Values(values))
+	n := len(v)
+	return (v[(n-1)/2] + v[n/2]) / 2
+}
