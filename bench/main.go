@@ -14,6 +14,7 @@ import (
 	"os/signal"
 	"slices"
 	"strings"
+	"syscall"
 )
 
 // suite measures one thing; its rows' names begin with the area, as Row says.
@@ -45,7 +46,7 @@ func main() {
 	flag.StringVar(&p.fairlead, "fairlead", "bin/fairlead", "path of the fairlead program to measure")
 	flag.StringVar(&p.peers, "peers", "peers/build.sh", "path of the script that builds peers")
 	flag.Parse()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if err := runAll(ctx, p, *out, *only); err != nil {
 		fmt.Fprintf(os.Stderr, "bench: %v\n", err)

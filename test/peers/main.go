@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"syscall"
 	"text/tabwriter"
 	"time"
 
@@ -22,7 +23,7 @@ func main() {
 	bin := flag.String("bin", "bin", "directory of fairlead and fairlead-lab")
 	keep := flag.Bool("keep", false, "leave the lab up after a failure, for a look at it")
 	flag.Parse()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if *binary == "" {
 		fmt.Fprintln(os.Stderr, "peers: -cpa is missing; run 'make peers', which builds it")
