@@ -47,8 +47,9 @@ func main() {
 	flag.StringVar(&p.peers, "peers", "peers/build.sh", "path of the script that builds peers")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	if err := runAll(ctx, p, *out, *only); err != nil {
+	err := runAll(ctx, p, *out, *only)
+	stop()
+	if err != nil {
 		fmt.Fprintf(os.Stderr, "bench: %v\n", err)
 		os.Exit(1)
 	}

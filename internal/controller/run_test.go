@@ -98,7 +98,7 @@ func (w *world) asServiceAccount() *rest.Config {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	for _, doc := range strings.Split(string(text), "\n---\n") {
+	for doc := range strings.SplitSeq(string(text), "\n---\n") {
 		object := &unstructured.Unstructured{}
 		if err := yaml.Unmarshal([]byte(doc), object); err != nil {
 			w.t.Fatal(err)

@@ -21,7 +21,6 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // engine is a Source that keeps a log of what happened.
 type engine struct {
-	mu        sync.Mutex
 	snapshots chan lb.ZoneSnapshot
 	events    chan string
 	reports   chan lb.HealthReport

@@ -2,6 +2,7 @@ package intent
 
 import (
 	corev1 "k8s.io/api/core/v1"
+	"slices"
 )
 
 // Classes of load balancers that are ours.
@@ -53,10 +54,5 @@ func ClaimOf(svc *corev1.Service, takeUnclassed bool) Claim {
 
 // HasFinalizer says whether the Service has our finalizer.
 func HasFinalizer(svc *corev1.Service) bool {
-	for _, f := range svc.Finalizers {
-		if f == Finalizer {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(svc.Finalizers, Finalizer)
 }

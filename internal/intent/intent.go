@@ -8,6 +8,7 @@ package intent
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -130,12 +131,8 @@ func (b *builder) warn(field, value, why, hint string) {
 
 func (b *builder) tags(resource string) map[string]string {
 	tags := map[string]string{}
-	for k, v := range b.set.tags {
-		tags[k] = v
-	}
-	for k, v := range b.owner.Tags(resource) {
-		tags[k] = v
-	}
+	maps.Copy(tags, b.set.tags)
+	maps.Copy(tags, b.owner.Tags(resource))
 	return tags
 }
 

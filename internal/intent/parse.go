@@ -206,7 +206,7 @@ func mapping(set func(p parser, s *settings, m map[string]string)) reader {
 
 func split(s string) []string {
 	var out []string
-	for _, item := range strings.Split(s, ",") {
+	for item := range strings.SplitSeq(s, ",") {
 		if item = strings.TrimSpace(item); item != "" {
 			out = append(out, item)
 		}
@@ -216,7 +216,7 @@ func split(s string) []string {
 
 func splitEscaped(s string) []string {
 	var out []string
-	for _, item := range strings.Split(strings.ReplaceAll(s, `\,`, "\x00"), ",") {
+	for item := range strings.SplitSeq(strings.ReplaceAll(s, `\,`, "\x00"), ",") {
 		if item = strings.TrimSpace(item); item != "" {
 			out = append(out, strings.ReplaceAll(item, "\x00", ","))
 		}

@@ -48,7 +48,7 @@ func inodeOf(path string) (inode, bool) {
 	if unix.Stat(path, &st) != nil {
 		return inode{}, false
 	}
-	return inode{uint64(st.Dev), st.Ino}, true
+	return inode{st.Dev, st.Ino}, true
 }
 
 // Kill ends all processes in the named namespaces and returns when none is

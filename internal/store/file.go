@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"go.etcd.io/bbolt"
+	bbolterrors "go.etcd.io/bbolt/errors"
 )
 
 // FormatVersion is the version of what File writes. A program reads its own
@@ -67,7 +68,7 @@ func OpenFile(path string) (*File, error) {
 func openError(err error) error {
 	var pathError *os.PathError
 	switch {
-	case errors.Is(err, bbolt.ErrTimeout):
+	case errors.Is(err, bbolterrors.ErrTimeout):
 		return ErrLocked
 	case errors.As(err, &pathError):
 		return err

@@ -165,7 +165,7 @@ func TestOpenRefuses(t *testing.T) {
 			if err == nil {
 				_, err = Open(newZoo().schema, disk)
 			}
-			if err == nil || test.want != os.ErrInvalid && !errors.Is(err, test.want) {
+			if err == nil || !errors.Is(test.want, os.ErrInvalid) && !errors.Is(err, test.want) {
 				t.Errorf("got %v, want %v", err, test.want)
 			}
 			if err != nil && !strings.Contains(err.Error(), path) {

@@ -86,7 +86,7 @@ func TestStoreEqualsAMapThroughWritesFailuresAndRestarts(t *testing.T) {
 				}
 				return wantErr
 			})
-			if err != wantErr {
+			if !errors.Is(err, wantErr) {
 				rt.Fatalf("Update: %v, want %v", err, wantErr)
 			}
 			if wantErr == nil {

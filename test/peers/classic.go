@@ -62,7 +62,7 @@ func (h *house) classicIs(ctx context.Context, port, instances int) error {
 		return err
 	}
 	if len(got) != 1 || !slices.Equal(got[0].Ports, []int{port}) || len(got[0].Instances) != instances {
-		return fmt.Errorf("Classic Load Balancers are %+v, want one with port %d and %d instances: %s", got, port, instances, h.events(ctx, "classic"))
+		return fmt.Errorf("the Classic Load Balancers are %+v, want one with port %d and %d instances: %s", got, port, instances, h.events(ctx, "classic"))
 	}
 	return nil
 }

@@ -23,13 +23,14 @@ func main() {
 	bin := flag.String("bin", "bin", "directory of fairlead and fairlead-lab")
 	keep := flag.Bool("keep", false, "leave the lab up after a failure, for a look at it")
 	flag.Parse()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
 	if *binary == "" {
 		fmt.Fprintln(os.Stderr, "peers: -cpa is missing; run 'make peers', which builds it")
 		os.Exit(2)
 	}
-	if err := run(ctx, *binary, *bin, *keep); err != nil {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := run(ctx, *binary, *bin, *keep)
+	stop()
+	if err != nil {
 		fmt.Fprintf(os.Stderr, "peers: %v\n", err)
 		os.Exit(1)
 	}

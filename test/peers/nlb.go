@@ -79,7 +79,7 @@ func (h *house) host(ctx context.Context, service string) (string, error) {
 	err := h.until(ctx, func() error {
 		out, err := h.run(ctx, "kubectl", "get", "service", service, "-o", "jsonpath={.status.loadBalancer.ingress[0].hostname}")
 		if host = out; err == nil && host == "" {
-			err = fmt.Errorf("Service %s has no hostname: %s", service, h.events(ctx, service))
+			err = fmt.Errorf("the Service %s has no hostname: %s", service, h.events(ctx, service))
 		}
 		return err
 	})

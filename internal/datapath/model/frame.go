@@ -2,6 +2,7 @@ package model
 
 import (
 	"net/netip"
+	"slices"
 )
 
 // ends writes addresses and ports of the IP packet at ip, whose transport header
@@ -133,8 +134,7 @@ func (r *run) solicitation() Action {
 	answer := append([]byte{136, 0, 0, 0, flags, 0, 0, 0}, vip.AsSlice()...)
 	answer = append(append(answer, 2, 1), r.Settings.MAC[:]...)
 	put16(answer[2:], checksum(pseudo(vip, to, protoICMPv6, len(answer)), answer))
-	out := append(append([]byte(nil), mac[:]...), r.Settings.MAC[:]...)
-	out = append(append(out, 0x86, 0xdd), header(vip, to, protoICMPv6, 255, len(answer))...)
-	r.frame = append(out, answer...)
+	ethernet := slices.Concat(mac[:], r.Settings.MAC[:], []byte{0x86, 0xdd})
+	r.frame = slices.Concat(ethernet, header(vip, to, protoICMPv6, 255, len(answer)), answer)
 	return r.verdict(TX, "sent_neighbor")
 }

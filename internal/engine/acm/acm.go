@@ -17,6 +17,7 @@ import (
 	"context"
 	"crypto/tls"
 	"fmt"
+	"maps"
 	"time"
 
 	"github.com/google/uuid"
@@ -90,9 +91,7 @@ func (s *Service) allow(ctx context.Context, action, arn string, more map[string
 	for k, v := range state.Tags(s.DB.Current(), arn) {
 		keys["aws:ResourceTag/"+k] = []string{v}
 	}
-	for k, v := range more {
-		keys[k] = v
-	}
+	maps.Copy(keys, more)
 	return s.Authorizer.Authorize(ctx, "acm:"+action, arn, keys)
 }
 

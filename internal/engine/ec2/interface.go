@@ -226,7 +226,7 @@ func (s *Service) nicKind(r store.Reader, groups groupNames) kind[nic] {
 			"interface-type":               text(func(n nic) string { return n.typ }),
 			"owner-id":                     text(func(nic) string { return s.AccountID }),
 			"requester-managed":            func(n nic) []string { return yes(n.managed()) },
-			"requester-id":                 text(func(n nic) string { return requester(n) }),
+			"requester-id":                 text(requester),
 			"status":                       text(func(nic) string { return "in-use" }),
 			"source-dest-check":            func(n nic) []string { return yes(!n.managed()) },
 			"attachment.instance-id":       text(func(n nic) string { return n.instanceID }),

@@ -116,7 +116,7 @@ func TestEveryActionAsksIAMFirst(t *testing.T) {
 		in := reflect.New(method.Type().In(1).Elem())
 		fill(in.Elem(), 0)
 		out := method.Call([]reflect.Value{reflect.ValueOf(h.ctx()), in})
-		if err, _ := out[1].Interface().(error); codeOf(err) != "AccessDenied" {
+		if err, _ := reflect.TypeAssert[error](out[1]); codeOf(err) != "AccessDenied" {
 			t.Errorf("%s: %v, want AccessDenied", a.Name(), err)
 		}
 	}
@@ -145,8 +145,8 @@ func fill(v reflect.Value, depth int) {
 		v.Set(reflect.MakeSlice(v.Type(), 1, 1))
 		fill(v.Index(0), depth+1)
 	case reflect.Struct:
-		for i := range v.NumField() {
-			fill(v.Field(i), depth+1)
+		for _, field := range v.Fields() {
+			fill(field, depth+1)
 		}
 	}
 }

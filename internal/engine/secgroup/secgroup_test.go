@@ -11,7 +11,7 @@ import (
 )
 
 func TestRulesMeanWhatEC2SaysTheyMean(t *testing.T) {
-	from := func(s string) netip.Prefix { return netip.MustParsePrefix(s) }
+	from := netip.MustParsePrefix
 	members := func(id string) []netip.Prefix {
 		return map[string][]netip.Prefix{"sg-friends": {from("198.18.1.0/24")}}[id]
 	}

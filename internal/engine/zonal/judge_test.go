@@ -56,7 +56,7 @@ func rule(t *testing.T, id, text string) state.SecurityGroupRule {
 			if c < '0' || c > '9' {
 				t.Fatalf("rule %q: port %s", text, f[3])
 			}
-			r.FromPort = max(r.FromPort, 0)*10 + int32(c-'0')
+			r.FromPort = max(r.FromPort, 0)*10 + (c - '0')
 		}
 		if !strings.HasPrefix(r.IPProtocol, "icmp") {
 			r.ToPort = r.FromPort

@@ -49,7 +49,7 @@ func (w *walk) otherNode(ctx context.Context, node string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	for _, n := range strings.Fields(out) {
+	for n := range strings.FieldsSeq(out) {
 		if n != node {
 			return n, nil
 		}

@@ -38,7 +38,9 @@ func (w *walk) targets(ctx context.Context) ([]target, error) {
 func parseTargets(data []byte) ([]target, error) {
 	var reply struct {
 		TargetHealthDescriptions []struct {
-			Target       struct{ Id string }
+			Target struct {
+				ID string `json:"Id"`
+			}
 			TargetHealth struct{ State, Reason, Description string }
 		}
 	}
@@ -47,7 +49,7 @@ func parseTargets(data []byte) ([]target, error) {
 	}
 	var all []target
 	for _, d := range reply.TargetHealthDescriptions {
-		all = append(all, target{d.Target.Id, d.TargetHealth.State, d.TargetHealth.Reason, d.TargetHealth.Description})
+		all = append(all, target{d.Target.ID, d.TargetHealth.State, d.TargetHealth.Reason, d.TargetHealth.Description})
 	}
 	slices.SortFunc(all, func(a, b target) int { return strings.Compare(a.state+a.id, b.state+b.id) })
 	return all, nil

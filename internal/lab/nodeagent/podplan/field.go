@@ -99,7 +99,7 @@ func resourceField(c *corev1.Container, src Sources, ref *corev1.ResourceFieldSe
 	case "requests":
 		list = c.Resources.Requests
 	default:
-		return "", fmt.Errorf("resourceFieldRef %q must start with limits. or requests.", ref.Resource)
+		return "", fmt.Errorf("resourceFieldRef %q must start with \"limits.\" or \"requests.\"", ref.Resource)
 	}
 	q, ok := list[corev1.ResourceName(name)]
 	if !ok && kind == "limits" {

@@ -13,8 +13,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-func ptr[T any](v T) *T { return &v }
-
 func TestLookupImage(t *testing.T) {
 	agn := Image{Entrypoint: []string{AgnhostPath}, Cmd: []string{"pause"}}
 	web := Image{Cmd: []string{"nginx"}}
@@ -122,7 +120,7 @@ func TestPlan(t *testing.T) {
 			want:  func(c *Container) { c.Argv = []string{"sh"} },
 		},
 		"user and groups of the container before the pod's": {
-			ctr: corev1.Container{Command: []string{"sh"}, SecurityContext: &corev1.SecurityContext{RunAsUser: ptr(int64(7)), AllowPrivilegeEscalation: ptr(false), ReadOnlyRootFilesystem: ptr(true)}},
+			ctr: corev1.Container{Command: []string{"sh"}, SecurityContext: &corev1.SecurityContext{RunAsUser: new(int64(7)), AllowPrivilegeEscalation: new(false), ReadOnlyRootFilesystem: new(true)}},
 			want: func(c *Container) {
 				c.User, c.NoNewPrivs, c.ReadOnlyRoot = User{UID: 7, GID: 6, Groups: []int{8, 9}}, true, true
 			},
@@ -133,7 +131,7 @@ func TestPlan(t *testing.T) {
 			want: func(c *Container) { c.Capabilities = []string{"NET_ADMIN", "CHOWN"} },
 		},
 		"all capabilities when privileged": {
-			ctr:  corev1.Container{Command: []string{"sh"}, SecurityContext: &corev1.SecurityContext{Privileged: ptr(true)}},
+			ctr:  corev1.Container{Command: []string{"sh"}, SecurityContext: &corev1.SecurityContext{Privileged: new(true)}},
 			want: func(c *Container) { c.Capabilities = []string{AllCapabilities} },
 		},
 		"mounts below others after them, and views read-only": {
@@ -146,7 +144,7 @@ func TestPlan(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			pod, src := example()
-			pod.Spec.SecurityContext = &corev1.PodSecurityContext{RunAsUser: ptr(int64(5)), RunAsGroup: ptr(int64(6)), SupplementalGroups: []int64{8}, FSGroup: ptr(int64(9))}
+			pod.Spec.SecurityContext = &corev1.PodSecurityContext{RunAsUser: new(int64(5)), RunAsGroup: new(int64(6)), SupplementalGroups: []int64{8}, FSGroup: new(int64(9))}
 			pod.Spec.Volumes = []corev1.Volume{
 				{Name: "work", VolumeSource: corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{}}},
 				{Name: "conf", VolumeSource: corev1.VolumeSource{ConfigMap: &corev1.ConfigMapVolumeSource{LocalObjectReference: corev1.LocalObjectReference{Name: "cm"}}}},
@@ -173,7 +171,7 @@ func TestPlanReportsAllProblemsAtOnce(t *testing.T) {
 			{Name: "Y", ValueFrom: &corev1.EnvVarSource{SecretKeyRef: &corev1.SecretKeySelector{LocalObjectReference: corev1.LocalObjectReference{Name: "s"}, Key: "gone"}}},
 		},
 		VolumeMounts:    []corev1.VolumeMount{{Name: "nowhere", MountPath: "/x"}},
-		SecurityContext: &corev1.SecurityContext{RunAsNonRoot: ptr(true)},
+		SecurityContext: &corev1.SecurityContext{RunAsNonRoot: new(true)},
 	}
 	_, err := Plan(pod, &c, Image{}, src)
 	for _, want := range []string{`configmap "gone" not found`, `secret "s" has no key "gone"`, "nowhere", "runAsNonRoot", "command and args are empty"} {
@@ -191,7 +189,7 @@ func TestEnvironment(t *testing.T) {
 	}
 	c := &corev1.Container{
 		Resources: corev1.ResourceRequirements{Limits: corev1.ResourceList{"cpu": resource.MustParse("1500m")}},
-		EnvFrom:   []corev1.EnvFromSource{{Prefix: "CM_", ConfigMapRef: &corev1.ConfigMapEnvSource{LocalObjectReference: ref("cm")}}, {SecretRef: &corev1.SecretEnvSource{LocalObjectReference: ref("gone"), Optional: ptr(true)}}},
+		EnvFrom:   []corev1.EnvFromSource{{Prefix: "CM_", ConfigMapRef: &corev1.ConfigMapEnvSource{LocalObjectReference: ref("cm")}}, {SecretRef: &corev1.SecretEnvSource{LocalObjectReference: ref("gone"), Optional: new(true)}}},
 		Env: []corev1.EnvVar{
 			{Name: "HOME", Value: "/home"},
 			{Name: "NAME", ValueFrom: fieldRef("metadata.name")},
@@ -201,7 +199,7 @@ func TestEnvironment(t *testing.T) {
 			{Name: "CPU", ValueFrom: &corev1.EnvVarSource{ResourceFieldRef: &corev1.ResourceFieldSelector{Resource: "limits.cpu"}}},
 			{Name: "MILLI", ValueFrom: &corev1.EnvVarSource{ResourceFieldRef: &corev1.ResourceFieldSelector{Resource: "limits.cpu", Divisor: resource.MustParse("1m")}}},
 			{Name: "MEMORY", ValueFrom: &corev1.EnvVarSource{ResourceFieldRef: &corev1.ResourceFieldSelector{Resource: "limits.memory", Divisor: resource.MustParse("1Mi")}}},
-			{Name: "OPTIONAL", ValueFrom: &corev1.EnvVarSource{ConfigMapKeyRef: &corev1.ConfigMapKeySelector{LocalObjectReference: ref("cm"), Key: "gone", Optional: ptr(true)}}},
+			{Name: "OPTIONAL", ValueFrom: &corev1.EnvVarSource{ConfigMapKeyRef: &corev1.ConfigMapKeySelector{LocalObjectReference: ref("cm"), Key: "gone", Optional: new(true)}}},
 			{Name: "SECRET", ValueFrom: &corev1.EnvVarSource{SecretKeyRef: &corev1.SecretKeySelector{LocalObjectReference: ref("s"), Key: "password"}}},
 			{Name: "ALL", Value: "$(NAME) at $(MY_DB_SERVICE_HOST)"},
 		},
@@ -223,7 +221,7 @@ func TestEnvironment(t *testing.T) {
 	if diff := cmp.Diff(want, env.list()); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
-	pod.Spec.EnableServiceLinks = ptr(false)
+	pod.Spec.EnableServiceLinks = new(false)
 	if env, _ := buildEnv(pod, c, src); env.values["MY_DB_SERVICE_HOST"] != "" || env.values["KUBERNETES_SERVICE_HOST"] == "" {
 		t.Error("without service links, the API server alone must be linked")
 	}
@@ -234,10 +232,10 @@ func TestVolumes(t *testing.T) {
 	pod.Spec.Volumes = []corev1.Volume{
 		{Name: "empty", VolumeSource: corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{}}},
 		{Name: "chosen", VolumeSource: corev1.VolumeSource{ConfigMap: &corev1.ConfigMapVolumeSource{
-			LocalObjectReference: corev1.LocalObjectReference{Name: "cm"}, Items: []corev1.KeyToPath{{Key: "k", Path: "sub/k", Mode: ptr(int32(0o400))}}}}},
-		{Name: "maybe", VolumeSource: corev1.VolumeSource{Secret: &corev1.SecretVolumeSource{SecretName: "gone", Optional: ptr(true)}}},
-		{Name: "api", VolumeSource: corev1.VolumeSource{Projected: &corev1.ProjectedVolumeSource{DefaultMode: ptr(int32(0o640)), Sources: []corev1.VolumeProjection{
-			{ServiceAccountToken: &corev1.ServiceAccountTokenProjection{Path: "token", ExpirationSeconds: ptr(int64(3607))}},
+			LocalObjectReference: corev1.LocalObjectReference{Name: "cm"}, Items: []corev1.KeyToPath{{Key: "k", Path: "sub/k", Mode: new(int32(0o400))}}}}},
+		{Name: "maybe", VolumeSource: corev1.VolumeSource{Secret: &corev1.SecretVolumeSource{SecretName: "gone", Optional: new(true)}}},
+		{Name: "api", VolumeSource: corev1.VolumeSource{Projected: &corev1.ProjectedVolumeSource{DefaultMode: new(int32(0o640)), Sources: []corev1.VolumeProjection{
+			{ServiceAccountToken: &corev1.ServiceAccountTokenProjection{Path: "token", ExpirationSeconds: new(int64(3607))}},
 			{Secret: &corev1.SecretProjection{LocalObjectReference: corev1.LocalObjectReference{Name: "s"}}},
 			{DownwardAPI: &corev1.DownwardAPIProjection{Items: []corev1.DownwardAPIVolumeFile{{Path: "labels", FieldRef: &corev1.ObjectFieldSelector{FieldPath: "metadata.labels"}}}}},
 		}}}},
@@ -312,7 +310,7 @@ func TestResolvConf(t *testing.T) {
 		"cluster first with the node's network":    {policy: corev1.DNSClusterFirstWithHostNet, host: true, want: full},
 		"default asks the cluster, without search": {policy: corev1.DNSDefault, want: plain},
 		"none is what the pod says": {policy: corev1.DNSNone, want: "nameserver 192.0.2.1\nsearch a b\noptions ndots:2 rotate\n",
-			config: &corev1.PodDNSConfig{Nameservers: []string{"192.0.2.1"}, Searches: []string{"a", "b", "a"}, Options: []corev1.PodDNSConfigOption{{Name: "rotate"}, {Name: "ndots", Value: ptr("2")}}}},
+			config: &corev1.PodDNSConfig{Nameservers: []string{"192.0.2.1"}, Searches: []string{"a", "b", "a"}, Options: []corev1.PodDNSConfigOption{{Name: "rotate"}, {Name: "ndots", Value: new("2")}}}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			pod, src := example()
@@ -344,7 +342,7 @@ func TestRefuseNamesEverythingAtOnce(t *testing.T) {
 	if err := Refuse(pod); err != nil {
 		t.Errorf("an ordinary pod is refused: %v", err)
 	}
-	pod.Spec.HostPID, pod.Spec.ShareProcessNamespace, pod.Spec.RuntimeClassName = true, ptr(true), ptr("x")
+	pod.Spec.HostPID, pod.Spec.ShareProcessNamespace, pod.Spec.RuntimeClassName = true, new(true), new("x")
 	pod.Spec.Containers = []corev1.Container{{Name: "c", Ports: []corev1.ContainerPort{{HostPort: 80}}}}
 	err := Refuse(pod)
 	for _, want := range []string{"hostPID", "shareProcessNamespace", "runtimeClassName", "hostPort 80"} {

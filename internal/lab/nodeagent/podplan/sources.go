@@ -2,6 +2,7 @@ package podplan
 
 import (
 	"net/netip"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 )
@@ -113,10 +114,8 @@ func tokenKey(p *corev1.ServiceAccountTokenProjection) TokenKey {
 }
 
 func appendOnce[T comparable](list []T, v T) []T {
-	for _, have := range list {
-		if have == v {
-			return list
-		}
+	if slices.Contains(list, v) {
+		return list
 	}
 	return append(list, v)
 }
