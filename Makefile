@@ -42,7 +42,11 @@ bench: build ## run the benchmarks and write bench/results.json
 peers: build kube ## prove that controllers of others work against the lab and the engine, unmodified
 	@go run ./test/peers -cpa "$$(peers/build.sh aws-cloud-controller-manager)" $(ARGS)
 
+fuzz: ## fuzz every parser for FUZZ_TIME each and the BPF program on ten million frames
+	@scripts/install-packages.sh runtime
+	@scripts/fuzz.sh
+
 clean: ## remove build results (caches stay)
 	@rm -rf bin
 
-.PHONY: help deps build kube demo test lint generate verify bench peers clean
+.PHONY: help deps build kube demo test lint generate verify bench peers fuzz clean
