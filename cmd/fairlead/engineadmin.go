@@ -118,14 +118,20 @@ func backup(ctx context.Context, client admin.Client, out string) error {
 	if err = errors.Join(err, file.Sync(), file.Close()); err != nil {
 		return fmt.Errorf("write the copy: %w", err)
 	}
-	copied, err := store.OpenFile(file.Name())
-	if err == nil {
-		err = copied.Close()
-	}
-	if err != nil {
+	if err := checkCopy(file.Name()); err != nil {
 		return fmt.Errorf("check the copy: %w", err)
 	}
 	return os.Rename(file.Name(), out)
+}
+
+// checkCopy reads the whole of a copy.
+func checkCopy(path string) error {
+	copied, err := store.OpenFile(path)
+	if err != nil {
+		return err
+	}
+	_, err = copied.Load(func(string, string, []byte) error { return nil })
+	return errors.Join(err, copied.Close())
 }
 
 func newTroubleCommand(stateDir *string) *cobra.Command {

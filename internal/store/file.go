@@ -7,18 +7,13 @@ import (
 	"io"
 	"os"
 	"runtime/debug"
-	"strconv"
 	"time"
 
 	"go.etcd.io/bbolt"
 	bbolterrors "go.etcd.io/bbolt/errors"
 )
 
-// FormatVersion is the version of what File writes. A program reads its own
-// version and older ones that it can migrate; there are no older ones yet.
-const FormatVersion = 1
-
-// Errors of OpenFile that a caller may want to tell apart.
+// Errors of OpenFile and Open that a caller may want to tell apart.
 var (
 	ErrNewer   = errors.New("the file was written by a newer version")
 	ErrCorrupt = errors.New("the file is damaged")
@@ -41,7 +36,7 @@ type File struct {
 }
 
 // OpenFile opens or creates a file, readable by its owner alone. It locks the
-// file, and fails with ErrLocked, ErrNewer or ErrCorrupt when it cannot serve.
+// file, and fails with ErrLocked or ErrCorrupt when it cannot serve.
 func OpenFile(path string) (*File, error) {
 	f := &File{path: path}
 	err := f.guard(func() error {
@@ -53,7 +48,7 @@ func OpenFile(path string) (*File, error) {
 			return openError(err)
 		}
 		f.db = db
-		return f.checkFormat()
+		return nil
 	})
 	if err != nil {
 		if f.db != nil {
@@ -87,31 +82,6 @@ func (f *File) guard(fn func() error) (err error) {
 		}
 	}()
 	return fn()
-}
-
-// checkFormat refuses a file of another version and marks a new one as ours.
-func (f *File) checkFormat() error {
-	return f.db.Update(func(tx *bbolt.Tx) error {
-		meta, err := tx.CreateBucketIfNotExists(metaBucket)
-		if err != nil {
-			return err
-		}
-		if _, err := tx.CreateBucketIfNotExists(tablesBucket); err != nil {
-			return err
-		}
-		found := meta.Get(formatKey)
-		if found == nil {
-			return meta.Put(formatKey, []byte(strconv.Itoa(FormatVersion)))
-		}
-		version, err := strconv.Atoi(string(found))
-		switch {
-		case err != nil:
-			return fmt.Errorf("%w: format version %q", ErrCorrupt, found)
-		case version > FormatVersion:
-			return fmt.Errorf("%w: format %d, this one reads up to %d", ErrNewer, version, FormatVersion)
-		}
-		return nil
-	})
 }
 
 // Load reads every table.

@@ -110,9 +110,27 @@ func TestOpenRefuses(t *testing.T) {
 		damage func(t *testing.T, path string)
 		want   error
 	}{
-		"a newer format": {func(t *testing.T, path string) {
-			editMeta(t, path, strconv.Itoa(FormatVersion+1))
+		"a newer format": {func(t *testing.T, path string) { editMeta(t, path, "2") }, ErrNewer},
+		"a newer format with a table that it does not know": {func(t *testing.T, path string) {
+			newer := NewSchema(nil)
+			plants := NewTable(newer, "plants", func(a animal) string { return a.Name })
+			s := open(t, zoo{schema: newer}, path)
+			err := s.Update(func(tx *Tx) error { plants.Put(tx, animal{Name: "oak"}); return nil })
+			if err := errors.Join(err, s.Close()); err != nil {
+				t.Fatal(err)
+			}
 		}, ErrNewer},
+		"a file without a format": {func(t *testing.T, path string) { editMeta(t, path, "") }, ErrCorrupt},
+		"a store of another program": {func(t *testing.T, path string) {
+			db, err := bbolt.Open(path, 0o600, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			err = db.Update(func(tx *bbolt.Tx) error { _, err := tx.CreateBucket([]byte("registry")); return err })
+			if err = errors.Join(err, db.Close()); err != nil {
+				t.Fatal(err)
+			}
+		}, ErrCorrupt},
 		"a format that is no number": {func(t *testing.T, path string) { editMeta(t, path, "one") }, ErrCorrupt},
 		"a file of another program": {func(t *testing.T, path string) {
 			writeFile(t, path, bytes.Repeat([]byte("not ours\n"), 5000))
@@ -133,7 +151,7 @@ func TestOpenRefuses(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			err = errors.Join(disk.Commit(1, []Change{{"animals", "cat", []byte(`{"name":"dog"}`)}}), disk.Close())
+			err = errors.Join(disk.Migrate(nil), disk.Commit(1, []Change{{"animals", "cat", []byte(`{"name":"dog"}`)}}), disk.Close())
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -143,7 +161,7 @@ func TestOpenRefuses(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if err = errors.Join(disk.Commit(1, []Change{{"plants", "oak", []byte(`{}`)}}), disk.Close()); err != nil {
+			if err = errors.Join(disk.Migrate(nil), disk.Commit(1, []Change{{"plants", "oak", []byte(`{}`)}}), disk.Close()); err != nil {
 				t.Fatal(err)
 			}
 		}, ErrCorrupt},

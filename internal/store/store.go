@@ -34,6 +34,9 @@ type Change struct {
 
 // Disk is where revisions are kept. Commit is durable when it returns nil.
 type Disk interface {
+	// Migrate brings what is kept to a format, before anything else is done with
+	// it. It fails with ErrNewer or ErrCorrupt when it cannot.
+	Migrate(format Format) error
 	// Load calls visit for every entry and returns the revision last committed.
 	Load(visit func(table, key string, value []byte) error) (uint64, error)
 	Commit(revision uint64, changes []Change) error

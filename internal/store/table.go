@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"iter"
+	"maps"
 	"slices"
 	"strings"
 
@@ -12,6 +13,7 @@ import (
 
 // Schema is the set of tables of a store. It is built once, before Open.
 type Schema struct {
+	format Format
 	tables map[string]loader
 	empty  []any // one empty tree per table and index
 }
@@ -21,8 +23,14 @@ type loader interface {
 	load(slots []any, key string, value []byte) error
 }
 
-// NewSchema returns a schema without tables.
-func NewSchema() *Schema { return &Schema{tables: map[string]loader{}} }
+// NewSchema returns a schema without tables. The migrations lead to it from the
+// formats that were before, the oldest first.
+func NewSchema(migrations ...Migration) *Schema {
+	return &Schema{format: migrations, tables: map[string]loader{}}
+}
+
+// Tables lists the names of the tables in order. Another list is another format.
+func (s *Schema) Tables() []string { return slices.Sorted(maps.Keys(s.tables)) }
 
 func (s *Schema) addSlot(empty any) int {
 	s.empty = append(s.empty, empty)
@@ -30,6 +38,9 @@ func (s *Schema) addSlot(empty any) int {
 }
 
 func (s *Schema) load(disk Disk) ([]any, uint64, error) {
+	if err := disk.Migrate(s.format); err != nil {
+		return nil, 0, err
+	}
 	slots := slices.Clone(s.empty)
 	number, err := disk.Load(func(table, key string, value []byte) error {
 		t, known := s.tables[table]

@@ -135,13 +135,13 @@ type want struct {
 	cursor   *netip.Addr
 }
 
-func take(tx *store.Tx, network *inventory.Index, balancerARN string, w want) (netip.Addr, error) {
+func take(tx *store.Tx, network *inventory.Index, holder string, w want) (netip.Addr, error) {
 	blocked := func(a netip.Addr) (netip.Prefix, bool) {
 		if p, _, held := network.Holder(a); held {
 			return p, true
 		}
 		held, ok := state.ZonalAddresses.Get(tx, state.ZonalAddressKey(w.subnetID, a))
-		return netip.PrefixFrom(a, a.BitLen()), ok && held.LoadBalancerARN != balancerARN
+		return netip.PrefixFrom(a, a.BitLen()), ok && held.Holder != holder
 	}
 	addr := w.chosen
 	if addr.IsValid() {
@@ -161,7 +161,7 @@ func take(tx *store.Tx, network *inventory.Index, balancerARN string, w want) (n
 		}
 		addr, *w.cursor = free, free
 	}
-	state.ZonalAddresses.Put(tx, state.ZonalAddress{SubnetID: w.subnetID, Address: addr, LoadBalancerARN: balancerARN})
+	state.ZonalAddresses.Put(tx, state.ZonalAddress{SubnetID: w.subnetID, Address: addr, Holder: holder})
 	return addr, nil
 }
 

@@ -181,8 +181,8 @@ func TestVpcs(t *testing.T) {
 func TestSubnetsZonesAndRegions(t *testing.T) {
 	b := newBench(t)
 	err := b.db.Update(func(tx *store.Tx) error {
-		state.ZonalAddresses.Put(tx, state.ZonalAddress{SubnetID: subnetA, Address: netip.MustParseAddr("198.18.16.9"), LoadBalancerARN: "arn:b"})
-		state.ZonalAddresses.Put(tx, state.ZonalAddress{SubnetID: subnetA, Address: netip.MustParseAddr("2001:db8:0:1::9"), LoadBalancerARN: "arn:b"})
+		state.ZonalAddresses.Put(tx, state.ZonalAddress{SubnetID: subnetA, Address: netip.MustParseAddr("198.18.16.9"), Holder: "arn:b"})
+		state.ZonalAddresses.Put(tx, state.ZonalAddress{SubnetID: subnetA, Address: netip.MustParseAddr("2001:db8:0:1::9"), Holder: "arn:b"})
 		return nil
 	})
 	if err != nil {

@@ -89,7 +89,7 @@ const reservedPerSubnet = 5
 func (n *network) freeIPv4(r store.Reader, subnet inventory.Subnet) int {
 	free := sizeIPv4(subnet.CIDRBlock) - reservedPerSubnet - n.used[subnet.SubnetID]
 	for a := range state.ZonalAddresses.Prefix(r, subnet.SubnetID+"/") {
-		if a.Address.Is4() && strings.HasPrefix(a.LoadBalancerARN, "arn:") { // those of instances are counted in used
+		if a.Address.Is4() && strings.HasPrefix(a.Holder, "arn:") { // those of instances are counted in used
 			free--
 		}
 	}

@@ -32,7 +32,7 @@ func (h *harness) addresses(b types.LoadBalancer) []string {
 		}
 	}
 	for a := range state.ZonalAddresses.All(r) {
-		if a.LoadBalancerARN == record.ARN {
+		if a.Holder == record.ARN {
 			taken = append(taken, a.Address.String())
 		}
 	}

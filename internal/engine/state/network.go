@@ -73,8 +73,26 @@ type Instance struct {
 	SecurityGroups []string   `json:"securityGroups,omitempty"`
 }
 
+// PrefixList is a managed prefix list: addresses that rules of security groups
+// refer to together.
+type PrefixList struct {
+	PrefixListID string            `json:"prefixListId"`
+	Name         string            `json:"name"`
+	IPv6         bool              `json:"ipv6,omitempty"` // the family of its entries
+	MaxEntries   int32             `json:"maxEntries"`
+	Version      int64             `json:"version"`           // rises with every change of entries
+	Entries      []PrefixListEntry `json:"entries,omitempty"` // sorted by prefix, each once
+}
+
+// PrefixListEntry is a prefix of a list.
+type PrefixListEntry struct {
+	CIDR        netip.Prefix `json:"cidr"`
+	Description string       `json:"description,omitempty"`
+}
+
 // Tables and indexes of the network. Keys stand in the comments.
 var (
+	PrefixLists                 = store.NewTable(schema, "prefixLists", func(l PrefixList) string { return l.PrefixListID })
 	VPCs                        = store.NewTable(schema, "vpcs", func(v VPC) string { return v.VPCID })
 	Subnets                     = store.NewTable(schema, "subnets", func(s Subnet) string { return s.SubnetID })
 	InternetGateways            = store.NewTable(schema, "internetGateways", func(g InternetGateway) string { return g.GatewayID })

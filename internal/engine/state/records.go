@@ -116,11 +116,11 @@ func (t Target) Key() lb.TargetKey {
 }
 
 // ZonalAddress is an address of a subnet that a load balancer holds, or an
-// instance that was created through the API: LoadBalancerARN is its ID then.
+// instance that was created through the API.
 type ZonalAddress struct {
-	SubnetID        string     `json:"subnetId"`
-	Address         netip.Addr `json:"address"`
-	LoadBalancerARN string     `json:"loadBalancerArn"`
+	SubnetID string     `json:"subnetId"`
+	Address  netip.Addr `json:"address"`
+	Holder   string     `json:"holder"` // the load balancer's ARN, or the instance's ID
 }
 
 // AddressCursor is where the search for a free address of a subnet goes on, so

@@ -18,8 +18,8 @@
 // replace maps and slices rather than editing them, and put it. What follows
 // from other records (a group's load balancers, a target's health) is derived,
 // never stored. Attributes hold what a client set; defaults are added on reading,
-// because some depend on other fields. Records are kept on disk as JSON: a
-// changed meaning of a field needs a new store.FormatVersion and a migration.
+// because some depend on other fields. Records are kept on disk as JSON: another
+// table, or another meaning of a field, needs one more migration (migrations.go).
 package state
 
 import (
@@ -33,7 +33,7 @@ import (
 	"github.com/fairlead-lb/fairlead/internal/store"
 )
 
-var schema = store.NewSchema()
+var schema = store.NewSchema(migrations...)
 
 // Tables. Keys stand in the comments.
 var (
@@ -63,6 +63,7 @@ var (
 	SecurityGroupsByVPC          = store.NewIndex(schema, SecurityGroups, func(g SecurityGroup) []string { return []string{g.VPCID} })
 	SecurityGroupsByName         = store.NewIndex(schema, SecurityGroups, func(g SecurityGroup) []string { return []string{g.VPCID + "/" + g.GroupName} })
 	RulesByGroup                 = store.NewIndex(schema, SecurityGroupRules, func(r SecurityGroupRule) []string { return []string{r.GroupID} })
+	RulesByPrefixList            = store.NewIndex(schema, SecurityGroupRules, func(r SecurityGroupRule) []string { return optional(r.PrefixListID) })
 	RulesByReferencedGroup       = store.NewIndex(schema, SecurityGroupRules, func(r SecurityGroupRule) []string { return optional(r.ReferencedGroupID) })
 )
 
