@@ -14,8 +14,8 @@ import (
 // Input is all that decides what the data path does.
 type Input struct {
 	Snapshot lb.ZoneSnapshot
-	Health   map[lb.TargetKey]lb.HealthState // a missing target is lb.Initial
-	Now      time.Time                       // compared with lb.ZonalTarget.DrainUntil
+	Health   lb.Health
+	Now      time.Time // compared with lb.ZonalTarget.DrainUntil
 }
 
 // udpIdleTimeout is fixed (NLB user guide, "Listeners", "Connection idle timeout").
@@ -143,7 +143,7 @@ func firstForeign(g *lb.ZonalGroup, vip netip.Addr) netip.Addr {
 }
 
 func (d *desire) group(g *lb.ZonalGroup) Group {
-	out := Group{ARN: g.ARN, SourceNAT: !g.PreserveClientIP, Sticky: g.Stickiness, FailOpen: d.failsOpen(g)}
+	out := Group{ARN: g.ARN, SourceNAT: !g.PreserveClientIP, Sticky: g.Stickiness, FailOpen: g.FailsOpen(d.in.Health)}
 	for _, t := range g.Targets {
 		if !t.Addr.IsValid() {
 			d.unserved("target %s of %s: no address is known for it", t.ID, g.ARN)
@@ -157,11 +157,10 @@ func (d *desire) group(g *lb.ZonalGroup) Group {
 }
 
 func (d *desire) target(g *lb.ZonalGroup, t lb.ZonalTarget, failOpen bool) Target {
-	state := d.state(g, t)
 	draining := !t.DrainUntil.IsZero()
 	out := Target{
 		Addr:       netip.AddrPortFrom(t.Addr.Unmap(), t.Port),
-		Selectable: !draining && (serves(state) || failOpen && refuses(state)),
+		Selectable: g.TakesNew(t, d.in.Health, failOpen),
 		OnLeave:    g.DeregistrationTermination,
 		Instance:   d.instance(t.Siblings),
 		NoTCP:      slices.Contains(t.OutboundBlocked, lb.TCP),
@@ -172,43 +171,10 @@ func (d *desire) target(g *lb.ZonalGroup, t lb.ZonalTarget, failOpen bool) Targe
 	if draining {
 		out.Terminate = g.DeregistrationTermination && !d.in.Now.Before(t.DrainUntil)
 	}
-	if state == lb.Unhealthy && g.UnhealthyTermination && !failOpen {
+	if d.in.Health.Of(g, t) == lb.Unhealthy && g.UnhealthyTermination && !failOpen {
 		out.Terminate = true
 	}
 	return out
-}
-
-func (d *desire) state(g *lb.ZonalGroup, t lb.ZonalTarget) lb.HealthState {
-	return d.in.Health[lb.TargetKey{TargetGroupARN: g.ARN, ID: t.ID, Port: t.Port}]
-}
-
-// serves says whether a state admits new flows. A target whose checks are off
-// is not known to be unable.
-func serves(s lb.HealthState) bool { return s == lb.Healthy || s == lb.Unavailable }
-
-// refuses says whether a state is a verdict against the target. The initial
-// state is none: failing open never sends clients to a target that was not
-// asked yet.
-func refuses(s lb.HealthState) bool { return s == lb.Unhealthy || s == lb.UnhealthyDraining }
-
-// failsOpen says whether a group sends traffic to all its targets because too
-// few are healthy (NLB user guide, "Target group health": fewer than the count
-// or the percentage, whichever comes first; one is the least count there is).
-func (d *desire) failsOpen(g *lb.ZonalGroup) bool {
-	registered, healthy := 0, 0
-	for _, t := range g.Targets {
-		if !t.DrainUntil.IsZero() {
-			continue
-		}
-		registered++
-		if serves(d.state(g, t)) {
-			healthy++
-		}
-	}
-	if registered == 0 {
-		return false
-	}
-	return healthy < max(1, g.UnhealthyRoutingMinCount) || healthy*100 < g.UnhealthyRoutingMinPercentage*registered
 }
 
 // instance names the machine behind a target by its addresses.

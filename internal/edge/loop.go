@@ -176,8 +176,8 @@ func (e *Edge) nextWake(w work, now time.Time) time.Time {
 	return next
 }
 
-func states(health map[lb.TargetKey]lb.TargetHealth) map[lb.TargetKey]lb.HealthState {
-	all := make(map[lb.TargetKey]lb.HealthState, len(health))
+func states(health map[lb.TargetKey]lb.TargetHealth) lb.Health {
+	all := make(lb.Health, len(health))
 	for key, h := range health {
 		all[key] = h.State
 	}

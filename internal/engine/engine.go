@@ -122,7 +122,7 @@ func Open(c Config) (*Engine, error) {
 	}
 	e.lag = trouble.NewLag(e.db, e.trouble)
 	e.network = newNetwork(file, e.db)
-	e.publisher = newPublisher(e.db.Current(), e.network.current(), e.health)
+	e.publisher = newPublisher(publisherConfig{health: e.health, certificate: e.openCertificate, log: e.Logger}, e.db.Current(), e.network.current())
 	observer, err := newObserver(c.Logger, e.audit, c.Metrics)
 	if err = errors.Join(err, registerGauges(c.Metrics, e)); err != nil {
 		return nil, errors.Join(err, e.Close())

@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"maps"
 	"reflect"
 	"slices"
@@ -24,20 +25,28 @@ import (
 // hears of a revision only when that changed what the edge has to know. A burst
 // of revisions is one snapshot: what nobody took yet is replaced.
 type publisher struct {
-	health *targethealth.Registry
+	publisherConfig
 
 	mu       sync.Mutex
 	revision *store.Revision
 	network  *inventory.Index
 	parts    map[string]map[string]zonal.Part // by load balancer ARN and zone
 	depends  dependents
+	keys     keys
 	watchers map[string]map[chan lb.ZoneSnapshot]bool
 }
 
-func newPublisher(r *store.Revision, network *inventory.Index, health *targethealth.Registry) *publisher {
+// publisherConfig is what a publisher stands on.
+type publisherConfig struct {
+	health      *targethealth.Registry
+	certificate func(store.Reader, string) (lb.Certificate, error) // with its key, by ARN
+	log         *slog.Logger
+}
+
+func newPublisher(c publisherConfig, r *store.Revision, network *inventory.Index) *publisher {
 	p := &publisher{
-		health: health, revision: r, network: network,
-		parts: map[string]map[string]zonal.Part{}, depends: dependents{}, watchers: map[string]map[chan lb.ZoneSnapshot]bool{},
+		publisherConfig: c, revision: r, network: network,
+		parts: map[string]map[string]zonal.Part{}, depends: dependents{}, keys: keys{}, watchers: map[string]map[chan lb.ZoneSnapshot]bool{},
 	}
 	for arn := range everyBalancer(r) {
 		p.parts[arn] = p.cut(arn)
@@ -71,8 +80,8 @@ func (p *publisher) advance(r *store.Revision, network *inventory.Index) {
 	if network != p.network {
 		maps.Copy(touched, everyBalancer(r))
 	}
+	stale := p.renewed(r)
 	p.revision, p.network = r, network
-	stale := map[string]bool{}
 	for arn := range touched {
 		p.recut(arn, stale)
 	}
@@ -187,8 +196,12 @@ func (p *publisher) snapshot(zone string) lb.ZoneSnapshot {
 		Revision: p.revision.Number(), Zone: zone,
 		LoadBalancers: []lb.ZonalBalancer{}, TargetGroups: []lb.ZonalGroup{},
 	}
+	served := map[string]bool{}
 	for _, arn := range slices.Sorted(maps.Keys(p.parts)) {
 		if part, ok := p.parts[arn][zone]; ok {
+			for _, certificate := range part.Certificates() {
+				served[certificate] = true
+			}
 			if part.Classic != nil {
 				s.Classic = append(s.Classic, *part.Classic)
 			} else {
@@ -199,6 +212,7 @@ func (p *publisher) snapshot(zone string) lb.ZoneSnapshot {
 		}
 	}
 	slices.SortFunc(s.TargetGroups, func(a, b lb.ZonalGroup) int { return strings.Compare(a.ARN, b.ARN) })
+	s.Certificates = p.certificates(served)
 	return s
 }
 

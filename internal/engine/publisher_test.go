@@ -1,7 +1,9 @@
 package engine
 
 import (
+	"errors"
 	"fmt"
+	"log/slog"
 	"net/netip"
 	"path/filepath"
 	"reflect"
@@ -63,7 +65,7 @@ func change(t *rapid.T, tx *store.Tx) {
 	two := rapid.IntRange(0, 1)
 	balancer, group := fmt.Sprint("b", two.Draw(t, "balancer")), fmt.Sprint("g", two.Draw(t, "group"))
 	remove := rapid.IntRange(0, 3).Draw(t, "remove") == 0
-	switch kind := rapid.IntRange(0, 5).Draw(t, "kind"); {
+	switch kind := rapid.IntRange(0, 6).Draw(t, "kind"); {
 	case kind == 0 && remove:
 		state.LoadBalancers.Delete(tx, balancer)
 	case kind == 0:
@@ -86,7 +88,8 @@ func change(t *rapid.T, tx *store.Tx) {
 		state.Listeners.Delete(tx, "l-"+balancer)
 	case kind == 2:
 		// As the API has it, a group serves one load balancer.
-		state.Listeners.Put(tx, state.Listener{ARN: "l-" + balancer, LoadBalancerARN: balancer, Protocol: lb.TCP, Port: 80, Forward: []lb.WeightedGroup{{TargetGroupARN: "g" + balancer[1:]}}})
+		state.Listeners.Put(tx, state.Listener{ARN: "l-" + balancer, LoadBalancerARN: balancer, Protocol: lb.TCP, Port: 80, Forward: []lb.WeightedGroup{{TargetGroupARN: "g" + balancer[1:]}},
+			Certificates: rapid.SampledFrom([][]string{nil, {"c0"}, {"c0", "c1"}}).Draw(t, "certificates")})
 	case kind == 3 && remove:
 		state.Targets.Delete(tx, state.TargetKey(group, "i-0", 1))
 	case kind == 3:
@@ -99,9 +102,25 @@ func change(t *rapid.T, tx *store.Tx) {
 		state.SecurityGroupRules.Delete(tx, anyRule(t).RuleID)
 	case kind == 4:
 		state.SecurityGroupRules.Put(tx, anyRule(t))
+	case kind == 5 && remove:
+		state.Certificates.Delete(tx, "c"+group[1:])
+	case kind == 5:
+		state.Certificates.Put(tx, state.Certificate{ARN: "c" + group[1:], Body: fmt.Sprint(two.Draw(t, "body"))})
 	default:
 		state.PutTags(tx, balancer, map[string]string{"k": fmt.Sprint(two.Draw(t, "tag"))})
 	}
+}
+
+// publishedAs is a publisher's surroundings: certificates are opened by looking.
+func publishedAs(health *targethealth.Registry) publisherConfig {
+	return publisherConfig{health: health, log: slog.New(slog.DiscardHandler),
+		certificate: func(r store.Reader, arn string) (lb.Certificate, error) {
+			c, ok := state.Certificates.Get(r, arn)
+			if !ok {
+				return lb.Certificate{}, errors.New("no such certificate")
+			}
+			return lb.Certificate{ARN: arn, Chain: c.Body}, nil
+		}}
 }
 
 // TestWhatIsPublishedStepByStepEqualsWhatIsCutAtOnce: after any changes, what
@@ -122,7 +141,7 @@ func TestWhatIsPublishedStepByStepEqualsWhatIsCutAtOnce(t *testing.T) {
 		}
 		defer db.Close()
 		network, health := anyNetwork(t), targethealth.NewRegistry()
-		p := newPublisher(db.Current(), network, health)
+		p := newPublisher(publishedAs(health), db.Current(), network)
 		snapshots, cancel, err := p.Watch("a")
 		if err != nil {
 			t.Fatal(err)
@@ -142,7 +161,7 @@ func TestWhatIsPublishedStepByStepEqualsWhatIsCutAtOnce(t *testing.T) {
 				network = anyNetwork(t)
 			}
 			p.advance(db.Current(), network)
-			fresh := newPublisher(db.Current(), network, health)
+			fresh := newPublisher(publishedAs(health), db.Current(), network)
 			if !reflect.DeepEqual(p.parts, fresh.parts) {
 				t.Fatalf("parts are\n%+v\nwant\n%+v", p.parts, fresh.parts)
 			}

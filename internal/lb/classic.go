@@ -20,6 +20,26 @@ type ClassicBalancer struct {
 	Policies    []ClassicPolicy   `json:"policies,omitempty"`
 	IdleTimeout time.Duration     `json:"idleTimeout"`          // 1 s to 4000 s, default 60 s
 	DesyncMode  string            `json:"desyncMitigationMode"` // monitor, defensive or strictest
+
+	// AccessLog is nil when none is kept.
+	AccessLog *ClassicAccessLog `json:"accessLog,omitempty"`
+
+	// Clients names, by the port of a listener, the set of clients that the
+	// inbound rules of the load balancer's security groups let in. A port that is
+	// missing lets in everyone.
+	Clients map[uint16]string `json:"clients,omitempty"`
+
+	// Unreachable are, by instance ID, the instance ports that the security groups
+	// of either side keep from the load balancer.
+	Unreachable map[string][]uint16 `json:"unreachable,omitempty"`
+}
+
+// ClassicAccessLog is where a Classic Load Balancer's access log goes and how
+// often.
+type ClassicAccessLog struct {
+	Bucket   string        `json:"bucket"`
+	Prefix   string        `json:"prefix,omitempty"`
+	Interval time.Duration `json:"interval"` // 5 or 60 minutes
 }
 
 // ClassicListener takes connections on a port and hands them to a port of the

@@ -23,6 +23,9 @@ type ZoneSnapshot struct {
 	// ClientSets are what security groups let through, by the names that
 	// listeners and targets have for it.
 	ClientSets ClientSets `json:"clientSets,omitempty"`
+
+	// Certificates are those that the zone's listeners serve, sorted by ARN.
+	Certificates []Certificate `json:"certificates,omitempty"`
 }
 
 // ZonalBalancer is a load balancer as one zone sees it.
@@ -49,6 +52,13 @@ type ZonalListener struct {
 	// Clients are those whose new flows the inbound rules of the load balancer's
 	// security groups let in.
 	Clients Admission `json:"clients,omitzero"`
+
+	// Of TLS listeners: the ARNs of the certificates, the default one first, and
+	// the names of the policies, such as ELBSecurityPolicy-TLS13-1-2-2021-06 and
+	// HTTP2Preferred.
+	Certificates []string `json:"certificates,omitempty"`
+	SSLPolicy    string   `json:"sslPolicy,omitempty"`
+	ALPNPolicy   string   `json:"alpnPolicy,omitempty"`
 }
 
 // WeightedGroup is one target group of a forward action. Weight is 0 to 999;

@@ -60,13 +60,14 @@ func (c Classic) EdgeZones(i state.ClassicInstance) []string {
 func ClassicParts(r store.Reader, network *inventory.Index, b state.ClassicLoadBalancer) map[string]Part {
 	c := NewClassic(network, b)
 	j := newJudge(r, network, b.SecurityGroups)
-	targets := c.targets(r, j)
+	targets, clients := c.targets(r, j), c.clients(j)
 	parts := make(map[string]Part, len(b.Zones))
 	for _, z := range b.Zones {
 		parts[z.Zone] = Part{
 			Classic: &lb.ClassicBalancer{
 				ARN: b.ARN, Name: b.Name, IPv4: z.IPv4, Listeners: b.Listeners, Backends: b.Backends, Policies: b.Policies,
 				IdleTimeout: time.Duration(b.Attributes.IdleTimeoutSeconds) * time.Second, DesyncMode: b.Attributes.DesyncMode,
+				AccessLog: accessLog(b.Attributes.AccessLog), Clients: clients, Unreachable: c.unreachable(r, j, z),
 			},
 			Groups: []lb.ZonalGroup{{
 				ARN: b.ARN, Name: b.Name, Protocol: lb.TCP, HealthCheck: b.HealthCheck.Check, CrossZone: b.Attributes.CrossZone,
@@ -93,4 +94,45 @@ func (c Classic) targets(r store.Reader, j *judge) map[string][]lb.ZonalTarget {
 		}
 	}
 	return targets
+}
+
+// clients names, by the port of a listener, the clients that inbound rules let
+// in; ports that everyone may use are left out.
+func (c Classic) clients(j *judge) map[uint16]string {
+	if len(c.SecurityGroups) == 0 {
+		return nil
+	}
+	inbound, clients := j.inbound(), map[uint16]string{}
+	for _, l := range c.Listeners {
+		if name := j.name(inbound.Peers(secgroup.TCP(l.Port))); name != "" {
+			clients[l.Port] = name
+		}
+	}
+	return clients
+}
+
+// unreachable are the instance ports that the load balancer's address in a zone
+// cannot reach, by instance.
+func (c Classic) unreachable(r store.Reader, j *judge, from state.ZoneMapping) map[string][]uint16 {
+	blocked := map[string][]uint16{}
+	for i := range state.InstancesOfClassic(r, c.ARN) {
+		instance, _ := c.network.Instance(i.InstanceID)
+		addr := instance.PrimaryAddress(false)
+		if !addr.IsValid() || !slices.Contains(c.EdgeZones(i), from.Zone) {
+			continue
+		}
+		for _, l := range c.Listeners {
+			if !slices.Contains(blocked[i.InstanceID], l.InstancePort) && !j.reaches(secgroup.TCP(l.InstancePort), addr, from) {
+				blocked[i.InstanceID] = append(blocked[i.InstanceID], l.InstancePort)
+			}
+		}
+	}
+	return blocked
+}
+
+func accessLog(a state.ClassicAccessLog) *lb.ClassicAccessLog {
+	if !a.Enabled {
+		return nil
+	}
+	return &lb.ClassicAccessLog{Bucket: a.Bucket, Prefix: a.Prefix, Interval: time.Duration(a.EmitIntervalMinutes) * time.Minute}
 }

@@ -122,6 +122,22 @@ type Part struct {
 	DependsOn  []Dependency  // sorted
 }
 
+// Certificates are the ARNs of the certificates that the part's listeners serve.
+func (p Part) Certificates() []string {
+	var arns []string
+	for _, l := range p.Balancer.Listeners {
+		arns = append(arns, l.Certificates...)
+	}
+	if p.Classic != nil {
+		for _, l := range p.Classic.Listeners {
+			if l.CertificateARN != "" {
+				arns = append(arns, l.CertificateARN)
+			}
+		}
+	}
+	return arns
+}
+
 // Parts returns a load balancer's part in each zone that it is enabled in.
 func Parts(r store.Reader, network *inventory.Index, b state.LoadBalancer) map[string]Part {
 	parts := make(map[string]Part, len(b.Zones))
@@ -150,6 +166,7 @@ func zonalListeners(r store.Reader, b state.LoadBalancer, j *judge, inbound secg
 	for l := range state.ListenersByLoadBalancer.All(r, b.ARN) {
 		zonal := lb.ZonalListener{
 			ARN: l.ARN, Protocol: l.Protocol, Port: l.Port, IdleTimeout: attributes.IdleTimeout(l), Forward: l.Forward,
+			Certificates: l.Certificates, SSLPolicy: l.SSLPolicy, ALPNPolicy: l.ALPNPolicy,
 		}
 		j.listener(inbound, &zonal)
 		listeners = append(listeners, zonal)
