@@ -186,6 +186,8 @@ static __noinline int client_slow(struct xdp_md *ctx, struct walk *k, const stru
 	case STEP_OPEN:
 		if (!admits(l->clients, &p->src))
 			return bar_inbound(p, l->balancer);
+		if (l->flags & LISTENER_LOCAL)
+			return verdict(XDP_PASS, PASS_LOCAL);
 		return client_opens(ctx, k, l);
 	case STEP_IDLE:
 		return refuse(ctx, p, l->balancer, RESET_IDLE, DROP_ERROR);
@@ -195,6 +197,8 @@ static __noinline int client_slow(struct xdp_md *ctx, struct walk *k, const stru
 		count_rejected(p, l);
 		return refuse(ctx, p, l->balancer, RESET_TABLE_FULL, DROP_TABLE_FULL);
 	default: /* not even a reset for those who may not open a flow */
+		if (l->flags & LISTENER_LOCAL)
+			return verdict(XDP_PASS, PASS_LOCAL);
 		if (!admits(l->clients, &p->src))
 			return bar_inbound(p, l->balancer);
 		return refuse(ctx, p, l->balancer, RESET_UNKNOWN, DROP_ERROR);

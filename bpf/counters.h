@@ -13,6 +13,7 @@ enum reason {
 	PASS_TRUNCATED, /* too short to say for whom */
 	PASS_OTHER_MAC, /* flooded to us, meant for another machine */
 	PASS_NO_FLOW,   /* not for a load balancer address and no flow's reply */
+	PASS_LOCAL,     /* for a listener in user space, or a reply to what it sent */
 	/* sent */
 	SENT_NEIGHBOR,  /* ARP or neighbour solicitation for a VIP answered */
 	SENT_TO_TARGET,

@@ -166,8 +166,11 @@ static __always_inline int error_to_target(struct xdp_md *ctx, const struct sett
 	struct target *t;
 
 	wanted_from_client(&k->wanted, cfg, &k->quoted, l);
-	if (!peek_anywhere(cfg, k))
+	if (!peek_anywhere(cfg, k)) {
+		if (l->flags & LISTENER_LOCAL)
+			return verdict(XDP_PASS, PASS_LOCAL);
 		return verdict(XDP_DROP, DROP_ICMP_FLOW);
+	}
 	t = target_by_id(f->target);
 	if (!t || (t->flags & TARGET_TERMINATE))
 		return verdict(XDP_DROP, DROP_ICMP_FLOW);
@@ -193,8 +196,11 @@ static __always_inline int error_to_client(struct xdp_md *ctx, const struct sett
 	struct listener *l;
 
 	wanted_from_target(&k->wanted, cfg, &k->quoted);
-	if (vip && !wanted_from_nat(k, cfg, &k->quoted))
+	if (vip && !wanted_from_nat(k, cfg, &k->quoted)) {
+		if (is_local_reply(&k->quoted, vip))
+			return verdict(XDP_PASS, PASS_LOCAL);
 		return verdict(XDP_DROP, DROP_ICMP_FLOW);
+	}
 	if (!peek_anywhere(cfg, k) || !is_from(&k->quoted, &k->advance.flow)) {
 		if (vip)
 			return verdict(XDP_DROP, DROP_ICMP_FLOW);

@@ -61,6 +61,8 @@ struct choice {
 	__u32 bound; /* chosen when the hash is at most this; ascending */
 };
 
+#define LISTENER_LOCAL 1u /* the kernel has a socket for it: new flows are passed to it */
+
 struct listener {
 	__u32 id; /* generation << 16 | index, so that a reused index is not mistaken */
 	__u32 balancer;
@@ -70,7 +72,7 @@ struct listener {
 	__u8 zero;
 	__u32 idle_seconds;
 	__u32 choices;
-	__u32 zero2;
+	__u32 flags;
 	struct choice choice[MAX_CHOICES];
 	__u8 digest[16]; /* of the name: how a new process finds the index again */
 	__u64 clients;   /* the set that may open flows */
@@ -104,9 +106,15 @@ struct target {
 	__u64 clients_udp;
 };
 
+#define VIP_LOCAL 1u /* some listener of it is LISTENER_LOCAL */
+
+/* On such an address the ports from here on are the kernel's, for connections of
+ * its own: where ip_local_port_range begins by default. Source NAT keeps below. */
+#define FIRST_LOCAL_PORT 32768
+
 struct vip {
 	__u32 balancer;
-	__u32 zero;
+	__u32 flags;
 	__u8 digest[16];
 	__u64 echo_clients; /* the set that may send echo requests */
 };

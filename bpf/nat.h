@@ -136,18 +136,30 @@ JUDGED_ALONE int nat_claim(const struct nat *n, __u64 now)
 	return mine;
 }
 
+/* How many ports of an address source NAT may use for a protocol. */
+static __always_inline __u32 nat_ports(const struct nat *n)
+{
+	struct vip *vip = vip_of(&n->vip);
+
+	if (n->proto == IPPROTO_TCP && vip && (vip->flags & VIP_LOCAL))
+		return FIRST_LOCAL_PORT - NAT_FIRST_PORT;
+	return NAT_PORTS;
+}
+
 /* Finds a port for a new flow, starting from a place of the client's own; leaves
  * out ports that are listeners'. n->nat is 0 when NAT_TRIES ports were taken. */
 JUDGED_ALONE int nat_reserve(struct nat *n, __u64 hash, __u64 now)
 {
-	__u32 start = (__u32)(hash >> 24) % NAT_PORTS;
+	__u32 start, ports;
 
 	if (!n)
 		return 0;
+	ports = nat_ports(n);
+	start = (__u32)(hash >> 24) % ports;
 	for (__u32 i = 0; i < NAT_TRIES; i++) {
 		struct listener_key key = {.vip = n->vip, .proto = n->proto};
 		/* Steps that grow keep flows of one client apart from the next one's. */
-		__u32 port = NAT_FIRST_PORT + (start + i * i * 97) % NAT_PORTS;
+		__u32 port = NAT_FIRST_PORT + (start + i * i * 97) % ports;
 
 		n->nat = bpf_htons(port);
 		key.port = n->nat;

@@ -36,9 +36,20 @@ static __always_inline int is_from(const struct packet *p, const struct found *f
 	return t && t->port == p->sport && addr_equal(&t->addr, &p->src);
 }
 
-/* Not a reply of any flow. For a load balancer address that is the end of it. */
-static __always_inline int unknown_reply(struct vip *vip)
+/* Whether a packet to a load balancer address may be a reply to a connection of
+ * the kernel's own: one that a listener in user space made to a target. */
+static __always_inline int is_local_reply(const struct packet *p, const struct vip *vip)
 {
+	return (vip->flags & VIP_LOCAL) && p->proto == IPPROTO_TCP &&
+	       bpf_ntohs(p->dport) >= FIRST_LOCAL_PORT;
+}
+
+/* Not a reply of any flow. For a load balancer address that is the end of it,
+ * unless the kernel waits for it. */
+static __always_inline int unknown_reply(const struct packet *p, struct vip *vip)
+{
+	if (vip && is_local_reply(p, vip) && !is_opening(p))
+		return verdict(XDP_PASS, PASS_LOCAL);
 	if (vip)
 		return verdict(XDP_DROP, DROP_NO_LISTENER);
 	return verdict(XDP_PASS, PASS_NO_FLOW);
@@ -87,10 +98,10 @@ static __noinline int target_slow(struct xdp_md *ctx, struct walk *k)
 	if (!cfg)
 		return XDP_PASS;
 	if (vip && !wanted_from_nat(k, cfg, &k->packet))
-		return unknown_reply(vip);
+		return unknown_reply(&k->packet, vip);
 	advance_target(&k->packet, &k->wanted, a);
 	if (a->step == STEP_UNKNOWN || !is_from(&k->packet, &a->flow))
-		return unknown_reply(vip);
+		return unknown_reply(&k->packet, vip);
 	if (a->step == STEP_DELIVER)
 		return to_client(ctx, cfg, k);
 	l = listener_by_id(a->flow.listener);

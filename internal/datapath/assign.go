@@ -28,11 +28,14 @@ const (
 	ipProtoUDP = 17
 )
 
-// Flags of groups and targets, as in bpf/maps.h.
+// Flags of groups, listeners, addresses and targets, as in bpf/maps.h.
 const (
 	groupSourceNAT = 1
 	groupSticky    = 2
 	groupFailOpen  = 4
+
+	listenerLocal = 1
+	vipLocal      = 1
 
 	targetTerminate        = 1
 	targetTerminateOnLeave = 2
@@ -317,33 +320,6 @@ func slots(members []member, size int) []uint32 {
 	return out
 }
 
-// vips gives every load balancer its counters and lists its addresses.
-func (s *assigner) vips() map[string]uint32 {
-	known, used := map[[16]byte]uint32{}, map[uint32]bool{}
-	for _, v := range s.have.vips {
-		known[v.Digest] = v.Balancer
-		used[v.Balancer] = true
-	}
-	out := map[string]uint32{}
-	free := freeIndexes{limit: maxBalancers}
-	for _, b := range s.tables.Balancers {
-		sum := digest("balancer", b.ARN)
-		index, ok := known[sum]
-		if !ok {
-			if index, ok = free.take(func(i uint32) bool { return used[i] }); !ok {
-				s.lacking["load balancers"]++
-				continue
-			}
-			s.want.counters[index] = struct{}{}
-		}
-		out[b.ARN] = index
-		for _, addr := range b.Addrs {
-			s.want.vips[addr] = edgeVip{Balancer: index, Digest: sum, EchoClients: clientsNumber(b.Echo[addr])}
-		}
-	}
-	return out
-}
-
 func (s *assigner) listeners(groups, balancers map[string]uint32) {
 	free := freeIndexes{limit: maxListeners}
 	for _, l := range s.tables.Listeners {
@@ -365,6 +341,9 @@ func (s *assigner) listeners(groups, balancers map[string]uint32) {
 			Id: id, Balancer: balancer, Vip: addrToMap(l.VIP), Port: portToMap(l.Port),
 			Proto: protocolNumber(l.Protocol), IdleSeconds: uint32(l.Idle / time.Second), Digest: sum,
 			Clients: clientsNumber(l.Clients),
+		}
+		if l.Local {
+			entry.Flags = listenerLocal
 		}
 		bounds(&entry, l.Forward, groups)
 		s.want.listeners[index] = entry

@@ -91,7 +91,7 @@ func (s *bpfStore) balancer(index uint32) (BalancerCounters, error) {
 }
 
 // The program's enums, in order. A test holds them against its type information.
-const reasonList = `pass_settings pass_not_ip pass_truncated pass_other_mac pass_no_flow
+const reasonList = `pass_settings pass_not_ip pass_truncated pass_other_mac pass_no_flow pass_local
 sent_neighbor sent_to_target sent_to_client sent_icmp sent_echo
 reset_unknown reset_half_open reset_idle reset_terminated reset_no_target reset_table_full reset_no_port
 drop_malformed drop_martian drop_fragment drop_protocol drop_no_listener drop_flags drop_unknown_reset

@@ -16,6 +16,10 @@ type Input struct {
 	Snapshot lb.ZoneSnapshot
 	Health   lb.Health
 	Now      time.Time // compared with lb.ZonalTarget.DrainUntil
+
+	// Userspace are the addresses whose TCP listeners are served by sockets of
+	// this machine.
+	Userspace map[netip.AddrPort]bool
 }
 
 // udpIdleTimeout is fixed (NLB user guide, "Listeners", "Connection idle timeout").
@@ -37,6 +41,9 @@ func Desired(in Input) Tables {
 	for _, b := range in.Snapshot.LoadBalancers {
 		d.balancer(b)
 	}
+	for _, b := range in.Snapshot.Classic {
+		d.classic(b)
+	}
 	slices.SortFunc(d.out.Groups, func(a, b Group) int { return cmp.Compare(a.ARN, b.ARN) })
 	slices.SortFunc(d.out.Balancers, func(a, b Balancer) int { return cmp.Compare(a.ARN, b.ARN) })
 	slices.SortFunc(d.out.Listeners, compareListeners)
@@ -46,7 +53,7 @@ func Desired(in Input) Tables {
 }
 
 func compareListeners(a, b Listener) int {
-	return cmp.Or(cmp.Compare(a.ARN, b.ARN), a.VIP.Compare(b.VIP), cmp.Compare(a.Protocol, b.Protocol))
+	return cmp.Or(cmp.Compare(a.ARN, b.ARN), a.VIP.Compare(b.VIP), cmp.Compare(a.Protocol, b.Protocol), cmp.Compare(a.Port, b.Port))
 }
 
 type desire struct {
@@ -76,28 +83,40 @@ func (d *desire) balancer(b lb.ZonalBalancer) {
 }
 
 func (d *desire) listener(b lb.ZonalBalancer, l lb.ZonalListener, vip netip.Addr) {
-	var protocols []lb.Protocol
-	switch l.Protocol {
-	case lb.TCP, lb.UDP:
-		protocols = []lb.Protocol{l.Protocol}
-	case lb.TCPUDP:
-		protocols = []lb.Protocol{lb.TCP, lb.UDP}
-	default:
-		d.unserved("listener %s: protocol %s needs a userspace listener", l.ARN, l.Protocol)
-		return
-	}
-	forward, ok := d.forward(l, vip)
-	if !ok {
-		return
-	}
-	for _, p := range protocols {
-		idle := l.IdleTimeout
+	for _, p := range l.Protocol.Transports() {
+		served := Listener{
+			ARN: l.ARN, Balancer: b.ARN, VIP: vip, Port: l.Port, Protocol: p, Idle: l.IdleTimeout,
+			Clients: d.clients(l.Clients.Of(p), vip),
+		}
 		if p == lb.UDP {
-			idle = udpIdleTimeout
+			served.Idle = udpIdleTimeout
+		}
+		served.Local = p == lb.TCP && d.in.Userspace[netip.AddrPortFrom(vip, l.Port)]
+		ok := served.Local
+		if !ok {
+			served.Forward, ok = d.forward(l, vip)
+		}
+		if ok {
+			d.out.Listeners = append(d.out.Listeners, served)
+		}
+	}
+}
+
+// classic is a Classic Load Balancer, all of whose listeners are in user space.
+func (d *desire) classic(b lb.ClassicBalancer) {
+	vip := b.IPv4.Unmap()
+	if !vip.IsValid() {
+		return
+	}
+	d.out.Balancers = append(d.out.Balancers, Balancer{ARN: b.ARN, Addrs: []netip.Addr{vip}, Echo: map[netip.Addr]string{vip: ""}})
+	for _, l := range b.Listeners {
+		if !d.in.Userspace[netip.AddrPortFrom(vip, l.Port)] {
+			d.unserved("listener %d of %s: protocol %s needs a userspace listener", l.Port, b.ARN, l.Protocol)
+			continue
 		}
 		d.out.Listeners = append(d.out.Listeners, Listener{
-			ARN: l.ARN, Balancer: b.ARN, VIP: vip, Port: l.Port, Protocol: p, Idle: idle, Forward: forward,
-			Clients: d.clients(l.Clients.Of(p), vip),
+			ARN: b.ARN, Balancer: b.ARN, VIP: vip, Port: l.Port, Protocol: lb.TCP, Idle: b.IdleTimeout, Local: true,
+			Clients: d.clients(b.Clients[l.Port], vip),
 		})
 	}
 }
@@ -105,6 +124,10 @@ func (d *desire) listener(b lb.ZonalBalancer, l lb.ZonalListener, vip netip.Addr
 // forward returns the groups that take new flows. ok is false when the listener
 // must not be served at all, because its groups expect what XDP cannot give.
 func (d *desire) forward(l lb.ZonalListener, vip netip.Addr) (choices []Choice, ok bool) {
+	if l.Protocol == lb.TLS {
+		d.unserved("listener %s: protocol %s needs a userspace listener", l.ARN, l.Protocol)
+		return nil, false
+	}
 	if len(l.Forward) > maxChoices {
 		d.unserved("listener %s: %d target groups, at most %d", l.ARN, len(l.Forward), maxChoices)
 		return nil, false

@@ -1,6 +1,7 @@
 package datapath
 
 import (
+	"fmt"
 	"net/netip"
 	"testing"
 	"time"
@@ -121,6 +122,50 @@ func TestListenersBecomeOneEntryPerAddressAndProtocol(t *testing.T) {
 		t.Errorf("listeners (-want +got):\n%s", diff)
 	}
 	unserved := []string{
+		"listener both: 2001:db8::100 cannot reach target 198.18.0.1 of the other address family",
+		"listener tls: protocol TLS needs a userspace listener",
+	}
+	if diff := cmp.Diff(unserved, out.Unserved); diff != "" {
+		t.Errorf("unserved (-want +got):\n%s", diff)
+	}
+}
+
+func TestListenersInUserSpaceAreLeftToTheKernel(t *testing.T) {
+	g, health := targetsOf(lb.Healthy)
+	vip4, vip6, classic := netip.MustParseAddr("198.18.0.100"), netip.MustParseAddr("2001:db8::100"), netip.MustParseAddr("198.18.0.101")
+	sets := lb.ClientSets{}
+	some := sets.Add([]netip.Prefix{netip.MustParsePrefix("203.0.113.0/24")})
+	out := Desired(Input{Health: health, Now: now, Snapshot: lb.ZoneSnapshot{
+		TargetGroups: []lb.ZonalGroup{g}, ClientSets: sets,
+		LoadBalancers: []lb.ZonalBalancer{{
+			ARN: "lb", IPv4: vip4, IPv6: vip6,
+			Listeners: []lb.ZonalListener{
+				{ARN: "both", Protocol: lb.TCPUDP, Port: 53, Forward: []lb.WeightedGroup{{TargetGroupARN: "tg"}}},
+				{ARN: "tls", Protocol: lb.TLS, Port: 443, Forward: []lb.WeightedGroup{{TargetGroupARN: "tg"}}},
+			},
+		}},
+		Classic: []lb.ClassicBalancer{{
+			ARN: "old", IPv4: classic, Clients: map[uint16]string{80: some},
+			Listeners: []lb.ClassicListener{{Port: 80, Protocol: lb.HTTP}, {Port: 81, Protocol: lb.TCP}, {Port: 82, Protocol: lb.TCP}},
+		}},
+	}, Userspace: map[netip.AddrPort]bool{
+		netip.AddrPortFrom(vip6, 53): true, netip.AddrPortFrom(vip4, 443): true, netip.AddrPortFrom(classic, 80): true, netip.AddrPortFrom(classic, 81): true,
+	}})
+	var got []string
+	for _, l := range out.Listeners {
+		got = append(got, fmt.Sprintf("%s %s %s local=%t clients=%q", l.ARN, netip.AddrPortFrom(l.VIP, l.Port), l.Protocol, l.Local, l.Clients))
+	}
+	want := []string{
+		`both 198.18.0.100:53 TCP local=false clients=""`, `both 198.18.0.100:53 UDP local=false clients=""`,
+		`both [2001:db8::100]:53 TCP local=true clients=""`, `both [2001:db8::100]:53 UDP local=false clients=""`,
+		`old 198.18.0.101:80 TCP local=true clients="203.0.113.0/24"`, `old 198.18.0.101:81 TCP local=true clients=""`,
+		`tls 198.18.0.100:443 TCP local=true clients=""`,
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("listeners (-want +got):\n%s", diff)
+	}
+	unserved := []string{
+		"listener 82 of old: protocol TCP needs a userspace listener",
 		"listener both: 2001:db8::100 cannot reach target 198.18.0.1 of the other address family",
 		"listener tls: protocol TLS needs a userspace listener",
 	}

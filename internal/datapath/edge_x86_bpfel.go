@@ -121,7 +121,7 @@ type edgeListener struct {
 	Zero        uint8
 	IdleSeconds uint32
 	Choices     uint32
-	Zero2       uint32
+	Flags       uint32
 	Choice      [5]edgeChoice
 	Digest      [16]uint8
 	Clients     uint64
@@ -158,39 +158,40 @@ const (
 	edgeReasonPASS_TRUNCATED         edgeReason = 2
 	edgeReasonPASS_OTHER_MAC         edgeReason = 3
 	edgeReasonPASS_NO_FLOW           edgeReason = 4
-	edgeReasonSENT_NEIGHBOR          edgeReason = 5
-	edgeReasonSENT_TO_TARGET         edgeReason = 6
-	edgeReasonSENT_TO_CLIENT         edgeReason = 7
-	edgeReasonSENT_ICMP              edgeReason = 8
-	edgeReasonSENT_ECHO              edgeReason = 9
-	edgeReasonRESET_UNKNOWN          edgeReason = 10
-	edgeReasonRESET_HALF_OPEN        edgeReason = 11
-	edgeReasonRESET_IDLE             edgeReason = 12
-	edgeReasonRESET_TERMINATED       edgeReason = 13
-	edgeReasonRESET_NO_TARGET        edgeReason = 14
-	edgeReasonRESET_TABLE_FULL       edgeReason = 15
-	edgeReasonRESET_NO_PORT          edgeReason = 16
-	edgeReasonDROP_MALFORMED         edgeReason = 17
-	edgeReasonDROP_MARTIAN           edgeReason = 18
-	edgeReasonDROP_FRAGMENT          edgeReason = 19
-	edgeReasonDROP_PROTOCOL          edgeReason = 20
-	edgeReasonDROP_NO_LISTENER       edgeReason = 21
-	edgeReasonDROP_FLAGS             edgeReason = 22
-	edgeReasonDROP_UNKNOWN_RESET     edgeReason = 23
-	edgeReasonDROP_RATE              edgeReason = 24
-	edgeReasonDROP_NO_TARGET         edgeReason = 25
-	edgeReasonDROP_TERMINATED        edgeReason = 26
-	edgeReasonDROP_TABLE_FULL        edgeReason = 27
-	edgeReasonDROP_NO_PORT           edgeReason = 28
-	edgeReasonDROP_ICMP_TYPE         edgeReason = 29
-	edgeReasonDROP_ICMP_FLOW         edgeReason = 30
-	edgeReasonDROP_ECHO              edgeReason = 31
-	edgeReasonDROP_NO_LISTENER_REPLY edgeReason = 32
-	edgeReasonDROP_ERROR             edgeReason = 33
-	edgeReasonDROP_INBOUND_RULES     edgeReason = 34
-	edgeReasonDROP_OUTBOUND_RULES    edgeReason = 35
-	edgeReasonDROP_TARGET_RULES      edgeReason = 36
-	edgeReasonREASONS                edgeReason = 37
+	edgeReasonPASS_LOCAL             edgeReason = 5
+	edgeReasonSENT_NEIGHBOR          edgeReason = 6
+	edgeReasonSENT_TO_TARGET         edgeReason = 7
+	edgeReasonSENT_TO_CLIENT         edgeReason = 8
+	edgeReasonSENT_ICMP              edgeReason = 9
+	edgeReasonSENT_ECHO              edgeReason = 10
+	edgeReasonRESET_UNKNOWN          edgeReason = 11
+	edgeReasonRESET_HALF_OPEN        edgeReason = 12
+	edgeReasonRESET_IDLE             edgeReason = 13
+	edgeReasonRESET_TERMINATED       edgeReason = 14
+	edgeReasonRESET_NO_TARGET        edgeReason = 15
+	edgeReasonRESET_TABLE_FULL       edgeReason = 16
+	edgeReasonRESET_NO_PORT          edgeReason = 17
+	edgeReasonDROP_MALFORMED         edgeReason = 18
+	edgeReasonDROP_MARTIAN           edgeReason = 19
+	edgeReasonDROP_FRAGMENT          edgeReason = 20
+	edgeReasonDROP_PROTOCOL          edgeReason = 21
+	edgeReasonDROP_NO_LISTENER       edgeReason = 22
+	edgeReasonDROP_FLAGS             edgeReason = 23
+	edgeReasonDROP_UNKNOWN_RESET     edgeReason = 24
+	edgeReasonDROP_RATE              edgeReason = 25
+	edgeReasonDROP_NO_TARGET         edgeReason = 26
+	edgeReasonDROP_TERMINATED        edgeReason = 27
+	edgeReasonDROP_TABLE_FULL        edgeReason = 28
+	edgeReasonDROP_NO_PORT           edgeReason = 29
+	edgeReasonDROP_ICMP_TYPE         edgeReason = 30
+	edgeReasonDROP_ICMP_FLOW         edgeReason = 31
+	edgeReasonDROP_ECHO              edgeReason = 32
+	edgeReasonDROP_NO_LISTENER_REPLY edgeReason = 33
+	edgeReasonDROP_ERROR             edgeReason = 34
+	edgeReasonDROP_INBOUND_RULES     edgeReason = 35
+	edgeReasonDROP_OUTBOUND_RULES    edgeReason = 36
+	edgeReasonDROP_TARGET_RULES      edgeReason = 37
+	edgeReasonREASONS                edgeReason = 38
 )
 
 type edgeSetting struct {
@@ -226,7 +227,7 @@ type edgeTarget struct {
 type edgeVip struct {
 	_           structs.HostLayout
 	Balancer    uint32
-	Zero        uint32
+	Flags       uint32
 	Digest      [16]uint8
 	EchoClients uint64
 }

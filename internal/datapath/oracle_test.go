@@ -56,6 +56,10 @@ func everything(rng *rand.Rand) *world {
 	if rng.IntN(2) == 0 {
 		w.securityGroups(id)
 	}
+	if rng.IntN(2) == 0 {
+		w.local(id(8), "198.18.0.100:443")
+		w.local(id(9), "[2001:db8::100]:443")
+	}
 	return w
 }
 
@@ -63,8 +67,8 @@ func everything(rng *rand.Rand) *world {
 var (
 	clients4 = []string{"203.0.113.10", "192.0.2.10", "198.18.1.5", "198.18.1.200"}
 	clients6 = []string{"3fff:0:0:2::10", "2001:db8:1::5"}
-	vips4    = []string{"198.18.0.100:80", "198.18.0.100:80", "198.18.0.101:80", "198.18.0.101:81", "198.18.0.101:82", "198.18.0.101:999"}
-	vips6    = []string{"[2001:db8::100]:80", "[2001:db8::100]:80", "[2001:db8::100]:999"}
+	vips4    = []string{"198.18.0.100:80", "198.18.0.100:80", "198.18.0.101:80", "198.18.0.101:81", "198.18.0.101:82", "198.18.0.101:999", "198.18.0.100:443", "198.18.0.100:40000"}
+	vips6    = []string{"[2001:db8::100]:80", "[2001:db8::100]:80", "[2001:db8::100]:999", "[2001:db8::100]:443", "[2001:db8::100]:40000"}
 	udp4     = []string{"198.18.0.100:53", "198.18.0.101:53"}
 	udp6     = []string{"[2001:db8::100]:53"}
 	tcpFlags = []uint8{fSYN, fSYN, fACK, fACK, fACK, fACK, fACK, fACK | 8, fFIN | fACK, fRST, fRST | fACK, fSYN | fACK, fSYN | fFIN, 0, 0x20}
@@ -192,6 +196,10 @@ func (s *source) quote() []byte {
 	}
 	o := s.options()
 	o.proto = f.Proto
+	if s.pick(8) == 0 { // about what user space may have sent
+		o.src, o.dst = pickOf(s, vips4), pickOf(s, clients4)+s.port()
+		return segment(o)[14:]
+	}
 	o.src, o.dst = l.VIP.String(), f.Client.String()
 	if s.pick(2) == 0 {
 		o.src, o.dst = f.Client.String(), t.Addr.String()

@@ -45,6 +45,7 @@ func simple(echo bool) *world {
 		w.listener(makeID(1, uint32(i)), l.at, l.proto, 350, all(l.group))
 	}
 	w.guarded()
+	w.proxied()
 	prefix := netip.MustParsePrefix("198.18.1.0/24")
 	w.contents.prefixes[prefix], w.model.Prefixes[prefix] = 5, 5
 	return w
@@ -129,6 +130,7 @@ type outcome struct {
 	moved  string       // exactly these counters move, by one unless said otherwise
 	echo   bool         // with echo replies on
 	closed bool         // after the rules that let the frames before in are gone
+	local  bool         // after their listener has moved to user space
 }
 
 func verdicts() map[string]outcome {
@@ -257,6 +259,7 @@ func verdicts() map[string]outcome {
 func TestVerdicts(t *testing.T) {
 	r := newRig(t)
 	all := verdicts()
+	maps.Copy(all, localVerdicts())
 	for _, name := range slices.Sorted(maps.Keys(all)) {
 		tc := all[name]
 		t.Run(name, func(t *testing.T) {
@@ -270,6 +273,12 @@ func TestVerdicts(t *testing.T) {
 			r.setClock(t, w, tc.after)
 			if tc.closed {
 				if err := r.store.put(contents{listeners: w.closed().contents.listeners}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if tc.local {
+				now := w.moved()
+				if err := r.store.put(contents{listeners: now.contents.listeners, vips: now.contents.vips}); err != nil {
 					t.Fatal(err)
 				}
 			}

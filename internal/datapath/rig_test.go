@@ -89,7 +89,7 @@ func newWorld(rng *rand.Rand, echo bool) *world {
 		},
 		Now: s.Now, Keys: map[model.ListenerKey]uint32{}, Listeners: map[uint32]model.Listener{},
 		VIPs: map[netip.Addr]bool{}, Groups: map[uint32]model.Group{}, Targets: map[uint32]model.Target{},
-		Prefixes: map[netip.Prefix]uint32{}, Clients: map[uint64][]netip.Prefix{}, Echo: map[netip.Addr]model.Echo{},
+		Prefixes: map[netip.Prefix]uint32{}, Clients: map[uint64][]netip.Prefix{}, Echo: map[netip.Addr]model.Echo{}, Local: map[netip.Addr]bool{},
 		Flows: make([]model.Bucket, rigBuckets), HalfOpen: make([]model.Bucket, rigBuckets/2),
 	}
 	return w

@@ -46,6 +46,7 @@ type Listener struct {
 	Idle     time.Duration // after which a flow without packets is forgotten
 	Forward  []Choice
 	Clients  string // key of Tables.Clients: those that may open flows
+	Local    bool   // a socket of this machine serves it: new flows go to the kernel
 }
 
 // Choice is one group of a forward action. Flows are spread by weight over all

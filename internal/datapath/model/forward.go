@@ -27,6 +27,9 @@ func (r *run) fromClient(l Listener) Action {
 		if !r.admits(l.Clients) {
 			return r.barInbound(l.Balancer)
 		}
+		if l.Local {
+			return r.pass("local")
+		}
 		return r.open(l, w)
 	case idle:
 		return r.refuse(l, "idle", "error")
@@ -35,6 +38,9 @@ func (r *run) fromClient(l Listener) Action {
 	case full:
 		r.reject(l)
 		return r.refuse(l, "table_full", "table_full")
+	}
+	if l.Local {
+		return r.pass("local")
 	}
 	if !r.admits(l.Clients) {
 		return r.barInbound(l.Balancer)
@@ -268,14 +274,11 @@ func (r *run) fromTarget() Action {
 		vip = false // even to a load balancer's address: it is the client here
 	}
 	if vip && !r.natLookup(&w) {
-		return r.drop("no_listener")
+		return r.unknownReply(vip)
 	}
 	step, f := r.advanceTarget(w)
 	if step == unknown || !r.isFrom(&r.p, f) {
-		if vip {
-			return r.drop("no_listener")
-		}
-		return r.pass("no_flow")
+		return r.unknownReply(vip)
 	}
 	l, ok := r.Listeners[f.Listener]
 	if !ok {
@@ -290,6 +293,22 @@ func (r *run) fromTarget() Action {
 		r.count(l).TCPTargetResetCount++
 	}
 	return r.verdict(TX, "sent_to_client")
+}
+
+func (r *run) unknownReply(vip bool) Action {
+	switch {
+	case r.localReply(&r.p) && !r.p.opening():
+		return r.pass("local")
+	case vip:
+		return r.drop("no_listener")
+	}
+	return r.pass("no_flow")
+}
+
+// localReply says whether a packet may be a reply to a connection that the
+// kernel made from a VIP.
+func (r *run) localReply(p *packet) bool {
+	return r.Local[p.dst] && p.proto == protoTCP && p.dport >= firstLocalPort
 }
 
 func (r *run) wantedFromTarget(p *packet) wanted {

@@ -115,6 +115,9 @@ func (r *run) peekAnywhere(w wanted) *Flow {
 
 func (r *run) errorToTarget(q quoted, l Listener) Action {
 	f := r.peekAnywhere(r.wantedFromClient(&q.packet, l))
+	if f == nil && l.Local {
+		return r.pass("local")
+	}
 	if f == nil {
 		return r.drop("icmp_flow")
 	}
@@ -132,6 +135,9 @@ func (r *run) errorToTarget(q quoted, l Listener) Action {
 func (r *run) errorToClient(q quoted, vip bool) Action {
 	w := r.wantedFromTarget(&q.packet)
 	if vip && !r.natLookup(&w) {
+		if r.localReply(&q.packet) {
+			return r.pass("local")
+		}
 		return r.drop("icmp_flow")
 	}
 	f := r.peekAnywhere(w)

@@ -27,6 +27,7 @@ type Maps struct {
 	Keys      map[ListenerKey]uint32 // listener IDs
 	Listeners map[uint32]Listener    // by ID
 	VIPs      map[netip.Addr]bool
+	Local     map[netip.Addr]bool       // VIPs with a listener in user space
 	Groups    map[uint32]Group          // by index
 	Targets   map[uint32]Target         // by ID
 	Prefixes  map[netip.Prefix]uint32   // instance
@@ -75,6 +76,7 @@ type Listener struct {
 	IdleSeconds uint64
 	Choices     []Choice
 	Clients     uint64 // the set that may open flows
+	Local       bool   // served in user space
 }
 
 // Choice sends hashes up to Bound to a group.

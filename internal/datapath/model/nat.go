@@ -7,6 +7,8 @@ const (
 	natFirstPort = 10240
 	natPorts     = 55000
 	natTries     = 8
+
+	firstLocalPort = 32768 // of the kernel's own connections from a VIP
 )
 
 func (r *run) findNAT(table []Bucket, hash uint64, nat Flow) *Flow {
@@ -37,9 +39,13 @@ func (r *run) natPlace(vip netip.Addr, nat Flow) (hash uint64, inFlows, inHalfOp
 
 // natReserve finds a port for a new flow; 0 when all that it tries are taken.
 func (r *run) natReserve(l Listener, f Flow) uint16 {
-	start := uint32(r.FlowHash(f.Client, f.Proto)>>24) % natPorts
+	ports := uint32(natPorts)
+	if f.Proto == protoTCP && r.Local[l.VIP.Addr()] {
+		ports = firstLocalPort - natFirstPort
+	}
+	start := uint32(r.FlowHash(f.Client, f.Proto)>>24) % ports
 	for i := range uint32(natTries) {
-		port := uint16(natFirstPort + (start+i*i*97)%natPorts)
+		port := uint16(natFirstPort + (start+i*i*97)%ports)
 		if _, taken := r.Keys[ListenerKey{netip.AddrPortFrom(l.VIP.Addr(), port), f.Proto}]; taken {
 			continue
 		}
