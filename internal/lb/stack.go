@@ -26,17 +26,53 @@ func (s Stack) Empty() bool { return s.LoadBalancer.Name == "" }
 
 // LoadBalancer is the load balancer itself.
 type LoadBalancer struct {
-	Name           string            `json:"name"`
-	Type           LoadBalancerType  `json:"type"`
-	Scheme         Scheme            `json:"scheme"`
-	IPAddressType  IPAddressType     `json:"ipAddressType"`
-	Subnets        []string          `json:"subnets"`
+	Name          string           `json:"name"`
+	Type          LoadBalancerType `json:"type"`
+	Scheme        Scheme           `json:"scheme"`
+	IPAddressType IPAddressType    `json:"ipAddressType"`
+	Subnets       []string         `json:"subnets"`
+	// SubnetMappings are the subnets in which the user chooses addresses, sorted
+	// by subnet. AWS chooses in those that have none.
+	SubnetMappings []SubnetMapping   `json:"subnetMappings,omitempty"`
 	SecurityGroups []string          `json:"securityGroups,omitempty"` // those that the user names
 	Attributes     map[string]string `json:"attributes,omitempty"`     // explicit ones only
 	Tags           map[string]string `json:"tags,omitempty"`
 	// PrivateLinkUnfiltered lets everyone in who comes through PrivateLink,
 	// whatever the security groups say.
 	PrivateLinkUnfiltered bool `json:"privateLinkUnfiltered,omitempty"`
+	// IPv6SourceNAT is EnablePrefixForIpv6SourceNat, on or off; empty leaves it
+	// as it is, which is off for a new load balancer.
+	IPv6SourceNAT string `json:"ipv6SourceNat,omitempty"`
+	// CapacityUnits are the load balancer capacity units that are reserved; 0 is
+	// no reservation.
+	CapacityUnits int32 `json:"capacityUnits,omitempty"`
+}
+
+// Values of IPv6SourceNAT, and the prefix that AWS chooses itself.
+const (
+	On           = "on"
+	Off          = "off"
+	AutoAssigned = "auto_assigned"
+)
+
+// SubnetMapping is a subnet of a load balancer with the addresses chosen in it.
+// It is comparable.
+type SubnetMapping struct {
+	SubnetID            string     `json:"subnetId"`
+	AllocationID        string     `json:"allocationId,omitempty"` // of an Elastic IP address
+	PrivateIPv4Address  netip.Addr `json:"privateIPv4Address,omitzero"`
+	IPv6Address         netip.Addr `json:"ipv6Address,omitzero"`
+	SourceNATIPv6Prefix string     `json:"sourceNatIpv6Prefix,omitempty"` // a /80, or AutoAssigned
+}
+
+// Mapping is the mapping of a subnet, without addresses when none are chosen.
+func (b *LoadBalancer) Mapping(subnet string) SubnetMapping {
+	for _, m := range b.SubnetMappings {
+		if m.SubnetID == subnet {
+			return m
+		}
+	}
+	return SubnetMapping{SubnetID: subnet}
 }
 
 // SecurityGroup is a security group with its inbound rules.

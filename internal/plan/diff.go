@@ -110,7 +110,8 @@ func (d *differ) balancer() {
 	if have == nil {
 		d.add(stageBalancer, Step{Action: CreateLoadBalancer, Resource: r, After: Value{LoadBalancer: &lb.LoadBalancer{
 			Name: want.Name, Type: want.Type, Scheme: want.Scheme, IPAddressType: want.IPAddressType,
-			Subnets: want.Subnets, SecurityGroups: want.SecurityGroups, Tags: want.Tags,
+			Subnets: want.Subnets, SubnetMappings: want.SubnetMappings, IPv6SourceNAT: want.IPv6SourceNAT,
+			SecurityGroups: want.SecurityGroups, Tags: want.Tags,
 		}}, Why: "the Service has none"})
 		if want.PrivateLinkUnfiltered {
 			have := want
@@ -118,25 +119,27 @@ func (d *differ) balancer() {
 			d.securityGroups(r, want, have)
 		}
 		d.attributes(stageBalancer, ModifyLoadBalancerAttributes, r, want.Attributes, nil, lb.DefaultLoadBalancerAttributes(want.Scheme))
+		d.capacity(r, want.CapacityUnits, 0)
 		return
 	}
-	if have.IPAddressType != want.IPAddressType {
-		d.add(stageBalancer, Step{
-			Action: SetIPAddressType, Resource: r, Before: Value{Text: string(have.IPAddressType)}, After: Value{Text: string(want.IPAddressType)},
-			Why: fmt.Sprintf("%s becomes %s", have.IPAddressType, want.IPAddressType), Disruption: addressTypeDisruption(want.IPAddressType),
-		})
-	}
-	if !sameSet(have.Subnets, want.Subnets) {
-		d.add(stageBalancer, Step{
-			Action: SetSubnets, Resource: r, Before: Value{List: have.Subnets}, After: Value{List: want.Subnets},
-			Why: "the subnets differ", Disruption: subnetDisruption(want.Subnets, have.Subnets),
-		})
-	}
+	d.place(r, want, have.LoadBalancer)
 	if !sameSet(have.SecurityGroups, want.SecurityGroups) || have.PrivateLinkUnfiltered != want.PrivateLinkUnfiltered {
 		d.securityGroups(r, want, have.LoadBalancer)
 	}
 	d.attributes(stageBalancer, ModifyLoadBalancerAttributes, r, want.Attributes, have.Attributes, lb.DefaultLoadBalancerAttributes(want.Scheme))
+	d.capacity(r, want.CapacityUnits, have.CapacityUnits)
 	d.tags(stageBalancer, r, want.Tags, have.Tags)
+}
+
+// capacity reserves capacity, or gives back what is reserved.
+func (d *differ) capacity(r Resource, want, have int32) {
+	if want == have {
+		return
+	}
+	d.add(stageBalancer, Step{
+		Action: ModifyCapacityReservation, Resource: r, Before: Value{CapacityUnits: have}, After: Value{CapacityUnits: want},
+		Why: fmt.Sprintf("%d capacity units are reserved, %d are to be", have, want),
+	})
 }
 
 // securityGroups sets the groups, and whether their rules spare PrivateLink:
@@ -154,10 +157,12 @@ func (d *differ) securityGroups(r Resource, want, have lb.LoadBalancer) {
 }
 
 // current is the load balancer that want means, or nil when there is none: one
-// of another scheme or type under the same name has to go first.
+// of another scheme or type, or that cannot get the wanted addresses, has to go
+// first though it has the same name.
 func (d *differ) current() *LoadBalancer {
-	b := d.have.Balancer(d.want.LoadBalancer.Name)
-	if b != nil && (b.Scheme != d.want.LoadBalancer.Scheme || b.Type != d.want.LoadBalancer.Type) {
+	want := &d.want.LoadBalancer
+	b := d.have.Balancer(want.Name)
+	if b != nil && (b.Scheme != want.Scheme || b.Type != want.Type || !moveOf(want, &b.LoadBalancer).possible()) {
 		return nil
 	}
 	return b

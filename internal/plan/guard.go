@@ -2,6 +2,7 @@ package plan
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/fairlead-lb/fairlead/internal/lb"
 )
@@ -29,9 +30,12 @@ func (d *differ) keepAddresses() {
 		d.block(Step{Action: SetIPAddressType, Resource: r, Before: Value{Text: string(have.IPAddressType)}, After: Value{Text: string(want.IPAddressType)}, Why: "IPv6 addresses would go", Disruption: Address})
 		want.IPAddressType = have.IPAddressType
 	}
-	if subnetDisruption(want.Subnets, have.Subnets) == Address {
-		d.block(Step{Action: SetSubnets, Resource: r, Before: Value{List: have.Subnets}, After: Value{List: want.Subnets}, Why: "the addresses in " + minus(have.Subnets, want.Subnets)[0] + " would go", Disruption: Address})
-		want.Subnets = have.Subnets
+	if lost := append(minus(have.Subnets, want.Subnets), moveOf(want, &have.LoadBalancer).changes...); len(lost) > 0 {
+		d.block(Step{
+			Action: SetSubnets, Resource: r, Before: Value{List: have.Subnets, Mappings: have.SubnetMappings}, After: Value{List: want.Subnets, Mappings: want.SubnetMappings},
+			Why: "the addresses in " + strings.Join(lost, ", ") + " would go", Disruption: Address,
+		})
+		want.Subnets, want.SubnetMappings = have.Subnets, have.SubnetMappings
 	}
 }
 
@@ -42,6 +46,9 @@ func (d *differ) block(s Step) { d.blocked = append(d.blocked, s) }
 func (d *differ) stayOn(have *LoadBalancer) {
 	want := &d.want.LoadBalancer
 	want.Name, want.Scheme, want.Type = have.Name, have.Scheme, have.Type
+	if len(want.SubnetMappings)+len(have.SubnetMappings) > 0 {
+		want.Subnets, want.SubnetMappings = have.Subnets, have.SubnetMappings
+	}
 	renamed := map[string]string{}
 	d.want.TargetGroups = slices.Clone(d.want.TargetGroups)
 	for i := range d.want.TargetGroups {
@@ -75,6 +82,8 @@ func replacementReason(want lb.LoadBalancer, have *LoadBalancer) string {
 		return "the scheme cannot change from " + string(have.Scheme) + " to " + string(want.Scheme) + " in place"
 	case want.Type != have.Type:
 		return "the type cannot change from " + string(have.Type) + " to " + string(want.Type) + " in place"
+	case want.Name == have.Name:
+		return "the addresses cannot change in place: no subnet could serve meanwhile"
 	default:
 		return "the name cannot change from " + have.Name + " to " + want.Name + " in place"
 	}

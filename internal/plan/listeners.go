@@ -125,7 +125,8 @@ func (d *differ) surplus() {
 }
 
 // drop removes a load balancer: when its replacement serves and its name is
-// published, or at once when the replacement needs its name or there is none.
+// published, or at once when the replacement needs its name or addresses or
+// there is none.
 func (d *differ) drop(b *LoadBalancer) {
 	s := Step{Action: DeleteLoadBalancer, Resource: Resource{Kind: KindLoadBalancer, Name: b.Name}, Why: "no longer wanted", Disruption: DNSName}
 	if d.want.Empty() {
@@ -133,7 +134,8 @@ func (d *differ) drop(b *LoadBalancer) {
 		return
 	}
 	s.Why = "is replaced by one that is " + string(d.want.LoadBalancer.Scheme)
-	if b.Name == d.want.LoadBalancer.Name {
+	if b.Name == d.want.LoadBalancer.Name || sharesAddress(&b.LoadBalancer, &d.want.LoadBalancer) {
+		s.Why = "makes way: " + replacementReason(d.want.LoadBalancer, b)
 		d.add(stageMakeWay, s)
 		return
 	}

@@ -1,8 +1,10 @@
 package plan_test
 
 import (
+	"errors"
 	"fmt"
 	"maps"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -51,7 +53,7 @@ func (m *model) doBalancer(s plan.Step) error {
 			return fmt.Errorf("DuplicateLoadBalancerName %s", s.Resource.Name)
 		}
 		m.balancers[s.Resource.Name] = &balancer{LoadBalancer: *s.After.LoadBalancer, listeners: map[uint16]plan.Listener{}}
-		return m.known(s.After.LoadBalancer.SecurityGroups)
+		return errors.Join(m.known(s.After.LoadBalancer.SecurityGroups), m.heldOnce())
 	}
 	if b == nil {
 		return fmt.Errorf("LoadBalancerNotFound %s", s.Resource.Name)
@@ -62,18 +64,73 @@ func (m *model) doBalancer(s plan.Step) error {
 	case plan.ModifyLoadBalancerAttributes:
 		b.Attributes = overlay(b.Attributes, s.After.Map)
 	case plan.SetSubnets:
-		b.Subnets = s.After.List
+		return m.setSubnets(b, s.After)
+	case plan.ModifyCapacityReservation:
+		b.CapacityUnits = s.After.CapacityUnits
 	case plan.SetSecurityGroups:
 		b.SecurityGroups, b.PrivateLinkUnfiltered = s.After.List, s.After.PrivateLinkUnfiltered
 		return m.known(s.After.List)
 	case plan.SetIPAddressType:
-		b.IPAddressType = lb.IPAddressType(s.After.Text)
+		if b.IPAddressType = lb.IPAddressType(s.After.Text); b.IPAddressType == lb.IPv4 {
+			if b.IPv6SourceNAT == lb.On {
+				return fmt.Errorf("InvalidConfigurationRequest: source NAT prefixes on ipv4")
+			}
+			b.SubnetMappings = noIPv6(b.SubnetMappings)
+		}
 	case plan.AddTags:
 		b.Tags = overlay(b.Tags, s.After.Map)
 	case plan.RemoveTags:
 		b.Tags = without(b.Tags, s.Before.List)
 	}
 	return nil
+}
+
+// setSubnets refuses what AWS refuses: other addresses for a subnet that the
+// load balancer is in, and addresses that another one has.
+func (m *model) setSubnets(b *balancer, v plan.Value) error {
+	was := b.LoadBalancer
+	b.Subnets, b.SubnetMappings, b.IPAddressType = v.List, v.Mappings, v.IPAddressType
+	if v.IPv6SourceNAT != "" {
+		b.IPv6SourceNAT = v.IPv6SourceNAT
+	}
+	if b.IPAddressType == lb.IPv4 && b.IPv6SourceNAT == lb.On {
+		return fmt.Errorf("InvalidConfigurationRequest: source NAT prefixes on ipv4")
+	}
+	for _, id := range v.List {
+		old, now := was.Mapping(id), b.Mapping(id)
+		if was.IPAddressType == lb.IPv4 {
+			old.IPv6Address = now.IPv6Address
+		}
+		if slices.Contains(was.Subnets, id) && old != now {
+			return fmt.Errorf("InvalidConfigurationRequest: addresses of %s from %v to %v", id, old, now)
+		}
+	}
+	if len(v.List) == 0 {
+		return fmt.Errorf("ValidationError: no subnets")
+	}
+	return m.heldOnce()
+}
+
+// heldOnce says that no Elastic IP address is in two places.
+func (m *model) heldOnce() error {
+	holders := map[string]int{}
+	for _, b := range m.balancers {
+		for _, s := range b.SubnetMappings {
+			if holders[s.AllocationID]++; s.AllocationID != "" && holders[s.AllocationID] > 1 {
+				return fmt.Errorf("ResourceInUse: %s", s.AllocationID)
+			}
+		}
+	}
+	return nil
+}
+
+func noIPv6(all []lb.SubnetMapping) (out []lb.SubnetMapping) {
+	for _, s := range all {
+		if s.IPv6Address = (netip.Addr{}); s != (lb.SubnetMapping{SubnetID: s.SubnetID}) {
+			out = append(out, s)
+		}
+	}
+	return out
 }
 
 func (m *model) known(groups []string) error {

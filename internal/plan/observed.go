@@ -144,11 +144,13 @@ func (o *Observed) applyBalancer(s Step, r Result) {
 	case ModifyLoadBalancerAttributes:
 		b.Attributes = merged(b.Attributes, s.After.Map)
 	case SetSubnets:
-		b.Subnets = s.After.List
+		s.After.place(&b.LoadBalancer)
+	case ModifyCapacityReservation:
+		b.CapacityUnits = s.After.CapacityUnits
 	case SetSecurityGroups:
 		b.SecurityGroups, b.PrivateLinkUnfiltered = s.After.List, s.After.PrivateLinkUnfiltered
 	case SetIPAddressType:
-		b.IPAddressType = lb.IPAddressType(s.After.Text)
+		setAddressType(&b.LoadBalancer, lb.IPAddressType(s.After.Text))
 	case AddTags, RemoveTags:
 		b.Tags = retagged(b.Tags, s)
 	}

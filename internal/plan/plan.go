@@ -26,6 +26,7 @@ const (
 	SetSubnets                   Action = "SetSubnets"
 	SetSecurityGroups            Action = "SetSecurityGroups"
 	SetIPAddressType             Action = "SetIpAddressType"
+	ModifyCapacityReservation    Action = "ModifyCapacityReservation"
 	CreateTargetGroup            Action = "CreateTargetGroup"
 	ModifyTargetGroup            Action = "ModifyTargetGroup"
 	ModifyTargetGroupAttributes  Action = "ModifyTargetGroupAttributes"
@@ -101,7 +102,11 @@ type Value struct {
 	List          []string          `json:"list,omitempty"` // subnets, security groups or tag keys
 	Text          string            `json:"text,omitempty"` // an address type, or another group's name
 
-	PrivateLinkUnfiltered bool `json:"privateLinkUnfiltered,omitempty"`
+	PrivateLinkUnfiltered bool               `json:"privateLinkUnfiltered,omitempty"`
+	Mappings              []lb.SubnetMapping `json:"mappings,omitempty"` // addresses chosen in the subnets of List
+	IPAddressType         lb.IPAddressType   `json:"ipAddressType,omitempty"`
+	IPv6SourceNAT         string             `json:"ipv6SourceNat,omitempty"`
+	CapacityUnits         int32              `json:"capacityUnits,omitempty"`
 }
 
 // Step is one write to AWS, or a wait.

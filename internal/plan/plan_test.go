@@ -34,6 +34,8 @@ func stacks(t *rapid.T, label string) lb.Stack {
 		},
 		Backend: rapid.Bool().Draw(t, label+"-backend"),
 	}
+	chooseAddresses(t, label, &s.LoadBalancer)
+	s.LoadBalancer.CapacityUnits = rapid.SampledFrom([]int32{0, 0, 2750}).Draw(t, label+"-capacity")
 	s.LoadBalancer.PrivateLinkUnfiltered = rapid.Bool().Draw(t, label+"-private-link")
 	if rapid.Bool().Draw(t, label+"-crosszone") {
 		s.LoadBalancer.Attributes = map[string]string{lb.AttrCrossZone: "true"}
@@ -49,6 +51,25 @@ func stacks(t *rapid.T, label string) lb.Stack {
 	slices.SortFunc(s.TargetGroups, func(a, b lb.TargetGroup) int { return strings.Compare(a.Name, b.Name) })
 	slices.SortFunc(s.Listeners, func(a, b lb.Listener) int { return cmp.Compare(a.Port, b.Port) })
 	return s
+}
+
+// chooseAddresses gives all subnets addresses, or none.
+func chooseAddresses(t *rapid.T, label string, b *lb.LoadBalancer) {
+	if b.Scheme != lb.InternetFacing || rapid.Bool().Draw(t, label+"-any-address") {
+		return
+	}
+	taken := rapid.Permutation([]string{"eip-1", "eip-2", "eip-3"}).Draw(t, label+"-eips")
+	six := b.IPAddressType == lb.DualStack && rapid.Bool().Draw(t, label+"-six")
+	if b.IPAddressType == lb.DualStack {
+		b.IPv6SourceNAT = rapid.SampledFrom([]string{"", lb.On, lb.Off}).Draw(t, label+"-nat")
+	}
+	for i, id := range b.Subnets {
+		m := lb.SubnetMapping{SubnetID: id, AllocationID: taken[i]}
+		if six {
+			m.IPv6Address = rapid.SampledFrom([]netip.Addr{netip.MustParseAddr("2001:db8::1"), netip.MustParseAddr("2001:db8::2")}).Draw(t, fmt.Sprint(label, "-six-", id))
+		}
+		b.SubnetMappings = append(b.SubnetMappings, m)
+	}
 }
 
 func addPort(t *rapid.T, label string, s *lb.Stack, port uint16) {
@@ -129,15 +150,13 @@ func TestAPlanLeadsToWhatIsWantedFromAnythingThatWas(t *testing.T) {
 			if second := plan.Diff(want, m.observe(), consent); !second.Empty() {
 				t.Fatalf("a second plan is not empty:\n%s", second.Text())
 			}
-			if diff := gocmp.Diff(m.observe(), applied, cmpopts.EquateEmpty(), cmpopts.SortSlices(less), gocmp.Comparer(samePrefix)); diff != "" {
+			if diff := gocmp.Diff(m.observe(), applied, cmpopts.EquateEmpty(), cmpopts.SortSlices(less), cmpopts.EquateComparable(netip.Prefix{}, netip.Addr{})); diff != "" {
 				t.Fatalf("Apply tells another story than the model (-model +applied):\n%s", diff)
 			}
 			checkWanted(t, m, want)
 		}
 	})
 }
-
-func samePrefix(a, b netip.Prefix) bool { return a == b }
 
 func less(a, b any) bool { return fmt.Sprint(a) < fmt.Sprint(b) }
 
@@ -152,6 +171,14 @@ func checkWanted(t *rapid.T, m *model, want lb.Stack) {
 	b := m.balancers[want.LoadBalancer.Name]
 	if len(m.balancers) != 1 || b == nil || b.Scheme != want.LoadBalancer.Scheme || len(m.groups) != len(want.TargetGroups) || len(b.listeners) != len(want.Listeners) {
 		t.Fatalf("wanted %+v, there is %+v", want, m.observe())
+	}
+	if b.CapacityUnits != want.LoadBalancer.CapacityUnits || want.LoadBalancer.IPv6SourceNAT == lb.On && b.IPv6SourceNAT != lb.On {
+		t.Fatalf("wanted %+v, there is %+v", want.LoadBalancer, b.LoadBalancer)
+	}
+	for _, w := range want.LoadBalancer.SubnetMappings {
+		if got := b.Mapping(w.SubnetID); got.AllocationID != w.AllocationID || w.IPv6Address.IsValid() && got.IPv6Address != w.IPv6Address {
+			t.Fatalf("subnet %s has %+v, want %+v", w.SubnetID, got, w)
+		}
 	}
 	if b.PrivateLinkUnfiltered != want.LoadBalancer.PrivateLinkUnfiltered {
 		t.Fatalf("PrivateLink unfiltered: %t, want %t", b.PrivateLinkUnfiltered, want.LoadBalancer.PrivateLinkUnfiltered)
@@ -216,6 +243,9 @@ func TestWithoutConsentNothingLosesItsNameOrAddresses(t *testing.T) {
 		for _, s := range before.LoadBalancers[0].Subnets {
 			if !slices.Contains(after.LoadBalancers[0].Subnets, s) {
 				t.Fatalf("subnet %s was taken away", s)
+			}
+			if got, want := after.LoadBalancers[0].Mapping(s), before.LoadBalancers[0].Mapping(s); got.AllocationID != want.AllocationID || want.IPv6Address.IsValid() && got.IPv6Address != want.IPv6Address {
+				t.Fatalf("subnet %s has %+v, it had %+v", s, got, want)
 			}
 		}
 		for _, s := range plan.Diff(second, m.observe(), plan.Policy{}).Blocked {

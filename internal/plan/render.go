@@ -54,6 +54,9 @@ func (v Value) lines() []string {
 	add := func(format string, args ...any) { out = append(out, fmt.Sprintf(format, args...)) }
 	if x := v.LoadBalancer; x != nil {
 		add("%s %s %s, subnets %s, security groups %s", x.Scheme, x.Type, x.IPAddressType, strings.Join(x.Subnets, " "), strings.Join(x.SecurityGroups, " "))
+		for _, m := range x.SubnetMappings {
+			add("%s", mappingText(m))
+		}
 	}
 	if x := v.TargetGroup; x != nil {
 		add("%s %d, %s targets by %s", x.Protocol, x.Port, x.IPAddressType, x.TargetType)
@@ -80,6 +83,18 @@ func (v Value) lines() []string {
 	if len(v.List) > 0 {
 		add("%s", strings.Join(v.List, " "))
 	}
+	for _, m := range v.Mappings {
+		add("%s", mappingText(m))
+	}
+	if v.IPAddressType != "" {
+		add("%s", v.IPAddressType)
+	}
+	if v.IPv6SourceNAT != "" {
+		add("source NAT of IPv6 %s", v.IPv6SourceNAT)
+	}
+	if v.CapacityUnits > 0 {
+		add("%d capacity units", v.CapacityUnits)
+	}
 	if v.PrivateLinkUnfiltered {
 		add("PrivateLink traffic is not filtered")
 	}
@@ -87,6 +102,23 @@ func (v Value) lines() []string {
 		add("%s", v.Text)
 	}
 	return out
+}
+
+func mappingText(m lb.SubnetMapping) string {
+	text := "in " + m.SubnetID
+	for _, chosen := range []string{m.AllocationID, addressText(m.PrivateIPv4Address), addressText(m.IPv6Address), m.SourceNATIPv6Prefix} {
+		if chosen != "" {
+			text += " " + chosen
+		}
+	}
+	return text
+}
+
+func addressText(a netip.Addr) string {
+	if !a.IsValid() {
+		return ""
+	}
+	return a.String()
 }
 
 func healthText(h lb.HealthCheck) string {
