@@ -20,6 +20,11 @@ const (
 	forBoth    Kinds = "NLB, Classic"
 )
 
+// have says whether load balancers of a type are among the kinds.
+func (k Kinds) have(t lb.LoadBalancerType) bool {
+	return k == forBoth || (k == forClassic) == (t == lb.Classic)
+}
+
 // Annotation is one row of the table that the parser, the lint and the
 // reference page are made from.
 type Annotation struct {
@@ -33,9 +38,9 @@ type Annotation struct {
 	Example string
 
 	internal bool   // written by the controller itself
-	read     reader // nil: known, and without effect on a Network Load Balancer
+	read     reader // nil: refused
 	refused  string // why it keeps a Network Load Balancer from being served
-	instead  string // what to do instead
+	instead  string // what to do instead; of a Classic one, on a Network Load Balancer
 }
 
 // What changing an annotation does.
@@ -60,7 +65,7 @@ func table() []Annotation {
 	for _, s := range sections() {
 		rows = append(rows, s.rows...)
 	}
-	return append(append(rows, refusedRows()...), classicRows()...)
+	return append(rows, refusedRows()...)
 }
 
 // section is a part of the table with its title on the reference page.
@@ -76,6 +81,7 @@ func sections() []section {
 		{"Targets", targetRows()},
 		{"Health checks", healthRows()},
 		{"Who may connect", accessRows()},
+		{"Classic Load Balancers", classicRows()},
 		{"The controller", controllerRows()},
 	}
 }
@@ -85,9 +91,9 @@ func controllerRows() []Annotation {
 	return []Annotation{
 		{Key: keyAllowReplacement, Kinds: forBoth, Value: "true | false; agrees to changes that cost the DNS name or addresses", Default: "false", Change: atOnce, Example: "true",
 			read: boolean(func(s *settings, v bool) { s.allowReplacement = v })},
-		{Key: prefixFairlead + "dry-run", Kinds: forNLB, Value: "true | false; the plan goes to an event and the condition DryRun, nothing is done; deletion is", Default: "false", Change: "the plan is carried out", Example: "true",
+		{Key: prefixFairlead + "dry-run", Kinds: forBoth, Value: "true | false; the plan goes to an event and the condition DryRun, nothing is done; deletion is", Default: "false", Change: "the plan is carried out", Example: "true",
 			read: boolean(func(s *settings, v bool) { s.dryRun = v })},
-		{Key: prefixFairlead + "drift-policy", Kinds: forNLB, Value: "repair | report | ignore; what to do when AWS differs though the Service has not changed", Default: "repair", Change: "holds from the next comparison with AWS on", Example: "report",
+		{Key: prefixFairlead + "drift-policy", Kinds: forBoth, Value: "repair | report | ignore; what to do when AWS differs though the Service has not changed", Default: "repair", Change: "holds from the next comparison with AWS on", Example: "report",
 			read: enum(func(s *settings) *DriftPolicy { return &s.drift }, RepairDrift, ReportDrift, IgnoreDrift)},
 		{Key: KeyRecord, Kinds: forBoth, Value: "written by the controller", internal: true},
 	}
@@ -98,11 +104,11 @@ func shapeRows() []Annotation {
 	return []Annotation{
 		{Key: prefixAWS + "type", Kinds: forBoth, Value: "nlb | nlb-ip | external", Default: "a Classic Load Balancer", Change: replaced, Example: "nlb",
 			read: enum(func(s *settings) *string { return &s.kind }, "nlb", "nlb-ip", "external")},
-		{Key: prefixAWS + "scheme", Kinds: forNLB, Value: "internet-facing | internal", Default: "the controller's --default-scheme", Change: replaced, Example: "internal",
+		{Key: prefixAWS + "scheme", Kinds: forBoth, Value: "internet-facing | internal", Default: "the controller's --default-scheme", Change: replaced, Example: "internal",
 			read: enum(func(s *settings) *lb.Scheme { return &s.scheme }, lb.InternetFacing, lb.Internal)},
 		{Key: prefixAWS + "internal", Kinds: forBoth, Value: "true | false; scheme goes before it", Default: "the controller's --default-scheme", Change: replaced, Example: "true",
 			read: readInternal},
-		{Key: prefixAWS + "name", Kinds: forNLB, Value: "at most 32 letters, digits and hyphens", Default: "made of namespace, name and a hash", Change: replaced, Example: "shop",
+		{Key: prefixAWS + "name", Kinds: forBoth, Value: "at most 32 letters, digits and hyphens", Default: "made of namespace, name and a hash", Change: replaced, Example: "shop",
 			read: text(func(s *settings, v string) { s.name = v })},
 		{Key: prefixAWS + "subnets", Kinds: forBoth, Value: "subnet IDs or names, one per zone", Default: "found by their tags", Change: inPlace + "; removing one takes addresses away and waits for " + keyAllowReplacement, Example: "subnet-0a1b2c3d,subnet-4e5f6071",
 			read: list(func(_ parser, s *settings, v []string) { s.subnets = v })},
@@ -139,23 +145,23 @@ func targetRows() []Annotation {
 		{Key: prefixAWS + "target-group-attributes", Ported: true, Suffix: "PORT", Kinds: forNLB, Value: "key=value pairs", Change: inPlace, Example: lb.AttrStickinessEnabled + "=true",
 			read: mapping(attributes(targetGroupAttributes, groupOf))},
 		{Key: prefixAWS + "proxy-protocol", Kinds: forBoth, Value: "*", Change: inPlace, Example: "*", read: readProxy},
-		{Key: prefixAWS + "proxy-protocol-per-target-group", Kinds: forNLB, Value: "port numbers", Change: inPlace, Example: "80,443",
+		{Key: prefixAWS + "proxy-protocol-per-target-group", Kinds: forBoth, Value: "port numbers", Change: inPlace, Example: "80,443",
 			read: list(func(_ parser, s *settings, v []string) { s.proxyPorts = v })},
 	}
 }
 
 func healthRows() []Annotation {
 	return []Annotation{
-		{Key: prefixAWS + "healthcheck-protocol", Kinds: forBoth, Value: "tcp | http | https", Default: "http with externalTrafficPolicy Local, else tcp", Change: inPlace, Example: "http",
-			read: enum(func(s *settings) *lb.Protocol { return &s.health.protocol }, lb.TCP, lb.HTTP, lb.HTTPS)},
+		{Key: prefixAWS + "healthcheck-protocol", Kinds: forBoth, Value: "tcp | http | https; Classic: ssl too", Default: "http with externalTrafficPolicy Local, else tcp", Change: inPlace, Example: "http",
+			read: byKind(enum(healthProtocol, lb.TCP, lb.HTTP, lb.HTTPS), enum(healthProtocol, lb.TCP, lb.HTTP, lb.HTTPS, lb.SSL))},
 		{Key: prefixAWS + "healthcheck-port", Kinds: forBoth, Value: "traffic-port, a port number or the name of a Service port", Default: "healthCheckNodePort with externalTrafficPolicy Local, else traffic-port", Change: inPlace, Example: "8081",
 			read: text(func(s *settings, v string) { s.health.port = v })},
 		{Key: prefixAWS + "healthcheck-path", Kinds: forBoth, Value: "a path", Default: "/; /healthz with externalTrafficPolicy Local", Change: inPlace, Example: "/ready", read: readPath},
 		{Key: prefixAWS + "healthcheck-success-codes", Kinds: forNLB, Value: "HTTP codes such as 200-399 or 200,204", Default: "200-399", Change: inPlace, Example: "200", read: readCodes},
 		{Key: prefixAWS + "healthcheck-interval", Kinds: forBoth, Value: "5 to 300 seconds", Default: "the controller's --default-health-check-interval", Change: inPlace, Example: "5",
 			read: number(5, 300, func(s *settings, n int) { s.health.interval = time.Duration(n) * time.Second })},
-		{Key: prefixAWS + "healthcheck-timeout", Kinds: forBoth, Value: "2 to 120 seconds, not above the interval", Default: "10 for TCP and HTTPS, 6 for HTTP, or what fits the interval", Change: inPlace, Example: "3",
-			read: number(2, 120, func(s *settings, n int) { s.health.timeout = time.Duration(n) * time.Second })},
+		{Key: prefixAWS + "healthcheck-timeout", Kinds: forBoth, Value: "2 to 120 seconds, not above the interval; Classic: to 60, below the interval", Default: "10 for TCP and HTTPS, 6 for HTTP, Classic 5, or what fits the interval", Change: inPlace, Example: "3",
+			read: byKind(number(2, 120, healthTimeout), number(2, 60, healthTimeout))},
 		{Key: prefixAWS + "healthcheck-healthy-threshold", Kinds: forBoth, Value: "2 to 10", Default: "the controller's --default-healthy-threshold", Change: inPlace, Example: "2",
 			read: number(2, 10, func(s *settings, n int) { s.health.healthy = n })},
 		{Key: prefixAWS + "healthcheck-unhealthy-threshold", Kinds: forBoth, Value: "2 to 10", Default: "the controller's --default-unhealthy-threshold", Change: inPlace, Example: "2",
@@ -169,11 +175,11 @@ func accessRows() []Annotation {
 		{Key: keyRanges, Kinds: forBoth, Value: "CIDR blocks; spec.loadBalancerSourceRanges goes before it", Default: "everyone", Change: inPlace, Example: "203.0.113.0/24", read: ranges},
 		{Key: prefixAWS + "security-groups", Kinds: forBoth, Value: "security group IDs or names", Default: "a group of its own", Change: inPlace, Example: "sg-0a1b2c3d",
 			read: list(func(_ parser, s *settings, v []string) { s.groups = v })},
-		{Key: prefixAWS + "manage-backend-security-group-rules", Kinds: forNLB, Value: "true | false", Default: "true; false with security-groups", Change: inPlace, Example: "true",
+		{Key: prefixAWS + "manage-backend-security-group-rules", Kinds: forBoth, Value: "true | false", Default: "true; false with security-groups", Change: inPlace, Example: "true",
 			read: boolean(func(s *settings, v bool) { s.manageBackend, s.backendGiven = v, true })},
-		{Key: prefixAWS + "enable-icmp-for-path-mtu-discovery", Kinds: forNLB, Value: "on | off", Default: "on", Change: inPlace, Example: "off",
+		{Key: prefixAWS + "enable-icmp-for-path-mtu-discovery", Kinds: forBoth, Value: "on | off", Default: "on", Change: inPlace, Example: "off",
 			read: onOff(func(s *settings, v bool) { s.icmp = v })},
-		{Key: prefixAWS + "security-group-prefix-lists", Kinds: forNLB, Value: "IDs of managed prefix lists; they stand beside source ranges", Default: "none", Change: inPlace, Example: "pl-0a1b2c3d",
+		{Key: prefixAWS + "security-group-prefix-lists", Kinds: forBoth, Value: "IDs of managed prefix lists; they stand beside source ranges", Default: "none", Change: inPlace, Example: "pl-0a1b2c3d",
 			read: list(readPrefixLists)},
 		{Key: prefixAWS + "inbound-sg-rules-on-private-link-traffic", Kinds: forNLB, Value: "on | off", Default: "on", Change: inPlace, Example: "off",
 			read: onOff(func(s *settings, v bool) { s.privateLink = v })},
@@ -203,6 +209,21 @@ func keys() []string {
 	}
 	sort.Strings(out)
 	return out
+}
+
+func healthProtocol(s *settings) *lb.Protocol { return &s.health.protocol }
+
+func healthTimeout(s *settings, n int) { s.health.timeout = time.Duration(n) * time.Second }
+
+// byKind reads what may stand there on a Network and on a Classic Load Balancer.
+func byKind(network, classic reader) reader {
+	return func(p parser, s *settings) {
+		if p.kind == lb.Classic {
+			classic(p, s)
+		} else {
+			network(p, s)
+		}
+	}
 }
 
 func flag(attribute string) reader {

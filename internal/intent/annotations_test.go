@@ -18,29 +18,44 @@ func service(annotations map[string]string) *corev1.Service {
 	return svc
 }
 
-func desired(svc *corev1.Service) (lb.Stack, []intent.Problem) {
+func desired(svc *corev1.Service) (lb.Stack, []intent.Problem) { return desiredAs(lb.Network, svc) }
+
+func desiredAs(kind lb.LoadBalancerType, svc *corev1.Service) (lb.Stack, []intent.Problem) {
 	return intent.Desired(intent.Input{
-		Cluster: "fairlead", Service: svc, Subnets: subnets(),
+		Cluster: "fairlead", Service: svc, Type: kind, Subnets: subnets(),
 		Nodes:    []*corev1.Node{node("node-1", "us-west-2a", "i-00000000000000001")},
 		Defaults: intent.Defaults{Scheme: lb.InternetFacing, TargetType: lb.InstanceTarget, HealthInterval: 10e9, HealthyThreshold: 3, UnhealthyThreshold: 3},
 	})
 }
 
 func TestEveryReadRowRefusesWhatCannotBeMeant(t *testing.T) {
-	anything := map[string]bool{"name": true, "access-log-s3-bucket-name": true, "access-log-s3-bucket-prefix": true, "security-groups": true, "ssl-ports": true}
+	anything := map[string]bool{"name": true, "access-log-s3-bucket-name": true, "access-log-s3-bucket-prefix": true, "security-groups": true, "ssl-ports": true, "extra-security-groups": true}
 	for _, a := range intent.Annotations() {
 		suffix := strings.TrimPrefix(a.Key, "service.beta.kubernetes.io/aws-load-balancer-")
 		if a.Example == "" || a.Ported || anything[suffix] {
 			continue
 		}
-		t.Run(a.Key, func(t *testing.T) {
-			_, problems := desired(service(map[string]string{a.Key: "no such thing"}))
-			errors := intent.Errors(problems)
-			if len(errors) != 1 || errors[0].Field != a.Key {
-				t.Errorf("got problems %v, want one error about %s", problems, a.Key)
-			}
-		})
+		for _, kind := range kindsOf(a) {
+			t.Run(string(kind)+" "+a.Key, func(t *testing.T) {
+				_, problems := desiredAs(kind, service(map[string]string{a.Key: "no such thing"}))
+				errors := intent.Errors(problems)
+				if len(errors) != 1 || errors[0].Field != a.Key {
+					t.Errorf("got problems %v, want one error about %s", problems, a.Key)
+				}
+			})
+		}
 	}
+}
+
+// kindsOf are the kinds of load balancers that a row is for.
+func kindsOf(a intent.Annotation) (kinds []lb.LoadBalancerType) {
+	if strings.Contains(string(a.Kinds), "NLB") {
+		kinds = append(kinds, lb.Network)
+	}
+	if strings.Contains(string(a.Kinds), "Classic") {
+		kinds = append(kinds, lb.Classic)
+	}
+	return kinds
 }
 
 func TestClaim(t *testing.T) {
@@ -82,9 +97,11 @@ func FuzzDesired(f *testing.F) {
 	f.Fuzz(func(t *testing.T, key, value, source string) {
 		svc := service(map[string]string{key: value})
 		svc.Spec.LoadBalancerSourceRanges = []string{source}
-		stack, problems := desired(svc)
-		if stack.LoadBalancer.Name == "" {
-			t.Errorf("no name for %q=%q (%v)", key, value, problems)
+		for _, kind := range []lb.LoadBalancerType{lb.Network, lb.Classic} {
+			stack, problems := desiredAs(kind, svc)
+			if stack.LoadBalancer.Name == "" {
+				t.Errorf("%s: no name for %q=%q (%v)", kind, key, value, problems)
+			}
 		}
 	})
 }

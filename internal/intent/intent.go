@@ -24,8 +24,10 @@ import (
 type Input struct {
 	Cluster string
 	Service *corev1.Service
-	Nodes   []*corev1.Node
-	Slices  []*discoveryv1.EndpointSlice // the Service's own
+	// Type is what the Service is to get; empty is lb.Network.
+	Type   lb.LoadBalancerType
+	Nodes  []*corev1.Node
+	Slices []*discoveryv1.EndpointSlice // the Service's own
 	// Subnets are those of the VPC. They are not looked at when Pinned holds.
 	Subnets []Subnet
 	Pinned  Pinned
@@ -58,26 +60,39 @@ type builder struct {
 // Desired is what the Service wants, and everything that is wrong with it.
 func Desired(in Input) (lb.Stack, []Problem) {
 	b := newBuilder(in)
-	b.checkSpec()
 	b.checkName()
 	stack := lb.Stack{LoadBalancer: b.loadBalancer()}
 	ports := b.ports()
 	b.secure(ports)
-	stack.TargetGroups = b.targetGroups(ports)
-	stack.Listeners = b.listeners(ports, stack.TargetGroups)
-	b.securityGroups(&stack)
+	if b.classic() {
+		b.checkClassicSpec()
+		stack.Classic = b.classicParts(ports)
+	} else {
+		b.checkSpec()
+		stack.TargetGroups = b.targetGroups(ports)
+		stack.Listeners = b.listeners(ports, stack.TargetGroups)
+	}
+	b.securityGroups(&stack, ports)
 	return stack, sortProblems(b.problems)
 }
 
 func newBuilder(in Input) *builder {
 	b := &builder{in: in, svc: in.Service}
 	b.owner = OwnerOf(in.Cluster, in.Service)
-	b.set, b.problems = parse(in.Service.Annotations, in.Defaults)
+	b.set, b.problems = parse(in.Service.Annotations, in.Defaults, in.Type)
 	b.lbName = b.set.name
 	if b.lbName == "" {
-		b.lbName = b.owner.LoadBalancerName(string(b.set.scheme))
+		b.lbName = b.madeName()
 	}
 	return b
+}
+
+// madeName is the name of a load balancer that the user gave none.
+func (b *builder) madeName() string {
+	if b.classic() {
+		return b.owner.LoadBalancerName(string(lb.Classic), string(b.set.scheme))
+	}
+	return b.owner.LoadBalancerName(string(b.set.scheme))
 }
 
 // OwnerOf is the Service as an owner of resources in AWS.
@@ -94,13 +109,13 @@ func WantedName(svc *corev1.Service) string {
 // AllowReplacement says whether the Service agrees to changes that give the
 // load balancer another DNS name or take addresses from it.
 func AllowReplacement(svc *corev1.Service) bool {
-	s, _ := parse(svc.Annotations, Defaults{})
+	s, _ := parse(svc.Annotations, Defaults{}, lb.Network)
 	return s.allowReplacement
 }
 
 // DryRun says that the Service wants to see plans only.
 func DryRun(svc *corev1.Service) bool {
-	s, _ := parse(svc.Annotations, Defaults{})
+	s, _ := parse(svc.Annotations, Defaults{}, lb.Network)
 	return s.dryRun
 }
 
@@ -117,7 +132,7 @@ const (
 
 // DriftPolicyOf is the Service's policy, RepairDrift when it says nothing.
 func DriftPolicyOf(svc *corev1.Service) DriftPolicy {
-	s, _ := parse(svc.Annotations, Defaults{})
+	s, _ := parse(svc.Annotations, Defaults{}, lb.Network)
 	return s.drift
 }
 
@@ -137,22 +152,27 @@ func (b *builder) tags(resource string) map[string]string {
 }
 
 func (b *builder) loadBalancer() lb.LoadBalancer {
-	attrs := b.routing()
-	for k, v := range b.set.lbAttributes {
-		attrs[k] = v
-	}
 	return lb.LoadBalancer{
 		Name:           b.lbName,
-		Type:           lb.Network,
+		Type:           orDefault(b.in.Type, lb.Network),
 		Scheme:         b.set.scheme,
 		IPAddressType:  b.set.ipAddressType,
 		Subnets:        b.subnets(),
-		SecurityGroups: b.set.groups,
-		Attributes:     attrs,
+		SecurityGroups: slices.Concat(b.set.groups, b.set.extraGroups),
+		Attributes:     b.attributes(),
 		Tags:           b.tags("load-balancer"),
 
 		PrivateLinkUnfiltered: !b.set.privateLink,
 	}
+}
+
+func (b *builder) attributes() map[string]string {
+	if b.classic() {
+		return b.classicAttributes()
+	}
+	attrs := b.routing()
+	maps.Copy(attrs, b.set.lbAttributes)
+	return attrs
 }
 
 // routing is what spec.trafficDistribution says about clients in the VPC: the

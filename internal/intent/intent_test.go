@@ -96,11 +96,12 @@ func read(t *testing.T, path string) intent.Input {
 			in.Slices = append(in.Slices, decode[discoveryv1.EndpointSlice](t, doc))
 		case "Input":
 			extra := decode[struct {
+				Type        lb.LoadBalancerType
 				NameTakenBy string
 				Subnets     []intent.Subnet
 				Pinned      intent.Pinned
 			}](t, doc)
-			in.NameTakenBy, in.Pinned = extra.NameTakenBy, extra.Pinned
+			in.Type, in.NameTakenBy, in.Pinned = extra.Type, extra.NameTakenBy, extra.Pinned
 			if extra.Subnets != nil {
 				in.Subnets = extra.Subnets
 			}

@@ -31,6 +31,7 @@ type settings struct {
 	ipAddressType    lb.IPAddressType
 	subnets          []string
 	groups           []string
+	extraGroups      []string // beside the load balancer's own
 	manageBackend    bool
 	backendGiven     bool
 	icmp             bool
@@ -67,6 +68,7 @@ type healthSettings struct {
 
 // parser reads the value of one annotation.
 type parser struct {
+	kind     lb.LoadBalancerType // that the annotations are for
 	key      string
 	suffix   string // of a key that continues with a port, what comes after the dot
 	value    string
@@ -83,7 +85,7 @@ func (p parser) note(why, hint string) {
 
 // parse reads all annotations. Keys under our prefixes that are not in the
 // table are warned about, with the nearest that is.
-func parse(annotations map[string]string, d Defaults) (settings, []Problem) {
+func parse(annotations map[string]string, d Defaults, kind lb.LoadBalancerType) (settings, []Problem) {
 	s := settings{
 		scheme: d.Scheme, ipAddressType: lb.IPv4, manageBackend: true, icmp: true, privateLink: true, tcpUDP: true, drift: RepairDrift,
 		lbAttributes: map[string]string{}, portAttributes: map[string]map[string]string{},
@@ -91,7 +93,7 @@ func parse(annotations map[string]string, d Defaults) (settings, []Problem) {
 	}
 	var problems []Problem
 	for _, key := range slices.Sorted(maps.Keys(annotations)) {
-		p := parser{key: key, value: strings.TrimSpace(annotations[key]), problems: &problems}
+		p := parser{kind: kind, key: key, value: strings.TrimSpace(annotations[key]), problems: &problems}
 		p.read(&s)
 	}
 	if s.kind == "nlb-ip" && s.targetType == "" {
@@ -103,14 +105,14 @@ func parse(annotations map[string]string, d Defaults) (settings, []Problem) {
 func (p parser) read(s *settings) {
 	a, suffix, known := find(p.key)
 	switch {
-	case known && a.read != nil:
-		p.suffix = suffix
-		a.read(p, s)
+	case known && a.internal:
+	case known && !a.Kinds.have(p.kind):
+		p.note("has no effect on "+kindName(p.kind), a.useInstead())
 	case known && a.refused != "":
 		p.bad(a.refused, a.instead)
-	case known && !a.internal:
-		p.note("has no effect on a Network Load Balancer", a.useInstead())
 	case known:
+		p.suffix = suffix
+		a.read(p, s)
 	case strings.HasPrefix(p.key, prefixAWS), strings.HasPrefix(p.key, prefixFairlead):
 		p.note("is not an annotation that is known here; it has no effect", didYouMean(p.key, keys()))
 	}

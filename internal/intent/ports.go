@@ -40,8 +40,8 @@ func (b *builder) ports() []port {
 		if sp.Protocol == "" {
 			sp.Protocol = corev1.ProtocolTCP
 		}
-		if sp.Protocol != corev1.ProtocolTCP && sp.Protocol != corev1.ProtocolUDP {
-			b.fail(field+".protocol", string(sp.Protocol), "a Network Load Balancer takes TCP and UDP", "")
+		if why := b.unsupported(sp.Protocol); why != "" {
+			b.fail(field+".protocol", string(sp.Protocol), why, "")
 			continue
 		}
 		p := port{number: uint16(sp.Port), protocol: lb.Protocol(sp.Protocol), service: sp, field: field}
@@ -51,11 +51,30 @@ func (b *builder) ports() []port {
 		}
 		out = append(out, p)
 	}
-	if len(out) > maxListeners {
-		b.fail("spec.ports", "", fmt.Sprintf("%d ports; a Network Load Balancer has at most %d listeners", len(out), maxListeners), "split the Service")
+	if most := b.maxListeners(); len(out) > most {
+		b.fail("spec.ports", "", fmt.Sprintf("%d ports; %s has at most %d listeners", len(out), kindName(b.in.Type), most), "split the Service")
 	}
 	slices.SortFunc(out, func(a, b port) int { return int(a.number) - int(b.number) })
 	return out
+}
+
+func (b *builder) maxListeners() int {
+	if b.classic() {
+		return maxClassicListeners
+	}
+	return maxListeners
+}
+
+// unsupported says why a port cannot have a protocol, "" when it can.
+func (b *builder) unsupported(p corev1.Protocol) string {
+	switch {
+	case p == corev1.ProtocolTCP, p == corev1.ProtocolUDP && !b.classic():
+		return ""
+	case b.classic():
+		return "a Classic Load Balancer takes TCP alone"
+	default:
+		return "a Network Load Balancer takes TCP and UDP"
+	}
 }
 
 // join makes a TCP_UDP port. Both protocols go to one target port, because a
@@ -81,6 +100,8 @@ func (b *builder) join(p, q port) port {
 // the Service has no node ports.
 func (b *builder) podTargets() bool {
 	switch {
+	case b.classic():
+		return false
 	case b.set.targetType != "":
 		return b.set.targetType == lb.IPTarget
 	case b.in.Defaults.TargetType == lb.IPTarget:

@@ -46,10 +46,6 @@ func Reference() string {
 	for _, a := range refusedRows() {
 		line(&b, code(a.label()), a.refused, a.instead)
 	}
-	b.WriteString("\n## Of Classic Load Balancers only\n\nWarned about on a Network Load Balancer.\n\n| Annotation | Instead |\n|---|---|\n")
-	for _, a := range classicRows() {
-		line(&b, code(a.label()), a.instead)
-	}
 	return b.String()
 }
 

@@ -1,8 +1,10 @@
 package intent_test
 
 import (
+	"maps"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -41,9 +43,25 @@ var beside = map[string]map[string]string{
 	aws + "manage-backend-security-group-rules": {aws + "security-groups": "sg-1"},
 }
 
+// besideClassic is beside on Classic Load Balancers, where it differs.
+var besideClassic = map[string]map[string]string{
+	aws + "backend-protocol":            {aws + "ssl-cert": certificate},
+	aws + "access-log-enabled":          {aws + "access-log-s3-bucket-name": "logs"},
+	aws + "access-log-s3-bucket-name":   {aws + "access-log-enabled": "true"},
+	aws + "access-log-s3-bucket-prefix": {aws + "access-log-enabled": "true", aws + "access-log-s3-bucket-name": "logs"},
+	aws + "access-log-emit-interval":    {aws + "access-log-enabled": "true", aws + "access-log-s3-bucket-name": "logs"},
+	aws + "connection-draining-timeout": {aws + "connection-draining-enabled": "true"},
+}
+
 // fitted are examples in the terms of the test's Service and network.
 var fitted = map[string]string{
 	aws + "subnets": "subnet-a",
+}
+
+// fittedClassic are examples that are other ones on Classic Load Balancers.
+var fittedClassic = map[string]string{
+	aws + "subnets":                "subnet-a",
+	aws + "ssl-negotiation-policy": "ELBSecurityPolicy-TLS-1-2-2017-01",
 }
 
 // effects of annotations that do not show in the stack of a plain Service.
@@ -76,32 +94,42 @@ func TestEveryExampleIsTakenAndHasAnEffect(t *testing.T) {
 		if a.Example == "" {
 			continue
 		}
-		key, value := a.Key, a.Example
-		if a.Ported {
-			key += "." + strings.NewReplacer("PROTOCOL", "TCP", "PORT", "80").Replace(a.Suffix)
+		for _, kind := range kindsOf(a) {
+			t.Run(string(kind)+" "+a.Key, func(t *testing.T) { checkExample(t, kind, a) })
 		}
-		if v, ok := fitted[key]; ok {
-			value = v
+	}
+}
+
+func checkExample(t *testing.T, kind lb.LoadBalancerType, a intent.Annotation) {
+	key, value := a.Key, a.Example
+	if a.Ported {
+		key += "." + strings.NewReplacer("PROTOCOL", "TCP", "PORT", "80").Replace(a.Suffix)
+	}
+	examples, plain := fitted, maps.Clone(beside[a.Key])
+	if kind == lb.Classic {
+		examples = fittedClassic
+		if others, ok := besideClassic[a.Key]; ok {
+			plain = maps.Clone(others)
 		}
-		t.Run(key, func(t *testing.T) {
-			plain := map[string]string{}
-			for k, v := range beside[a.Key] {
-				plain[k] = v
-			}
-			without, _ := desired(twoPorts(plain))
-			plain[key] = value
-			with, problems := desired(twoPorts(plain))
-			if len(problems) > 0 {
-				t.Errorf("%s: %s is a problem: %v", key, value, problems)
-			}
-			if effect := effects[a.Key]; effect != nil {
-				if !effect(value) {
-					t.Errorf("%s: %s has no effect", key, value)
-				}
-			} else if cmp.Equal(without, with, cmp.Comparer(samePrefix)) {
-				t.Errorf("%s: %s has no effect on %+v", key, value, with)
-			}
-		})
+	}
+	if v, ok := examples[key]; ok {
+		value = v
+	}
+	if plain == nil {
+		plain = map[string]string{}
+	}
+	without, _ := desiredAs(kind, twoPorts(plain))
+	plain[key] = value
+	with, problems := desiredAs(kind, twoPorts(plain))
+	if len(problems) > 0 {
+		t.Errorf("%s: %s is a problem: %v", key, value, problems)
+	}
+	if effect := effects[a.Key]; effect != nil {
+		if !effect(value) {
+			t.Errorf("%s: %s has no effect", key, value)
+		}
+	} else if cmp.Equal(without, with, cmp.Comparer(samePrefix)) {
+		t.Errorf("%s: %s has no effect on %+v", key, value, with)
 	}
 }
 
@@ -165,14 +193,46 @@ func documented(key string) bool {
 	return false
 }
 
-func TestAnAnnotationOfClassicLoadBalancersIsWarnedAbout(t *testing.T) {
-	_, problems := desired(service(map[string]string{aws + "connection-idle-timeout": "60"}))
-	want := []intent.Problem{{
-		Severity: intent.Warning, Field: aws + "connection-idle-timeout", Value: "60", Why: "has no effect on a Network Load Balancer",
-		Hint: "use " + lb.AttrTCPIdleTimeout + " in " + aws + "listener-attributes",
-	}}
-	if diff := cmp.Diff(want, problems); diff != "" {
-		t.Errorf("problems (-want +got):\n%s", diff)
+func TestAnAnnotationOfTheOtherKindIsWarnedAbout(t *testing.T) {
+	tests := map[string]struct {
+		kind lb.LoadBalancerType
+		key  string
+		want intent.Problem
+	}{
+		"of Classic ones": {lb.Network, aws + "connection-idle-timeout", intent.Problem{
+			Why: "has no effect on a Network Load Balancer", Hint: "use " + lb.AttrTCPIdleTimeout + " in " + aws + "listener-attributes",
+		}},
+		"of Network ones":                      {lb.Classic, aws + "target-group-attributes", intent.Problem{Why: "has no effect on a Classic Load Balancer"}},
+		"of Network ones, with a port":         {lb.Classic, aws + "listener-attributes.TCP-80", intent.Problem{Why: "has no effect on a Classic Load Balancer"}},
+		"of Network ones that is refused here": {lb.Classic, aws + "quic-enabled-ports", intent.Problem{Why: "has no effect on a Classic Load Balancer"}},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			_, problems := desiredAs(tt.kind, service(map[string]string{tt.key: "60"}))
+			tt.want.Severity, tt.want.Field, tt.want.Value = intent.Warning, tt.key, "60"
+			if diff := cmp.Diff([]intent.Problem{tt.want}, problems); diff != "" {
+				t.Errorf("problems (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// classicInputs are all annotations that the other controller with Classic Load
+// Balancers reads for them.
+var classicInputs = strings.Fields(`
+	internal subnets additional-resource-tags cross-zone-load-balancing-enabled access-log-enabled access-log-s3-bucket-name
+	access-log-s3-bucket-prefix access-log-emit-interval connection-draining-enabled connection-draining-timeout
+	connection-idle-timeout ssl-cert ssl-ports ssl-negotiation-policy backend-protocol proxy-protocol target-node-labels
+	healthcheck-protocol healthcheck-port healthcheck-path healthcheck-interval healthcheck-timeout
+	healthcheck-healthy-threshold healthcheck-unhealthy-threshold security-groups extra-security-groups`)
+
+func TestEveryClassicInputOfTheOtherControllerIsServed(t *testing.T) {
+	for _, suffix := range classicInputs {
+		if !slices.ContainsFunc(intent.Annotations(), func(a intent.Annotation) bool {
+			return a.Key == aws+suffix && a.Example != "" && slices.Contains(kindsOf(a), lb.Classic)
+		}) {
+			t.Errorf("%s is not a row for Classic Load Balancers with an example", suffix)
+		}
 	}
 }
 

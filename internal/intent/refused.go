@@ -23,25 +23,3 @@ func refusedRows() []Annotation {
 		actions,
 	}
 }
-
-// classicRows are annotations that only Classic Load Balancers have.
-func classicRows() []Annotation {
-	classic := func(suffix, instead string) Annotation {
-		return Annotation{Key: prefixAWS + suffix, Kinds: forClassic, instead: instead}
-	}
-	delay := "deregistration_delay.timeout_seconds in " + prefixAWS + "target-group-attributes"
-	return []Annotation{
-		classic("access-log-emit-interval", ""),
-		classic("connection-draining-enabled", delay),
-		classic("connection-draining-timeout", delay),
-		classic("connection-idle-timeout", "tcp.idle_timeout.seconds in "+prefixAWS+"listener-attributes"),
-		classic("extra-security-groups", prefixAWS+"security-groups"),
-	}
-}
-
-func (a Annotation) useInstead() string {
-	if a.instead == "" {
-		return ""
-	}
-	return "use " + a.instead
-}

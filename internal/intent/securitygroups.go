@@ -15,7 +15,7 @@ const maxRules = 60
 
 // securityGroups decides who may connect: a group of the Service's own, or the
 // groups that the user names.
-func (b *builder) securityGroups(stack *lb.Stack) {
+func (b *builder) securityGroups(stack *lb.Stack, ports []port) {
 	stack.Backend = b.set.manageBackend
 	sources := b.sources()
 	if len(b.set.groups) > 0 {
@@ -27,7 +27,7 @@ func (b *builder) securityGroups(stack *lb.Stack) {
 		}
 		return
 	}
-	rules := b.rules(stack.Listeners, sources)
+	rules := b.rules(ports, sources)
 	if len(rules) > maxRules {
 		b.fail("spec.loadBalancerSourceRanges", "", fmt.Sprintf("ports and source ranges make %d rules, a security group holds %d", len(rules), maxRules), "use fewer or wider ranges")
 	}
@@ -65,7 +65,11 @@ func (b *builder) sources() []netip.Prefix {
 	}
 	for _, p := range out {
 		if p.Addr().Is6() && !dual {
-			b.fail(field, p.String(), "the load balancer has no IPv6 addresses", "set "+prefixAWS+"ip-address-type to dualstack")
+			hint := "set " + prefixAWS + "ip-address-type to dualstack"
+			if b.classic() {
+				hint = "remove it, or ask for a Network Load Balancer"
+			}
+			b.fail(field, p.String(), "the load balancer has no IPv6 addresses", hint)
 		}
 	}
 	return out
@@ -73,12 +77,12 @@ func (b *builder) sources() []netip.Prefix {
 
 // rules are ports times sources, and what path MTU discovery needs: ICMP
 // "fragmentation needed" (RFC 1191), ICMPv6 "packet too big" (RFC 8201).
-func (b *builder) rules(listeners []lb.Listener, sources []netip.Prefix) []lb.Rule {
+func (b *builder) rules(ports []port, sources []netip.Prefix) []lb.Rule {
 	set := map[lb.Rule]bool{}
 	for _, source := range sources {
-		for _, l := range listeners {
-			for _, proto := range transports(l.Protocol) {
-				set[lb.Rule{Protocol: proto, FromPort: int32(l.Port), ToPort: int32(l.Port), Source: source}] = true
+		for _, p := range ports {
+			for _, proto := range transports(p.protocol) {
+				set[lb.Rule{Protocol: proto, FromPort: int32(p.number), ToPort: int32(p.number), Source: source}] = true
 			}
 		}
 		switch {
@@ -90,9 +94,9 @@ func (b *builder) rules(listeners []lb.Listener, sources []netip.Prefix) []lb.Ru
 		}
 	}
 	for _, id := range b.set.prefixLists {
-		for _, l := range listeners {
-			for _, proto := range transports(l.Protocol) {
-				set[lb.Rule{Protocol: proto, FromPort: int32(l.Port), ToPort: int32(l.Port), SourceList: id}] = true
+		for _, p := range ports {
+			for _, proto := range transports(p.protocol) {
+				set[lb.Rule{Protocol: proto, FromPort: int32(p.number), ToPort: int32(p.number), SourceList: id}] = true
 			}
 		}
 	}

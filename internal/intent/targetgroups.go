@@ -91,6 +91,10 @@ func (b *builder) checkPorted(ports []port) {
 			b.warn(prefixAWS+"target-group-attributes."+number, "", "the Service has no such port; it has no effect", "")
 		}
 	}
+	b.checkProxyPorts(numbers)
+}
+
+func (b *builder) checkProxyPorts(numbers []string) {
 	for _, number := range b.set.proxyPorts {
 		if !slices.Contains(numbers, number) {
 			b.fail(prefixAWS+"proxy-protocol-per-target-group", number, "the Service has no such port", "its ports are "+strings.Join(numbers, ", "))

@@ -49,7 +49,10 @@ func (b *builder) targetSource() targetSource {
 }
 
 func (b *builder) checkNodePorts() {
-	hint := "let the API server allocate one, or set " + prefixAWS + "nlb-target-type to ip"
+	hint := "let the API server allocate one"
+	if !b.classic() {
+		hint += ", or set " + prefixAWS + "nlb-target-type to ip"
+	}
 	for i, p := range b.svc.Spec.Ports {
 		if p.NodePort == 0 {
 			b.fail(fmt.Sprintf("spec.ports[%d].nodePort", i), "0", fmt.Sprintf("port %d has no node port, and targets are nodes", p.Port), hint)

@@ -21,18 +21,21 @@ type tlsSettings struct {
 const (
 	keyCertificates = prefixAWS + "ssl-cert"
 	keySSLPorts     = prefixAWS + "ssl-ports"
+	keyBackend      = prefixAWS + "backend-protocol"
 )
+
+func backendProtocol(s *settings) *string { return &s.tls.backend }
 
 func tlsRows() []Annotation {
 	return []Annotation{
-		{Key: keyCertificates, Kinds: forBoth, Value: "ARNs of certificates; the first is the default, the others are chosen by server name", Default: "none: TLS passes through to the targets", Change: inPlace, Example: "arn:aws:acm:us-west-2:123456789012:certificate/shop",
+		{Key: keyCertificates, Kinds: forBoth, Value: "ARNs of certificates; the first is the default, the others are chosen by server name; Classic: one", Default: "none: TLS passes through to the targets", Change: inPlace, Example: "arn:aws:acm:us-west-2:123456789012:certificate/shop",
 			read: list(readCertificates)},
 		{Key: keySSLPorts, Kinds: forBoth, Value: "numbers or names of the Service's TCP ports that end TLS, or *", Default: "*", Change: inPlace + "; established connections of the port may break", Example: "443",
 			read: list(func(_ parser, s *settings, v []string) { s.tls.ports = v })},
 		{Key: prefixAWS + "ssl-negotiation-policy", Kinds: forBoth, Value: "a security policy of ELB", Default: lb.DefaultSSLPolicy, Change: inPlace, Example: "ELBSecurityPolicy-TLS13-1-2-2021-06",
-			read: readPolicy},
-		{Key: prefixAWS + "backend-protocol", Kinds: forBoth, Value: "ssl: the targets take TLS | tcp | http", Default: "tcp", Change: newTargets, Example: "ssl",
-			read: enum(func(s *settings) *string { return &s.tls.backend }, "ssl", "tcp", "http")},
+			read: byKind(readPolicy, readClassicPolicy)},
+		{Key: keyBackend, Kinds: forBoth, Value: "ssl: the targets take TLS | tcp | http; Classic: https too", Default: "tcp", Change: newTargets + "; Classic: the listener is made anew", Example: "ssl",
+			read: byKind(enum(backendProtocol, "ssl", "tcp", "http"), enum(backendProtocol, "ssl", "tcp", "http", "https"))},
 		{Key: prefixAWS + "alpn-policy", Kinds: forNLB, Value: "None | HTTP1Only | HTTP2Only | HTTP2Optional | HTTP2Preferred", Default: "None", Change: inPlace, Example: "HTTP2Preferred",
 			read: enum(func(s *settings) *string { return &s.tls.alpn }, lb.NoALPN, "HTTP1Only", "HTTP2Only", "HTTP2Optional", "HTTP2Preferred")},
 	}
@@ -62,7 +65,7 @@ func (b *builder) secure(ports []port) {
 	t := b.set.tls
 	if len(t.certificates) == 0 {
 		for _, a := range tlsRows() {
-			if v, given := b.svc.Annotations[a.Key]; given && a.Key != keyCertificates {
+			if v, given := b.svc.Annotations[a.Key]; given && a.Key != keyCertificates && a.Kinds.have(b.in.Type) && !b.speaksHTTP(a.Key) {
 				b.warn(a.Key, v, "has no effect without a certificate", "set "+keyCertificates)
 			}
 		}
@@ -89,6 +92,12 @@ func (b *builder) secure(ports []port) {
 			b.fail(keySSLPorts, s, "the Service has no such port", "its ports are "+strings.Join(listenerKeys(ports), ", "))
 		}
 	}
+}
+
+// speaksHTTP says that an annotation makes a Classic Load Balancer speak HTTP,
+// which needs no certificate.
+func (b *builder) speaksHTTP(key string) bool {
+	return key == keyBackend && b.classic() && b.set.tls.backend == "http"
 }
 
 // security is the TLS part of a listener. What the user does not say is said

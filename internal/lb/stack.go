@@ -19,6 +19,9 @@ type Stack struct {
 	Backend      bool          `json:"backend,omitempty"`
 	TargetGroups []TargetGroup `json:"targetGroups,omitempty"` // by name
 	Listeners    []Listener    `json:"listeners,omitempty"`    // by port
+	// Classic is set for a Classic Load Balancer, which has neither target groups
+	// nor listeners of ELBv2.
+	Classic *ClassicParts `json:"classic,omitempty"`
 }
 
 // Empty says that the stack wants nothing.
