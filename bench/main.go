@@ -47,12 +47,20 @@ func main() {
 	flag.StringVar(&p.peers, "peers", "peers/build.sh", "path of the script that builds peers")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := runAll(ctx, p, *out, *only)
+	err := run(ctx, p, *out, *only)
 	stop()
 	if err != nil {
 		fmt.Fprintf(os.Stderr, "bench: %v\n", err)
 		os.Exit(1)
 	}
+}
+
+// run is the benchmarks, or what this program does as one of their processes.
+func run(ctx context.Context, p programs, out, only string) error {
+	if flag.Arg(0) == serveProxyCommand {
+		return serveProxy(ctx, flag.Arg(1))
+	}
+	return runAll(ctx, p, out, only)
 }
 
 func runAll(ctx context.Context, p programs, out, only string) error {

@@ -2,20 +2,228 @@ package proxy
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
 	"net"
 	"net/netip"
+	"os"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
 )
 
-// inherited is a listening socket of the process before.
-type inherited struct{ socket net.Listener }
+// A process hands its listening sockets over through a Unix socket of sequential
+// packets: one packet for each listener, which is its address and carries the
+// socket, then handoverEnd. The successor answers handoverTaken once it accepts
+// connections. Both accept for a moment, so that no connection is refused; when
+// the successor dies before it answers, nothing has changed.
+const (
+	handoverEnd     = "end"
+	handoverTaken   = "taken"
+	handoverTimeout = 30 * time.Second // for the successor's first Apply
+	handoverPacket  = "unixpacket"
+)
 
-func (i *inherited) close() { _ = i.socket.Close() }
+// Inheritance is the listening sockets of the process before.
+type Inheritance struct {
+	conn    *net.UnixConn // nil when there was no such process
+	sockets map[netip.AddrPort]net.Listener
+}
+
+// TakeSockets asks the process that offers its sockets at path for them. Without
+// such a process the Inheritance is empty.
+func TakeSockets(ctx context.Context, path string) (*Inheritance, error) {
+	var d net.Dialer
+	c, err := d.DialContext(ctx, handoverPacket, path)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ECONNREFUSED) {
+		return &Inheritance{}, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("ask for the sockets of the process before at %s: %w", path, err)
+	}
+	in := &Inheritance{conn: c.(*net.UnixConn), sockets: map[netip.AddrPort]net.Listener{}}
+	stop := context.AfterFunc(ctx, func() { _ = in.conn.SetDeadline(time.Now()) })
+	defer stop()
+	if err := errors.Join(in.conn.SetDeadline(time.Now().Add(handoverTimeout)), in.receive()); err != nil {
+		in.close()
+		return nil, fmt.Errorf("take the sockets of the process before at %s: %w", path, err)
+	}
+	return in, nil
+}
+
+func (in *Inheritance) receive() error {
+	data, control := make([]byte, 128), make([]byte, unix.CmsgSpace(4))
+	for {
+		n, controlLen, _, _, err := in.conn.ReadMsgUnix(data, control)
+		if err != nil {
+			return err
+		}
+		if string(data[:n]) == handoverEnd {
+			return nil
+		}
+		at, err := netip.ParseAddrPort(string(data[:n]))
+		if err != nil {
+			return fmt.Errorf("the address of a socket: %w", err)
+		}
+		if in.sockets[at], err = receivedSocket(control[:controlLen]); err != nil {
+			delete(in.sockets, at)
+			return fmt.Errorf("the socket of %s: %w", at, err)
+		}
+	}
+}
+
+func receivedSocket(control []byte) (net.Listener, error) {
+	messages, err := unix.ParseSocketControlMessage(control)
+	if err != nil {
+		return nil, err
+	}
+	if len(messages) != 1 {
+		return nil, fmt.Errorf("%d control messages came with it, want 1", len(messages))
+	}
+	fds, err := unix.ParseUnixRights(&messages[0])
+	if err != nil {
+		return nil, err
+	}
+	if len(fds) != 1 {
+		return nil, fmt.Errorf("%d descriptors came with it, want 1", len(fds))
+	}
+	f := os.NewFile(uintptr(fds[0]), "inherited listener")
+	ln, err := net.FileListener(f) // has a descriptor of its own
+	return ln, errors.Join(err, f.Close())
+}
+
+// take returns the socket of an address, once.
+func (in *Inheritance) take(at netip.AddrPort) net.Listener {
+	if in == nil {
+		return nil
+	}
+	ln := in.sockets[at]
+	delete(in.sockets, at)
+	return ln
+}
+
+// settle tells the process before that its sockets are served here. Those that
+// nobody took are closed.
+func (in *Inheritance) settle() error {
+	if in == nil || in.conn == nil {
+		return nil
+	}
+	defer in.close()
+	if _, err := in.conn.Write([]byte(handoverTaken)); err != nil {
+		return fmt.Errorf("tell the process before that its sockets are served: %w", err)
+	}
+	return nil
+}
+
+func (in *Inheritance) close() {
+	if in == nil || in.conn == nil {
+		return
+	}
+	for _, ln := range in.sockets {
+		_ = ln.Close() // nobody has accepted from it
+	}
+	_ = in.conn.Close()
+	in.conn, in.sockets = nil, nil
+}
+
+// OfferSockets waits at path, which only this user can reach, for a successor
+// and hands it the listening sockets. It returns nil once the successor serves
+// them; the listeners here have then stopped accepting, and Run's context should
+// be ended so that the remaining connections finish. Otherwise it returns when
+// ctx ends.
+func (s *Server) OfferSockets(ctx context.Context, path string) error {
+	ln, err := listenHandover(path)
+	if err != nil {
+		return fmt.Errorf("offer the sockets to a successor: %w", err)
+	}
+	stop := context.AfterFunc(ctx, func() { _ = ln.Close() })
+	defer func() {
+		if stop() {
+			_ = ln.Close() // the successor has a socket of its own at path by now
+		}
+	}()
+	for {
+		c, err := ln.AcceptUnix()
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if err != nil {
+			return fmt.Errorf("wait for a successor: %w", err)
+		}
+		err = s.handOver(c)
+		if err == nil {
+			return nil
+		}
+		s.opts.Log.Warn("the sockets were not handed over: serving on", slog.Any("error", err))
+	}
+}
+
+// listenHandover replaces what is at path at once, so that a successor can take
+// a predecessor's place.
+func listenHandover(path string) (*net.UnixListener, error) {
+	fresh := path + ".new"
+	if err := os.Remove(fresh); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	ln, err := net.ListenUnix(handoverPacket, &net.UnixAddr{Net: handoverPacket, Name: fresh})
+	if err != nil {
+		return nil, err
+	}
+	ln.SetUnlinkOnClose(false) // path may be the successor's then
+	if err := errors.Join(os.Chmod(fresh, 0o600), os.Rename(fresh, path)); err != nil {
+		return nil, errors.Join(err, ln.Close())
+	}
+	return ln, nil
+}
+
+func (s *Server) handOver(c *net.UnixConn) error {
+	defer c.Close()
+	if err := c.SetDeadline(time.Now().Add(handoverTimeout)); err != nil {
+		return err
+	}
+	// Nothing may change until the successor has answered: a listener made
+	// meanwhile would not be handed over.
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for at, r := range s.routes {
+		if err := sendSocket(c, at, r.socket); err != nil {
+			return fmt.Errorf("hand over the socket of %s: %w", at, err)
+		}
+	}
+	if _, err := c.Write([]byte(handoverEnd)); err != nil {
+		return err
+	}
+	answer := make([]byte, len(handoverTaken)+1)
+	n, err := c.Read(answer)
+	if err != nil || string(answer[:n]) != handoverTaken {
+		return fmt.Errorf("the successor did not serve them: %w", errors.Join(err, errors.New("no answer")))
+	}
+	s.stop()
+	return nil
+}
+
+func sendSocket(c *net.UnixConn, at netip.AddrPort, ln net.Listener) error {
+	socket, ok := ln.(syscall.Conn)
+	if !ok {
+		return nil // one of Options.Listen that has no descriptor: the successor binds its own
+	}
+	raw, err := socket.SyscallConn()
+	if err != nil {
+		return err
+	}
+	return control(raw, func(fd int) error {
+		_, _, err := c.WriteMsgUnix([]byte(at.String()), unix.UnixRights(fd), nil)
+		return err
+	})
+}
 
 // listen returns the socket of the process before for an address, or a new one.
 func (s *Server) listen(ctx context.Context, at netip.AddrPort) (net.Listener, error) {
-	if in := s.inherited[at]; in != nil {
-		delete(s.inherited, at)
-		return in.socket, nil
+	if ln := s.opts.Inherited.take(at); ln != nil {
+		return ln, nil
 	}
 	return s.opts.Listen(ctx, at)
 }

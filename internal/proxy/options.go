@@ -22,6 +22,9 @@ type Options struct {
 	Listen func(context.Context, netip.AddrPort) (net.Listener, error)
 	Dial   func(context.Context, Dialing) (*net.TCPConn, error)
 
+	// Inherited are the sockets of the process before, which TakeSockets returned.
+	Inherited *Inheritance
+
 	// HTTP serves the connections of HTTP and HTTPS listeners; nil: there are none.
 	HTTP Handler
 

@@ -22,7 +22,7 @@ func (s *session) relay(client, target net.Conn, choice Choice) {
 	if s.route.Ends(choice) { // the plan has changed since the choice
 		s.terminate()
 	}
-	s.watchIdle()
+	s.watchIdle(choice.Pool.Balance == FlowHash)
 	r := &running{session: s, choice: choice}
 	r.left.Store(2)
 	there, back := newPump(r, client, target), newPump(r, target, client)

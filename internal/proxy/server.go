@@ -21,11 +21,10 @@ type Server struct {
 	open    atomic.Int64   // clients' connections
 	work    sync.WaitGroup // accept loops and connections
 
-	mu        sync.Mutex
-	stopped   bool
-	routes    map[netip.AddrPort]*Route
-	failed    map[netip.AddrPort]error // of the last Apply
-	inherited map[netip.AddrPort]*inherited
+	mu      sync.Mutex
+	stopped bool
+	routes  map[netip.AddrPort]*Route
+	failed  map[netip.AddrPort]error // of the last Apply
 }
 
 // errStopped is Apply's answer once Run has ended.
@@ -50,7 +49,8 @@ func New(opts Options) (*Server, error) {
 
 // Apply makes the listeners what cfg says: new ones accept connections when it
 // returns, removed ones are closed with their connections, all others keep
-// their sockets and serve new connections by the new configuration.
+// their sockets and serve new connections by the new configuration. The first
+// Apply takes the sockets of Options.Inherited.
 //
 // The error joins those of all listeners that could not be made so. A listener
 // that exists already keeps its last configuration then, one that could not
@@ -81,7 +81,7 @@ func (s *Server) Apply(ctx context.Context, cfg Config) error {
 		}
 	}
 	s.metrics.keepOnly(s.routes)
-	return joined(s.failed)
+	return errors.Join(joined(s.failed), s.opts.Inherited.settle())
 }
 
 var errDuplicate = errors.New("the address and port are another listener's already")
@@ -144,17 +144,19 @@ func (s *Server) Run(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// retire stops accepting.
 func (s *Server) retire() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.stop()
+}
+
+// stop accepts no more; the caller holds mu.
+func (s *Server) stop() {
 	s.stopped = true
 	for _, r := range s.routes {
 		r.retire()
 	}
-	for _, in := range s.inherited {
-		in.close()
-	}
+	s.opts.Inherited.close()
 }
 
 func (s *Server) closeAll() {

@@ -23,6 +23,7 @@ type session struct {
 	cancel context.CancelFunc
 	ended  bool
 	idle   *time.Timer
+	alive  *keepalives // nil when keepalives do not count as activity
 }
 
 // activity is when either side last said something, in nanoseconds since start.
@@ -157,29 +158,3 @@ func (s *session) placement() (placement, bool) {
 	return s.at, s.target != nil
 }
 
-// watchIdle ends the session when nobody has said anything for the listener's
-// idle timeout. One timer a session looks again when there was activity: bytes
-// cost no timer.
-func (s *session) watchIdle() {
-	s.activity.mark()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if !s.ended {
-		s.idle = time.AfterFunc(s.route.Listener().IdleTimeout, s.checkIdle)
-	}
-}
-
-func (s *session) checkIdle() {
-	limit, quiet := s.route.Listener().IdleTimeout, s.activity.quiet()
-	if quiet >= limit {
-		if s.shut(false) {
-			s.counters.IdleTimeouts.Add(1)
-		}
-		return
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if !s.ended {
-		s.idle.Reset(limit - quiet)
-	}
-}

@@ -37,12 +37,20 @@ func (r *Request) Parse(b []byte) error {
 	return r.semantics()
 }
 
-// TooLong says how to refuse a head that does not end within MaxHead.
-func TooLong(b []byte) *Refusal {
-	if i := bytes.IndexByte(b, ' '); i > MaxMethod || i < 0 {
-		return &Refusal{Status: 405, Reason: "the method is too long"}
+// Hopeless refuses a head whose beginning already shows that it is none: what
+// comes before the first space is no method. It returns nil otherwise.
+func Hopeless(b []byte) *Refusal {
+	for i, c := range b {
+		switch {
+		case c == ' ' && i > 0:
+			return nil
+		case !tchar[c]:
+			return &Refusal{Status: 400, Reason: "BadMethod"}
+		case i == MaxMethod:
+			return &Refusal{Status: 405, Reason: "the method is too long"}
+		}
 	}
-	return &Refusal{Status: 400, Reason: "the header is too long"}
+	return nil
 }
 
 func requestName(name []byte) ([]byte, error) {

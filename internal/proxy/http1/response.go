@@ -65,7 +65,7 @@ func (r *Response) Bodyless(req *Request) bool {
 // Persists says that the target's connection can be used again: the end of the
 // body is told beyond doubt.
 func (r *Response) Persists(req *Request) bool {
-	told := r.Bodyless(req) || r.Chunked || r.Length >= 0
+	told := r.Bodyless(req) || r.Length >= 0 || r.Chunked && r.Minor > 0
 	return told && !r.Close && r.Tier < Ambiguous && (r.Minor > 0 || r.KeepAlive)
 }
 
