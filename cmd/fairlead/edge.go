@@ -17,6 +17,7 @@ import (
 	"github.com/fairlead-lb/fairlead/internal/edgeapi"
 	"github.com/fairlead-lb/fairlead/internal/health"
 	"github.com/fairlead-lb/fairlead/internal/ops"
+	"github.com/fairlead-lb/fairlead/internal/proxy"
 )
 
 const (
@@ -97,7 +98,7 @@ func runEdge(ctx context.Context, f edgeFlags) error {
 	if err != nil {
 		return err
 	}
-	disk, err := edge.OpenDisk(f.stateDir, f.zone, log)
+	disk, err := edge.OpenDisk(f.stateDir, f.zone, edge.SealWithIdentity(f.identity), log)
 	if err != nil {
 		return err
 	}
@@ -108,8 +109,12 @@ func runEdge(ctx context.Context, f edgeFlags) error {
 	}
 	defer dataPath.Close()
 	registry := prometheus.NewRegistry()
+	sockets, err := proxy.New(proxy.Options{Log: log, Metrics: registry})
+	if err != nil {
+		return err
+	}
 	e, err := edge.New(edge.Config{
-		Zone: f.zone, Disk: disk, Link: client, DataPath: dataPath,
+		Zone: f.zone, Disk: disk, Link: client, DataPath: dataPath, Proxy: sockets,
 		Prober: health.NetProber{Source4: source4, Source6: source6}, Log: log, Metrics: registry,
 	})
 	if err != nil {
@@ -128,7 +133,7 @@ func detachEdge(f edgeFlags) error {
 	if _, err := os.Stat(f.dataPath.PinDir); errors.Is(err, os.ErrNotExist) {
 		return nil
 	}
-	disk, err := edge.OpenDisk(f.stateDir, "", slog.New(slog.DiscardHandler))
+	disk, err := edge.OpenDisk(f.stateDir, "", edge.SealWithIdentity(f.identity), slog.New(slog.DiscardHandler))
 	if err != nil {
 		return err
 	}

@@ -66,6 +66,7 @@ type Datapath struct {
 	known  bool
 	ready  bool // tables come from Apply; before, what was adopted must stay
 	census census
+	routes kernelRoutes
 }
 
 // Open loads the program, adopts what is pinned, and attaches to the uplink:
@@ -104,6 +105,7 @@ func (d *Datapath) start() error {
 	if d.ns, err = currentNamespace(); err != nil {
 		return err
 	}
+	d.routes = kernelRoutes{ns: d.ns}
 	flags, err := settingFlags(d.cfg, d.link)
 	if err != nil {
 		return err
@@ -176,7 +178,7 @@ func (d *Datapath) Close() error {
 func (d *Datapath) Detach() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	err := d.ns.in(d.at.detach)
+	err := errors.Join(d.ns.in(d.at.detach), d.routes.keep(nil))
 	if d.pins == nil {
 		return err
 	}
@@ -209,7 +211,10 @@ func (d *Datapath) Apply(ctx context.Context, t Tables) error {
 	d.near.wait(ctx, d.needed(added))
 	err := d.reconcile(ctx)
 	d.hello.Set(d.vips())
-	return err
+	if err != nil {
+		return err
+	}
+	return d.routes.keep(t.localOf())
 }
 
 // needed are the targets among new ones that take flows: worth to wait for.

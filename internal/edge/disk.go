@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/fairlead-lb/fairlead/internal/durable"
+	"github.com/fairlead-lb/fairlead/internal/engine/sealed"
 	"github.com/fairlead-lb/fairlead/internal/lb"
 )
 
@@ -20,9 +21,14 @@ const (
 	healthFile   = "health.json"
 )
 
+// Sealer gives the box that private keys are sealed in on disk. It is asked for
+// each snapshot, because what its key is made of may be renewed.
+type Sealer func() (*sealed.Box, error)
+
 // Disk is a state directory, held for one process alone.
 type Disk struct {
 	dir      string
+	sealer   Sealer
 	lock     *os.File
 	restored savedState
 }
@@ -36,8 +42,9 @@ type savedState struct {
 
 // OpenDisk makes the directory, takes it for this process until Close, and reads
 // what an earlier edge of the zone (any zone when empty) left. Files that cannot be read are as good
-// as none: the engine will send the snapshot, and targets will be asked.
-func OpenDisk(dir, zone string, log *slog.Logger) (*Disk, error) {
+// as none: the engine will send the snapshot, and targets will be asked. The
+// same holds for private keys that the sealer's box does not open.
+func OpenDisk(dir, zone string, sealer Sealer, log *slog.Logger) (*Disk, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make the state directory: %w", err)
 	}
@@ -45,7 +52,7 @@ func OpenDisk(dir, zone string, log *slog.Logger) (*Disk, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open the state directory: %w", err)
 	}
-	d := &Disk{dir: dir, lock: lock}
+	d := &Disk{dir: dir, lock: lock, sealer: sealer}
 	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
 		return nil, errors.Join(fmt.Errorf("take the state directory %s, which another edge uses: %w", dir, err), d.Close())
 	}
@@ -72,6 +79,9 @@ func (d *Disk) load(zone string, log *slog.Logger) (savedState, error) {
 		return s, fmt.Errorf("the state directory %s belongs to the edge of zone %s, not of zone %s", d.dir, s.snapshot.Zone, zone)
 	}
 	s.known = true
+	if err := d.unseal(&s.snapshot); err != nil {
+		log.Error("private keys cannot be read: TLS listeners wait for the engine's", "error", err)
+	}
 	var reports []lb.TargetHealthReport
 	if err := readJSON(filepath.Join(d.dir, healthFile), &reports); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		log.Error("the targets' last health cannot be read: they start as initial", "error", err)
@@ -83,8 +93,52 @@ func (d *Disk) load(zone string, log *slog.Logger) (savedState, error) {
 	return s, nil
 }
 
+// saveSnapshot writes a snapshot with its private keys sealed; without them when
+// there is no sealing them.
 func (d *Disk) saveSnapshot(snapshot lb.ZoneSnapshot) error {
-	return writeJSON(filepath.Join(d.dir, snapshotFile), snapshot)
+	snapshot, err := d.seal(snapshot)
+	return errors.Join(err, writeJSON(filepath.Join(d.dir, snapshotFile), snapshot))
+}
+
+func (d *Disk) seal(snapshot lb.ZoneSnapshot) (lb.ZoneSnapshot, error) {
+	open := snapshot.Certificates
+	snapshot = withoutKeys(snapshot)
+	if len(open) == 0 {
+		return snapshot, nil
+	}
+	box, err := d.sealer()
+	if err != nil {
+		return snapshot, fmt.Errorf("seal private keys: %w", err)
+	}
+	for i, c := range open {
+		snapshot.Certificates[i].PrivateKey = box.Seal(c.PrivateKey, c.ARN)
+	}
+	return snapshot, nil
+}
+
+// unseal opens the keys of a snapshot; certificates whose key cannot be opened
+// leave it.
+func (d *Disk) unseal(snapshot *lb.ZoneSnapshot) error {
+	if len(snapshot.Certificates) == 0 {
+		return nil
+	}
+	sealed := snapshot.Certificates
+	snapshot.Certificates = nil
+	box, err := d.sealer()
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, c := range sealed {
+		key, err := box.Open(c.PrivateKey, c.ARN)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		c.PrivateKey = key
+		snapshot.Certificates = append(snapshot.Certificates, c)
+	}
+	return errors.Join(errs...)
 }
 
 func (d *Disk) saveHealth(health map[lb.TargetKey]lb.TargetHealth) error {

@@ -1,12 +1,14 @@
 // Package edge is one load balancer node: it takes the engine's snapshots, asks
-// the targets how they are, tells the data path and reports to the engine.
+// the targets how they are, tells the data path and the proxy, and reports to
+// the engine.
 //
 // Invariants:
 //   - A snapshot is on disk before the edge acts on it, and so is, a little
 //     later, the targets' health: a new process goes on where the last one
 //     stopped, without the engine.
 //   - One goroutine owns what is believed (snapshot and health) and is the only
-//     one to call DataPath.Apply.
+//     one to call DataPath.Apply and Proxy.Apply.
+//   - Private keys are on disk sealed, and in nothing that people are shown.
 //   - Without a snapshot nothing is applied: what an earlier process left in the
 //     data path goes on.
 //   - The revision of a health report is in the data path.
@@ -14,9 +16,11 @@ package edge
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"sync"
 	"time"
 
@@ -24,14 +28,20 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/fairlead-lb/fairlead/internal/datapath"
+	"github.com/fairlead-lb/fairlead/internal/edge/userspace"
 	"github.com/fairlead-lb/fairlead/internal/edgeapi"
 	"github.com/fairlead-lb/fairlead/internal/health"
 	"github.com/fairlead-lb/fairlead/internal/lb"
 	"github.com/fairlead-lb/fairlead/internal/mailbox"
+	"github.com/fairlead-lb/fairlead/internal/proxy"
 )
 
 // DataPath forwards packets; datapath.Datapath is the real one.
 type DataPath interface {
+	// Prepare makes the machine ready for the sockets of the listeners in user
+	// space that the tables name. It comes before they listen, Apply after.
+	Prepare(ctx context.Context, tables datapath.Tables) error
+
 	// Apply makes the data path do what the tables say. After an error it is
 	// called again with all there is.
 	Apply(ctx context.Context, tables datapath.Tables) error
@@ -46,15 +56,33 @@ type DataPath interface {
 	Occupancy() (datapath.Occupancy, error)
 }
 
+// Proxy serves listeners in user space; proxy.Server is the real one.
+type Proxy interface {
+	// Apply makes it serve a configuration. After an error it is called again
+	// with all there is.
+	Apply(ctx context.Context, cfg proxy.Config) error
+
+	// Run serves until ctx ends.
+	Run(ctx context.Context) error
+
+	// State says how each listener is.
+	State() []proxy.ListenerState
+}
+
 // Config is what an edge is made of.
 type Config struct {
 	Zone     string
 	Disk     *Disk // of the same zone; closed by the caller after Run
 	Link     edgeapi.Link
 	DataPath DataPath
+	Proxy    Proxy
 	Prober   health.Prober
 	Log      *slog.Logger
 	Metrics  prometheus.Registerer
+
+	// Ordinary is set where DataPath forwards nothing: the address of this machine
+	// at which all TCP listeners are served in user space.
+	Ordinary netip.Addr
 }
 
 // Edge is one load balancer node.
@@ -65,6 +93,7 @@ type Edge struct {
 	snapshots mailbox.Newest[lb.ZoneSnapshot] // on disk, to be acted on
 	changes   changes
 	metrics   metrics
+	keyring   userspace.Keyring // the loop's
 
 	mu      sync.Mutex
 	beliefs beliefs
@@ -73,11 +102,13 @@ type Edge struct {
 // beliefs are what the edge knows and has done. The loop alone writes.
 type beliefs struct {
 	snapshot lb.ZoneSnapshot
-	known    bool // there is a snapshot
+	served   map[string]tls.Certificate // of the snapshot, parsed
+	known    bool                       // there is a snapshot
 	health   map[lb.TargetKey]lb.TargetHealth
 	applied  bool   // the data path has taken a snapshot
 	revision uint64 // of the last one that it took
 	err      error  // of the last Apply
+	serving  string // what the proxy could not do at the last Apply; empty: nothing
 	unserved []string
 }
 
@@ -88,6 +119,7 @@ func New(cfg Config) (*Edge, error) {
 		outbox:    edgeapi.NewOutbox(cfg.Zone),
 		snapshots: mailbox.New[lb.ZoneSnapshot](),
 		changes:   newChanges(),
+		keyring:   userspace.Keyring{},
 		metrics:   newMetrics(),
 		beliefs:   beliefs{health: map[lb.TargetKey]lb.TargetHealth{}},
 	}
@@ -107,6 +139,7 @@ func (e *Edge) Run(ctx context.Context) error {
 	healths := mailbox.New[map[lb.TargetKey]lb.TargetHealth]()
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return e.cfg.DataPath.Run(ctx) })
+	group.Go(func() error { return e.cfg.Proxy.Run(ctx) })
 	group.Go(func() error { e.checker.Run(ctx); return nil })
 	group.Go(func() error { return e.cfg.Link.Run(ctx, e.outbox, received.Put) })
 	group.Go(func() error { e.keepSnapshots(ctx, received); return nil })

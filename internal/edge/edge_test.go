@@ -183,17 +183,17 @@ func TestSnapshotOfAnotherZoneIsIgnored(t *testing.T) {
 
 func TestStateDirectoryIsForOneEdge(t *testing.T) {
 	dir, log := filepath.Join(t.TempDir(), "made"), slog.New(slog.DiscardHandler)
-	first, err := OpenDisk(dir, zone, log)
+	first, err := OpenDisk(dir, zone, sealWith("k"), log)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := OpenDisk(dir, zone, log); err == nil || !strings.Contains(err.Error(), "another edge uses") {
+	if _, err := OpenDisk(dir, zone, sealWith("k"), log); err == nil || !strings.Contains(err.Error(), "another edge uses") {
 		t.Errorf("a second edge in the same directory: %v", err)
 	}
 	if err := errors.Join(first.saveSnapshot(snapshot(1)), first.Close()); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := OpenDisk(dir, "us-west-2b", log); err == nil || !strings.Contains(err.Error(), "belongs to the edge of zone us-west-2a") {
+	if _, err := OpenDisk(dir, "us-west-2b", sealWith("k"), log); err == nil || !strings.Contains(err.Error(), "belongs to the edge of zone us-west-2a") {
 		t.Errorf("another zone's directory: %v", err)
 	}
 }
@@ -205,7 +205,7 @@ func TestDamagedFilesAreAsGoodAsNone(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	d, err := OpenDisk(dir, zone, slog.New(slog.DiscardHandler))
+	d, err := OpenDisk(dir, zone, sealWith("k"), slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}

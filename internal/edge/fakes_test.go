@@ -2,6 +2,7 @@ package edge
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -15,8 +16,10 @@ import (
 
 	"github.com/fairlead-lb/fairlead/internal/datapath"
 	"github.com/fairlead-lb/fairlead/internal/edgeapi"
+	"github.com/fairlead-lb/fairlead/internal/engine/sealed"
 	"github.com/fairlead-lb/fairlead/internal/health"
 	"github.com/fairlead-lb/fairlead/internal/lb"
+	"github.com/fairlead-lb/fairlead/internal/proxy"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -35,6 +38,8 @@ type table struct {
 	serving  map[uint16]bool // by target port: may take new flows
 	at       time.Time
 }
+
+func (d *tables) Prepare(context.Context, datapath.Tables) error { return nil }
 
 func (d *tables) Run(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }
 
@@ -172,6 +177,23 @@ func group(ports ...uint16) lb.ZonalGroup {
 	return g
 }
 
+// newProxy is a real one; it listens on no address unless a test has a snapshot
+// with listeners in user space.
+func newProxy(t *testing.T) *proxy.Server {
+	t.Helper()
+	p, err := proxy.New(proxy.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// sealWith is a Sealer with a key made of a text.
+func sealWith(secret string) Sealer {
+	key := sha256.Sum256([]byte(secret))
+	return func() (*sealed.Box, error) { return sealed.New(key[:]) }
+}
+
 func snapshot(revision uint64, groups ...lb.ZonalGroup) lb.ZoneSnapshot {
 	return lb.ZoneSnapshot{Revision: revision, Zone: zone, TargetGroups: groups}
 }
@@ -180,8 +202,11 @@ func start(t *testing.T, dir string, cfg Config) (e *Edge, stop func()) {
 	t.Helper()
 	cfg.Zone, cfg.Log = zone, slog.New(slog.DiscardHandler)
 	var err error
-	if cfg.Disk, err = OpenDisk(dir, zone, cfg.Log); err != nil {
+	if cfg.Disk, err = OpenDisk(dir, zone, sealWith("the edge's key"), cfg.Log); err != nil {
 		t.Fatal(err)
+	}
+	if cfg.Proxy == nil {
+		cfg.Proxy = newProxy(t)
 	}
 	e, err = New(cfg)
 	if err != nil {

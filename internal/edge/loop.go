@@ -3,15 +3,19 @@ package edge
 import (
 	"cmp"
 	"context"
+	"errors"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/fairlead-lb/fairlead/internal/datapath"
+	"github.com/fairlead-lb/fairlead/internal/edge/userspace"
 	"github.com/fairlead-lb/fairlead/internal/health"
 	"github.com/fairlead-lb/fairlead/internal/lb"
 	"github.com/fairlead-lb/fairlead/internal/mailbox"
+	"github.com/fairlead-lb/fairlead/internal/proxy"
 )
 
 const (
@@ -94,6 +98,10 @@ func (e *Edge) takeSnapshot(snapshot lb.ZoneSnapshot, w *work) {
 	if err != nil {
 		e.cfg.Log.Error("health checks with AWS's defaults where the snapshot is not valid", "revision", snapshot.Revision, "error", err)
 	}
+	served, err := e.keyring.Replace(snapshot.Certificates)
+	if err != nil {
+		e.cfg.Log.Error("certificates that cannot be served", "revision", snapshot.Revision, "error", err)
+	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if !e.beliefs.known {
@@ -106,7 +114,7 @@ func (e *Edge) takeSnapshot(snapshot lb.ZoneSnapshot, w *work) {
 			w.report.Removed = append(w.report.Removed, key)
 		}
 	}
-	e.beliefs.snapshot, e.beliefs.known = snapshot, true
+	e.beliefs.snapshot, e.beliefs.served, e.beliefs.known = snapshot, served, true
 	w.apply, w.targets = true, targets
 	e.checker.Set(targets)
 }
@@ -125,15 +133,48 @@ func (e *Edge) takeChanges(changed map[lb.TargetKey]lb.TargetHealth, w *work) {
 	}
 }
 
+// plan is what the data path and the proxy should do by what is believed.
+func (e *Edge) plan(now time.Time) (datapath.Tables, userspace.Output) {
+	states := states(e.beliefs.health)
+	sockets := userspace.Desired(userspace.Input{
+		Snapshot: e.beliefs.snapshot, Health: states, Certificates: e.beliefs.served, Ordinary: e.cfg.Ordinary,
+	})
+	return datapath.Desired(datapath.Input{
+		Snapshot: e.beliefs.snapshot, Health: states, Now: now, Userspace: sockets.Addresses,
+	}), sockets
+}
+
+// applyAll brings the data path and the proxy to a plan: sockets listen before
+// packets are left to them. What the proxy cannot serve, such as a listener whose
+// port another program has, is no reason not to forward the rest.
+func (e *Edge) applyAll(ctx context.Context, tables datapath.Tables, cfg proxy.Config) (forwarding, serving error) {
+	prepared := e.cfg.DataPath.Prepare(ctx, tables)
+	serving = e.cfg.Proxy.Apply(ctx, cfg)
+	return errors.Join(prepared, e.cfg.DataPath.Apply(ctx, tables)), serving
+}
+
+// note keeps what the proxy could not serve, and logs it when that is news.
+func (e *Edge) note(serving error) {
+	text := ""
+	if serving != nil {
+		text = serving.Error()
+		e.beliefs.unserved = append(e.beliefs.unserved, strings.Split(text, "\n")...)
+	}
+	if text != "" && text != e.beliefs.serving {
+		e.cfg.Log.Error("listeners in user space are not served; trying again", "error", serving)
+	}
+	e.beliefs.serving = text
+}
+
 // apply brings the data path to what is believed and reports what changed.
 func (e *Edge) apply(ctx context.Context, w *work, now time.Time) {
-	tables := datapath.Desired(datapath.Input{Snapshot: e.beliefs.snapshot, Health: states(e.beliefs.health), Now: now})
-	err := e.cfg.DataPath.Apply(ctx, tables)
+	tables, sockets := e.plan(now)
+	err, serving := e.applyAll(ctx, tables, sockets.Config)
 	done := time.Now()
 	e.metrics.applySeconds.Observe(done.Sub(now).Seconds())
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.beliefs.err, e.beliefs.unserved = err, tables.Unserved
+	e.beliefs.err, e.beliefs.unserved = err, append(slices.Clone(tables.Unserved), sockets.Problems...)
 	if err != nil {
 		e.metrics.applyErrors.Inc()
 		e.cfg.Log.Error("the data path does not take what it should forward", "revision", e.beliefs.snapshot.Revision, "error", err)
@@ -141,6 +182,9 @@ func (e *Edge) apply(ctx context.Context, w *work, now time.Time) {
 	} else {
 		e.applied(len(w.targets))
 		w.apply, w.notUntil = false, done.Add(applyPause)
+	}
+	if e.note(serving); serving != nil {
+		w.apply, w.notUntil = true, done.Add(applyRetry)
 	}
 	if w.report.Full {
 		w.report.Targets = reports(e.beliefs.health)
