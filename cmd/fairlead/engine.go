@@ -18,7 +18,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/fairlead-lb/fairlead/internal/cli"
-	"github.com/fairlead-lb/fairlead/internal/edgeapi"
 	"github.com/fairlead-lb/fairlead/internal/engine"
 	"github.com/fairlead-lb/fairlead/internal/engine/elbv2"
 	"github.com/fairlead-lb/fairlead/internal/engine/sealed"
@@ -76,51 +75,9 @@ At its first start it makes a root key and prints it once.`,
 	flags.BoolVar(&f.debug, "debug", false, "log reads as well")
 	f.trouble.register(flags)
 	cmd.PersistentFlags().StringVar(&f.config.StateDir, "state-dir", defaultEngineState, "directory of the state, the root key and the edges' authority")
-	cmd.AddCommand(newIssueEdgeCommand(&f.config.StateDir), newBackupCommand(&f.config.StateDir), newTroubleCommand(&f.config.StateDir))
+	cmd.AddCommand(newIssueEdgeCommand(&f.config.StateDir), newRevokeEdgeCommand(&f.config.StateDir),
+		newBackupCommand(&f.config.StateDir), newTroubleCommand(&f.config.StateDir))
 	return cmd
-}
-
-func newIssueEdgeCommand(stateDir *string) *cobra.Command {
-	var zone, out string
-	cmd := &cobra.Command{
-		Use:   "issue-edge",
-		Short: "Issue the identity that the edge of a zone proves itself with",
-		Long: `Issue the identity that the edge of a zone proves itself with.
-
-It writes ca.crt, edge.crt and edge.key, for 'fairlead edge --identity', and
-works whether the engine runs or not. An identity lasts a year.`,
-		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			if zone == "" || out == "" {
-				return cli.Usagef("--zone and --out are required")
-			}
-			return issueEdge(*stateDir, zone, out)
-		},
-	}
-	cmd.Flags().StringVar(&zone, "zone", "", "availability zone of the edge, such as us-west-2a (required)")
-	cmd.Flags().StringVar(&out, "out", "", "directory for the three files (required)")
-	return cmd
-}
-
-func issueEdge(stateDir, zone, out string) error {
-	failed := func(err error) error {
-		return &cli.Error{What: "issue an edge's identity", Err: err, Hint: "run it as the user that owns the engine's state directory " + stateDir}
-	}
-	if err := os.MkdirAll(stateDir, 0o700); err != nil {
-		return failed(err)
-	}
-	authority, err := edgeapi.OpenAuthority(stateDir)
-	if err != nil {
-		return failed(err)
-	}
-	identity, err := authority.Issue(zone)
-	if err != nil {
-		return failed(err)
-	}
-	if err := identity.Write(out); err != nil {
-		return failed(err)
-	}
-	return nil
 }
 
 var accountPattern = regexp.MustCompile(`^[0-9]{12}$`)

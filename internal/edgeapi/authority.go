@@ -26,8 +26,10 @@ const (
 	authorityFile     = "edge-ca.pem" // key and certificate in one file: written whole or not at all
 	authorityValidity = 20 * 365 * 24 * time.Hour
 
-	// EdgeValidity is how long an edge's certificate lasts.
-	EdgeValidity = 365 * 24 * time.Hour
+	// EdgeValidity is how long an edge's certificate lasts. An edge that is
+	// connected renews its own long before; one that was away for longer needs
+	// another from the operator.
+	EdgeValidity = 90 * 24 * time.Hour
 
 	// clockSkew is how far behind the engine's an edge's clock may be.
 	clockSkew = 5 * time.Minute
@@ -41,51 +43,63 @@ const (
 
 var zonePattern = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,62}$`)
 
-// Authority issues the certificates of the engine and its edges.
+// Authority issues the certificates of the engine and its edges, and knows which
+// edges it trusts no longer.
 type Authority struct {
-	key  crypto.Signer
-	cert *x509.Certificate
+	key     crypto.Signer
+	cert    *x509.Certificate
+	revoked *revocations
 }
 
 // OpenAuthority returns the authority whose key lies in dir and creates it, with
 // mode 0600, when there is none yet.
 func OpenAuthority(dir string) (*Authority, error) {
+	a, err := ReadAuthority(dir)
+	if !errors.Is(err, fs.ErrNotExist) {
+		return a, err
+	}
+	if err := createAuthority(filepath.Join(dir, authorityFile)); err != nil {
+		return nil, err
+	}
+	return ReadAuthority(dir)
+}
+
+// ReadAuthority returns the authority whose key lies in dir. It makes none.
+func ReadAuthority(dir string) (*Authority, error) {
 	path := filepath.Join(dir, authorityFile)
 	data, err := os.ReadFile(path)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return createAuthority(path)
-	case err != nil:
+	if err != nil {
 		return nil, fmt.Errorf("read the edge authority: %w", err)
 	}
 	a, err := parseAuthority(data)
 	if err != nil {
 		return nil, fmt.Errorf("read the edge authority %s: %w", path, err)
 	}
-	return a, nil
+	a.revoked, err = openRevocations(filepath.Join(dir, revokedDir))
+	return a, err
 }
 
-func createAuthority(path string) (*Authority, error) {
+func createAuthority(path string) error {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
-		return nil, fmt.Errorf("create the edge authority's key: %w", err)
+		return fmt.Errorf("create the edge authority's key: %w", err)
 	}
 	template := certificate("Fairlead edge authority", authorityValidity)
 	template.IsCA, template.BasicConstraintsValid, template.MaxPathLenZero = true, true, true
 	template.KeyUsage = x509.KeyUsageCertSign | x509.KeyUsageDigitalSignature
 	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
 	if err != nil {
-		return nil, fmt.Errorf("create the edge authority's certificate: %w", err)
+		return fmt.Errorf("create the edge authority's certificate: %w", err)
 	}
 	data, err := encodeKey(key)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	data = append(data, encodeCert(der)...)
 	if err := durable.WriteFile(path, data, 0o600); err != nil {
-		return nil, fmt.Errorf("keep the edge authority: %w", err)
+		return fmt.Errorf("keep the edge authority: %w", err)
 	}
-	return parseAuthority(data)
+	return nil
 }
 
 func parseAuthority(data []byte) (*Authority, error) {
@@ -100,84 +114,35 @@ func parseAuthority(data []byte) (*Authority, error) {
 	return &Authority{key: signer, cert: pair.Leaf}, nil
 }
 
-// Identity is what an edge needs to talk to the engine, in PEM.
-type Identity struct {
-	CA, Cert, Key []byte
-}
-
-// File names of an identity in a directory.
-const (
-	caFile   = "ca.crt"
-	certFile = "edge.crt"
-	keyFile  = "edge.key"
-)
-
 // Issue makes an identity for the edge of a zone, valid for EdgeValidity.
-func (a *Authority) Issue(zone string) (Identity, error) {
-	if !zonePattern.MatchString(zone) {
-		return Identity{}, fmt.Errorf("zone %q is no zone name: want one such as us-west-2a", zone)
-	}
-	template := certificate("Fairlead edge "+zone, EdgeValidity)
-	template.URIs = []*url.URL{{Scheme: "urn", Opaque: zoneURN + zone}}
-	template.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}
-	der, key, err := a.sign(template)
+func (a *Authority) Issue(zone string) (Identity, error) { return a.issue(zone, EdgeValidity) }
+
+func (a *Authority) issue(zone string, validity time.Duration) (Identity, error) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
-		return Identity{}, fmt.Errorf("issue the identity of edge %s: %w", zone, err)
+		return Identity{}, fmt.Errorf("make the key of edge %s: %w", zone, err)
 	}
-	keyPEM, err := encodeKey(key)
+	id, err := a.certify(zone, key.Public(), validity)
 	if err != nil {
 		return Identity{}, err
 	}
-	return Identity{CA: encodeCert(a.cert.Raw), Cert: encodeCert(der), Key: keyPEM}, nil
+	id.Key, err = encodeKey(key)
+	return id, err
 }
 
-// Write puts the identity into dir as ca.crt, edge.crt and edge.key (mode 0600),
-// creating dir when it is missing.
-func (id Identity) Write(dir string) error {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return fmt.Errorf("make the identity's directory: %w", err)
+// certify makes an identity, without its key, for the edge that holds it.
+func (a *Authority) certify(zone string, key crypto.PublicKey, validity time.Duration) (Identity, error) {
+	if !zonePattern.MatchString(zone) {
+		return Identity{}, fmt.Errorf("zone %q is no zone name: want one such as us-west-2a", zone)
 	}
-	for _, f := range []struct {
-		name string
-		data []byte
-		mode fs.FileMode
-	}{{keyFile, id.Key, 0o600}, {certFile, id.Cert, 0o644}, {caFile, id.CA, 0o644}} {
-		if err := durable.WriteFile(filepath.Join(dir, f.name), f.data, f.mode); err != nil {
-			return fmt.Errorf("write the identity: %w", err)
-		}
-	}
-	return nil
-}
-
-// ReadIdentity reads what Write wrote.
-func ReadIdentity(dir string) (Identity, error) {
-	var id Identity
-	for name, dst := range map[string]*[]byte{caFile: &id.CA, certFile: &id.Cert, keyFile: &id.Key} {
-		data, err := os.ReadFile(filepath.Join(dir, name))
-		if err != nil {
-			return Identity{}, fmt.Errorf("read the edge's identity: %w", err)
-		}
-		*dst = data
-	}
-	return id, nil
-}
-
-// clientTLS is the edge's side of the connection.
-func (id Identity) clientTLS() (*tls.Config, error) {
-	pair, err := tls.X509KeyPair(id.Cert, id.Key)
+	template := certificate("Fairlead edge "+zone, validity)
+	template.URIs = []*url.URL{{Scheme: "urn", Opaque: zoneURN + zone}}
+	template.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}
+	der, err := x509.CreateCertificate(rand.Reader, template, a.cert, key, a.key)
 	if err != nil {
-		return nil, fmt.Errorf("parse the edge's certificate: %w", err)
+		return Identity{}, fmt.Errorf("issue the identity of edge %s: %w", zone, err)
 	}
-	roots := x509.NewCertPool()
-	if !roots.AppendCertsFromPEM(id.CA) {
-		return nil, fmt.Errorf("parse the edge's %s: it holds no certificate", caFile)
-	}
-	return &tls.Config{
-		MinVersion:   tls.VersionTLS13,
-		Certificates: []tls.Certificate{pair},
-		RootCAs:      roots,
-		ServerName:   engineName,
-	}, nil
+	return Identity{CA: encodeCert(a.cert.Raw), Cert: encodeCert(der)}, nil
 }
 
 // serverTLS is the engine's side: a fresh certificate that lives as long as the
@@ -186,7 +151,11 @@ func (a *Authority) serverTLS() (*tls.Config, error) {
 	template := certificate("Fairlead engine", time.Until(a.cert.NotAfter))
 	template.DNSNames = []string{engineName}
 	template.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
-	der, key, err := a.sign(template)
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, fmt.Errorf("make the engine's key: %w", err)
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, a.cert, key.Public(), a.key)
 	if err != nil {
 		return nil, fmt.Errorf("issue the engine's certificate: %w", err)
 	}
@@ -200,20 +169,21 @@ func (a *Authority) serverTLS() (*tls.Config, error) {
 	}, nil
 }
 
-func (a *Authority) sign(template *x509.Certificate) (der []byte, key *ecdsa.PrivateKey, err error) {
-	key, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		return nil, nil, err
-	}
-	der, err = x509.CreateCertificate(rand.Reader, template, a.cert, key.Public(), a.key)
-	return der, key, err
+// serialBits is how many bits of a serial number are random; those above tell
+// when it was issued, in nanoseconds, because the certificate's own dates are too
+// coarse to say whether it was issued before a revocation or after.
+const serialBits = 64
+
+func issuedAt(cert *x509.Certificate) time.Time {
+	return time.Unix(0, new(big.Int).Rsh(cert.SerialNumber, serialBits).Int64())
 }
 
 func certificate(commonName string, validity time.Duration) *x509.Certificate {
-	serial, _ := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 120)) // crypto/rand never fails
 	now := time.Now()
+	serial := new(big.Int).Lsh(big.NewInt(now.UnixNano()), serialBits)
+	random, _ := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), serialBits)) // crypto/rand never fails
 	return &x509.Certificate{
-		SerialNumber: serial,
+		SerialNumber: serial.Add(serial, random),
 		Subject:      pkix.Name{CommonName: commonName},
 		NotBefore:    now.Add(-clockSkew),
 		NotAfter:     now.Add(validity),

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"crypto/x509"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
@@ -27,24 +26,22 @@ const (
 	// settled is how long a session must last for the next loss to be a new
 	// trouble rather than the same one.
 	settled = 30 * time.Second
-
-	// expiryWarning is how long before its end a certificate is worth a warning.
-	expiryWarning = 30 * 24 * time.Hour
 )
 
 // ClientConfig says where the engine is and who the edge is.
 type ClientConfig struct {
 	Engine      string // host:port
 	Zone        string
-	IdentityDir string // as Identity.Write fills it; read again for each connection
+	IdentityDir string // as Identity.Write fills it; read again for each connection, and written when it is renewed
 	Log         *slog.Logger
 }
 
 // Client is a Link to an engine across the network. It reconnects for as long
 // as it runs; connections it makes are TLS 1.3 with certificates both ways.
 type Client struct {
-	cfg       ClientConfig
-	connected atomic.Bool
+	cfg          ClientConfig
+	connected    atomic.Bool
+	renewalPause time.Duration // how old a session has to be for a renewal
 }
 
 // NewClient returns a client that connects when it runs. It fails when the
@@ -65,10 +62,7 @@ func NewClient(cfg ClientConfig) (*Client, error) {
 	if zone != cfg.Zone {
 		return nil, fmt.Errorf("the identity in %s is for zone %s, not for zone %s", cfg.IdentityDir, zone, cfg.Zone)
 	}
-	if left := time.Until(cert.NotAfter); left < expiryWarning {
-		cfg.Log.Warn("the edge's certificate ends soon: issue a new one into the same directory", "notAfter", cert.NotAfter)
-	}
-	return &Client{cfg: cfg}, nil
+	return &Client{cfg: cfg, renewalPause: renewalRetry}, nil
 }
 
 // Connected implements Link.
@@ -83,6 +77,10 @@ func (c *Client) Run(ctx context.Context, out *Outbox, onSnapshot func(lb.ZoneSn
 		c.connected.Store(false)
 		if ctx.Err() != nil {
 			return ctx.Err()
+		}
+		if errors.Is(err, errRenewed) {
+			c.cfg.Log.Info("the edge's identity was renewed", "identity", c.cfg.IdentityDir)
+			continue
 		}
 		if time.Since(started) > settled {
 			backoff = firstBackoff
@@ -104,11 +102,17 @@ func jitter(d time.Duration) time.Duration { return d/2 + rand.N(d) }
 // session connects and serves until something ends it. Each connection reads the
 // identity anew, so that a renewed certificate needs no restart.
 func (c *Client) session(ctx context.Context, out *Outbox, onSnapshot func(lb.ZoneSnapshot)) error {
-	conn, err := c.dial()
+	id, cert, err := c.identity()
+	if err != nil {
+		return err
+	}
+	conn, err := c.dial(id)
 	if err != nil {
 		return err
 	}
 	defer conn.Close()
+	renewal := newRenewal(c.cfg.IdentityDir, cert, c.renewalPause)
+	defer renewal.due.Stop()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	stream, err := conn.NewStream(ctx, &grpc.StreamDesc{StreamName: connectName, ServerStreams: true, ClientStreams: true},
@@ -120,13 +124,34 @@ func (c *Client) session(ctx context.Context, out *Outbox, onSnapshot func(lb.Zo
 		return err
 	}
 	failed := make(chan error, 1)
-	go func() { failed <- c.report(ctx, cancel, stream, out) }()
-	err = c.receive(stream, onSnapshot)
+	go func() {
+		err := c.report(ctx, stream, out, renewal)
+		if err != nil {
+			cancel() // without its reports the session has no use
+		}
+		failed <- err
+	}()
+	err = c.receive(stream, onSnapshot, renewal)
 	cancel()
 	return cmp.Or(<-failed, err)
 }
 
-func (c *Client) receive(stream grpc.ClientStream, onSnapshot func(lb.ZoneSnapshot)) error {
+// identity reads the edge's identity and warns when its end is near: it should
+// have been renewed by then.
+func (c *Client) identity() (Identity, *x509.Certificate, error) {
+	id, err := ReadIdentity(c.cfg.IdentityDir)
+	if err != nil {
+		return id, nil, err
+	}
+	cert, err := id.leaf()
+	if err == nil && time.Now().After(warnAt(cert)) {
+		c.cfg.Log.Warn("the edge's certificate ends soon and was not renewed: issue a new one into its directory",
+			"notAfter", cert.NotAfter, "identity", c.cfg.IdentityDir)
+	}
+	return id, cert, err
+}
+
+func (c *Client) receive(stream grpc.ClientStream, onSnapshot func(lb.ZoneSnapshot), renewal *renewal) error {
 	for {
 		var m engineMessage
 		if err := stream.RecvMsg(&m); err != nil {
@@ -138,39 +163,57 @@ func (c *Client) receive(stream grpc.ClientStream, onSnapshot func(lb.ZoneSnapsh
 		if m.Snapshot != nil {
 			onSnapshot(*m.Snapshot)
 		}
+		if m.Identity != nil {
+			err := renewal.accept(*m.Identity)
+			if err == nil {
+				return errRenewed
+			}
+			c.cfg.Log.Warn("the renewed identity is not kept", "identity", c.cfg.IdentityDir, "error", err)
+		}
 	}
 }
 
-// report sends everything that is known, then changes as they come. An error of
-// its own ends the stream through end; io.EOF means that the stream has ended
-// already, and the receiving side is told why.
-func (c *Client) report(ctx context.Context, end func(), stream grpc.ClientStream, out *Outbox) error {
-	report, pending := out.takeFull(), true
+// report sends everything that is known, then changes as they come, and asks for
+// a new identity when that is due. It returns nil when the stream has ended: the
+// receiving side is told why.
+func (c *Client) report(ctx context.Context, stream grpc.ClientStream, out *Outbox, renewal *renewal) error {
+	health := out.takeFull()
+	m := &edgeMessage{Health: &health}
 	for {
-		if pending {
-			err := stream.SendMsg(&edgeMessage{Health: &report})
-			switch {
-			case errors.Is(err, io.EOF), ctx.Err() != nil:
-				return nil
-			case err != nil:
-				end()
-				return fmt.Errorf("send a health report: %w", err)
-			}
+		err := stream.SendMsg(m)
+		switch {
+		case errors.Is(err, io.EOF), ctx.Err() != nil:
+			return nil
+		case err != nil:
+			return fmt.Errorf("send to the engine: %w", err)
 		}
+		if m, err = next(ctx, out, renewal); m == nil {
+			return err
+		}
+	}
+}
+
+// next waits for what there is to send; nil when ctx ends.
+func next(ctx context.Context, out *Outbox, renewal *renewal) (*edgeMessage, error) {
+	for {
 		select {
 		case <-ctx.Done():
-			return nil
+			return nil, nil
 		case <-out.ready:
-			report, pending = out.takeChanged()
+			if health, pending := out.takeChanged(); pending {
+				return &edgeMessage{Health: &health}, nil
+			}
+		case <-renewal.due.C:
+			request, err := renewal.request()
+			if err != nil {
+				return nil, err
+			}
+			return &edgeMessage{Renew: request}, nil
 		}
 	}
 }
 
-func (c *Client) dial() (*grpc.ClientConn, error) {
-	id, err := ReadIdentity(c.cfg.IdentityDir)
-	if err != nil {
-		return nil, err
-	}
+func (c *Client) dial(id Identity) (*grpc.ClientConn, error) {
 	tlsConfig, err := id.clientTLS()
 	if err != nil {
 		return nil, err
@@ -185,17 +228,4 @@ func (c *Client) dial() (*grpc.ClientConn, error) {
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{
 			Time: keepaliveTime, Timeout: keepaliveTimeout, PermitWithoutStream: true}),
 	)
-}
-
-// leaf parses the edge's certificate.
-func (id Identity) leaf() (*x509.Certificate, error) {
-	block, _ := pem.Decode(id.Cert)
-	if block == nil {
-		return nil, fmt.Errorf("parse the edge's %s: it holds no certificate", certFile)
-	}
-	cert, err := x509.ParseCertificate(block.Bytes)
-	if err != nil {
-		return nil, fmt.Errorf("parse the edge's %s: %w", certFile, err)
-	}
-	return cert, nil
 }

@@ -8,6 +8,8 @@
 // Invariants:
 //   - Both ends prove who they are with certificates of the engine's own
 //     Authority (TLS 1.3). An edge gets the zone of its certificate and no other.
+//   - An edge renews its own certificate while it is connected, with a new key.
+//     A session ends when its certificate does, or is revoked.
 //   - A zone has one session at a time. A newer one ends the older, and the
 //     Source sees the older's Disconnected before the newer's Watch.
 //   - Nothing queues: of the snapshots that a slow edge has not taken only the
@@ -65,11 +67,23 @@ const (
 	helloTimeout     = 10 * time.Second
 )
 
-// edgeMessage is what an edge sends: hello first, reports after. Exactly one
-// field is set.
+// edgeMessage is what an edge sends: hello first, reports after, and a request
+// for a new certificate when its own nears its end. Exactly one field is set.
 type edgeMessage struct {
 	Hello  *hello           `json:"hello,omitempty"`
 	Health *lb.HealthReport `json:"health,omitempty"`
+	Renew  *renewalRequest  `json:"renew,omitempty"`
+}
+
+// renewalRequest asks for a certificate for a new key.
+type renewalRequest struct {
+	CSR []byte `json:"csr"` // PKCS #10, DER
+}
+
+// renewedIdentity answers a renewalRequest, in PEM.
+type renewedIdentity struct {
+	CA   string `json:"ca"`
+	Cert string `json:"cert"`
 }
 
 // hello opens a session.
@@ -80,4 +94,5 @@ type hello struct {
 // engineMessage is what the engine sends.
 type engineMessage struct {
 	Snapshot *lb.ZoneSnapshot `json:"snapshot,omitempty"`
+	Identity *renewedIdentity `json:"identity,omitempty"`
 }

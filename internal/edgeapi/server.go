@@ -2,6 +2,7 @@ package edgeapi
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	"golang.org/x/net/netutil"
+	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
@@ -29,10 +31,11 @@ const (
 
 // Server is the engine's end of its edges' streams.
 type Server struct {
-	source   Source
-	log      *slog.Logger
-	sessions sessions
-	grpc     *grpc.Server
+	source    Source
+	authority *Authority
+	log       *slog.Logger
+	sessions  sessions
+	grpc      *grpc.Server
 }
 
 // NewServer returns a server that speaks for source and trusts the edges that
@@ -42,7 +45,7 @@ func NewServer(source Source, authority *Authority, log *slog.Logger) (*Server, 
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{source: source, log: log, sessions: newSessions()}
+	s := &Server{source: source, authority: authority, log: log, sessions: newSessions()}
 	s.grpc = grpc.NewServer(
 		grpc.Creds(credentials.NewTLS(tlsConfig)),
 		grpc.ForceServerCodec(jsonCodec{}),
@@ -68,28 +71,39 @@ func NewServer(source Source, authority *Authority, log *slog.Logger) (*Server, 
 // Serve accepts edges on ln until ctx ends; then it closes ln and every stream
 // and returns nil. A Server serves once.
 func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
-	stop := context.AfterFunc(ctx, s.grpc.Stop)
-	defer stop()
-	err := s.grpc.Serve(netutil.LimitListener(ln, maxConnections))
-	if ctx.Err() != nil {
-		return nil
-	}
-	return fmt.Errorf("serve edges: %w", err)
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return s.authority.revoked.follow(ctx, s.log) })
+	group.Go(func() error {
+		stop := context.AfterFunc(ctx, s.grpc.Stop)
+		defer stop()
+		err := s.grpc.Serve(netutil.LimitListener(ln, maxConnections))
+		if ctx.Err() != nil {
+			return nil
+		}
+		return fmt.Errorf("serve edges: %w", err)
+	})
+	return group.Wait()
 }
 
 // connect serves one stream: who is it, then one session.
 func (s *Server) connect(stream grpc.ServerStream) error {
-	zone, err := peerZone(stream.Context())
+	cert, zone, err := peerIdentity(stream.Context())
+	if err == nil {
+		_, err = s.authority.revoked.check(cert, zone)
+	}
 	if err != nil {
+		s.log.Warn("edge refused", "zone", zone, "error", err)
 		return status.Error(codes.Unauthenticated, err.Error())
 	}
-	messages := receive(stream)
+	messages := receive(stream, zone)
 	if err := expectHello(stream.Context(), messages, zone); err != nil {
 		s.log.Warn("edge refused", "zone", zone, "error", err)
 		return err
 	}
 	ctx, leave := s.sessions.enter(stream.Context(), zone)
 	defer leave()
+	ctx, stop := s.authority.revoked.while(ctx, cert, zone)
+	defer stop()
 	snapshots, cancel, err := s.source.Watch(zone)
 	if err != nil {
 		s.log.Warn("edge refused", "zone", zone, "error", err)
@@ -105,10 +119,10 @@ func (s *Server) connect(stream grpc.ServerStream) error {
 
 // session moves snapshots out and reports in until either end has enough.
 func (s *Server) session(ctx context.Context, stream grpc.ServerStream, messages <-chan received, snapshots <-chan lb.ZoneSnapshot) error {
-	newest, failed := mailbox.New[lb.ZoneSnapshot](), make(chan error, 1)
+	out, failed := outgoing{mailbox.New[lb.ZoneSnapshot](), mailbox.New[renewedIdentity]()}, make(chan error, 1)
 	done := make(chan struct{})
 	defer close(done)
-	go func() { failed <- send(stream, newest, done) }()
+	go func() { failed <- out.send(stream, done) }()
 	for {
 		select {
 		case <-ctx.Done():
@@ -119,34 +133,53 @@ func (s *Server) session(ctx context.Context, stream grpc.ServerStream, messages
 			if !ok {
 				return status.Error(codes.Unavailable, "the engine ended the session")
 			}
-			newest.Put(snapshot)
+			out.snapshots.Put(snapshot)
 		case m := <-messages:
-			if err := s.take(m); err != nil {
+			if err := s.take(m, out); err != nil {
 				return err
 			}
 		}
 	}
 }
 
-// send writes snapshots to the stream; a slow edge misses all but the newest.
-func send(stream grpc.ServerStream, newest mailbox.Newest[lb.ZoneSnapshot], done <-chan struct{}) error {
+// outgoing is what waits to be sent to one edge.
+type outgoing struct {
+	snapshots  mailbox.Newest[lb.ZoneSnapshot]
+	identities mailbox.Newest[renewedIdentity]
+}
+
+// send writes to the stream; a slow edge misses all but the newest.
+func (o outgoing) send(stream grpc.ServerStream, done <-chan struct{}) error {
 	for {
+		var m engineMessage
 		select {
 		case <-done:
 			return nil
-		case snapshot := <-newest.C:
-			if err := stream.SendMsg(&engineMessage{Snapshot: &snapshot}); err != nil {
-				return err
-			}
+		case snapshot := <-o.snapshots.C:
+			m.Snapshot = &snapshot
+		case identity := <-o.identities.C:
+			m.Identity = &identity
+		}
+		if err := stream.SendMsg(&m); err != nil {
+			return err
 		}
 	}
 }
 
-// take hands a report to the source.
-func (s *Server) take(m received) error {
+// take hands a report to the source, and issues the identity that the edge asks
+// for.
+func (s *Server) take(m received, out outgoing) error {
 	switch {
 	case m.err != nil:
 		return m.err
+	case m.message.Renew != nil:
+		id, err := s.authority.renew(m.zone, m.message.Renew.CSR)
+		if err != nil {
+			return status.Error(codes.InvalidArgument, err.Error())
+		}
+		s.log.Info("edge's identity renewed", "zone", m.zone, "validity", EdgeValidity)
+		out.identities.Put(renewedIdentity{CA: string(id.CA), Cert: string(id.Cert)})
+		return nil
 	case m.message.Health == nil:
 		return nil // of a newer edge: what we do not know we do not need
 	case m.message.Health.Zone != m.zone:
@@ -165,9 +198,8 @@ type received struct {
 
 // receive reads a stream in the background. Its goroutine ends with the stream's
 // handler, which ends the stream's context.
-func receive(stream grpc.ServerStream) <-chan received {
+func receive(stream grpc.ServerStream, zone string) <-chan received {
 	messages := make(chan received)
-	zone, _ := peerZone(stream.Context()) // checked by the caller
 	go func() {
 		for {
 			m := received{zone: zone}
@@ -207,15 +239,17 @@ func expectHello(ctx context.Context, messages <-chan received, zone string) err
 	}
 }
 
-// peerZone returns the zone of the certificate that the edge proved to hold.
-func peerZone(ctx context.Context) (string, error) {
+// peerIdentity returns the certificate that the edge proved to hold, and its zone.
+func peerIdentity(ctx context.Context) (*x509.Certificate, string, error) {
 	p, ok := peer.FromContext(ctx)
 	if !ok {
-		return "", errors.New("the connection has no peer")
+		return nil, "", errors.New("the connection has no peer")
 	}
 	info, ok := p.AuthInfo.(credentials.TLSInfo)
 	if !ok || len(info.State.VerifiedChains) == 0 {
-		return "", errors.New("the edge showed no certificate")
+		return nil, "", errors.New("the edge showed no certificate")
 	}
-	return zoneOf(info.State.VerifiedChains[0][0])
+	cert := info.State.VerifiedChains[0][0]
+	zone, err := zoneOf(cert)
+	return cert, zone, err
 }
