@@ -46,7 +46,11 @@ fuzz: ## fuzz every parser for FUZZ_TIME each and the BPF program on ten million
 	@scripts/install-packages.sh runtime
 	@scripts/fuzz.sh
 
+soak: deps build kube ## hold 1,000 connections while everything around them is disturbed (ARGS='-for 1h')
+	@scripts/step.sh "build the soak" go build -o bin/ ./test/soak
+	@FAIRLEAD_KUBE=$$(kube/build.sh) bin/soak $(ARGS)
+
 clean: ## remove build results (caches stay)
 	@rm -rf bin
 
-.PHONY: help deps build kube demo test lint generate verify bench peers fuzz clean
+.PHONY: help deps build kube demo test lint generate verify bench peers fuzz soak clean
