@@ -30,12 +30,18 @@ type LoadBalancers interface {
 	// DescribeLoadBalancers leaves out names that do not exist.
 	DescribeLoadBalancers(ctx context.Context, names []string) ([]LoadBalancer, error)
 	DeleteLoadBalancer(ctx context.Context, arn string) error
-	SetSubnets(ctx context.Context, arn string, subnets []string) error
+	// SetSubnets sets subnets, the addresses chosen in them, address type and
+	// prefixes for source NAT at once.
+	SetSubnets(ctx context.Context, arn string, want lb.LoadBalancer) error
 	// SetSecurityGroups also says whether the groups' rules spare PrivateLink.
 	SetSecurityGroups(ctx context.Context, arn string, groups []string, privateLinkUnfiltered bool) error
 	SetIPAddressType(ctx context.Context, arn string, t lb.IPAddressType) error
 	DescribeLoadBalancerAttributes(ctx context.Context, arn string) (map[string]string, error)
 	ModifyLoadBalancerAttributes(ctx context.Context, arn string, attrs map[string]string) error
+	// DescribeCapacityReservation is the number of reserved capacity units.
+	DescribeCapacityReservation(ctx context.Context, arn string) (int32, error)
+	// ModifyCapacityReservation reserves capacity units; 0 gives them back.
+	ModifyCapacityReservation(ctx context.Context, arn string, units int32) error
 }
 
 // TargetGroups are the actions on target groups.

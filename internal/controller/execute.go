@@ -108,7 +108,11 @@ func (e *executor) doBalancer(ctx context.Context, s plan.Step) (plan.Result, er
 	case plan.ModifyLoadBalancerAttributes:
 		return plan.Result{}, e.api.ModifyLoadBalancerAttributes(ctx, b.ARN, s.After.Map)
 	case plan.SetSubnets:
-		return plan.Result{}, e.api.SetSubnets(ctx, b.ARN, s.After.List)
+		return plan.Result{}, e.api.SetSubnets(ctx, b.ARN, lb.LoadBalancer{
+			Subnets: s.After.List, SubnetMappings: s.After.Mappings, IPAddressType: s.After.IPAddressType, IPv6SourceNAT: s.After.IPv6SourceNAT,
+		})
+	case plan.ModifyCapacityReservation:
+		return plan.Result{}, e.api.ModifyCapacityReservation(ctx, b.ARN, s.After.CapacityUnits)
 	case plan.SetSecurityGroups:
 		ids, err := e.groupIDs(ctx, s.After.List)
 		if err != nil {

@@ -208,6 +208,11 @@ func (o *observer) balancer(ctx context.Context, b cloud.LoadBalancer, listeners
 		}
 		out.Attributes = o.relevant(attrs, o.want.LoadBalancer.Attributes)
 	}
+	if o.want.LoadBalancer.CapacityUnits > 0 || slices.Contains(o.rec.Keys, keyCapacity) {
+		if out.CapacityUnits, err = o.api.DescribeCapacityReservation(ctx, b.ARN); err != nil {
+			return err
+		}
+	}
 	if out.Listeners, err = o.listeners(ctx, listeners); err != nil {
 		return err
 	}

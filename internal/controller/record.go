@@ -192,6 +192,10 @@ func wantedTargets(want lb.Stack, group string) []lb.Target {
 	return nil
 }
 
+// keyCapacity stands in Keys when capacity was reserved. No attribute of AWS has
+// this name.
+const keyCapacity = "capacity"
+
 // askedKeys are the attributes and tags of a stack that are not of our making.
 func askedKeys(want lb.Stack) []string {
 	keys := map[string]bool{}
@@ -205,6 +209,9 @@ func askedKeys(want lb.Stack) []string {
 		}
 	}
 	add(want.LoadBalancer.Attributes, want.LoadBalancer.Tags)
+	if want.LoadBalancer.CapacityUnits > 0 {
+		keys[keyCapacity] = true
+	}
 	for _, g := range want.TargetGroups {
 		add(g.Attributes)
 	}

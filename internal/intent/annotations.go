@@ -76,7 +76,8 @@ type section struct {
 
 func sections() []section {
 	return []section{
-		{"The load balancer", shapeRows()},
+		{"The load balancer", append(shapeRows(), capacityRow())},
+		{"Chosen addresses", addressRows()},
 		{"TLS", tlsRows()},
 		{"Targets", targetRows()},
 		{"Health checks", healthRows()},

@@ -152,12 +152,16 @@ func (b *builder) tags(resource string) map[string]string {
 }
 
 func (b *builder) loadBalancer() lb.LoadBalancer {
+	subnets, mappings := b.placement()
 	return lb.LoadBalancer{
 		Name:           b.lbName,
 		Type:           orDefault(b.in.Type, lb.Network),
 		Scheme:         b.set.scheme,
 		IPAddressType:  b.set.ipAddressType,
-		Subnets:        b.subnets(),
+		Subnets:        subnets,
+		SubnetMappings: mappings,
+		IPv6SourceNAT:  b.sourceNAT(),
+		CapacityUnits:  b.set.capacity,
 		SecurityGroups: slices.Concat(b.set.groups, b.set.extraGroups),
 		Attributes:     b.attributes(),
 		Tags:           b.tags("load-balancer"),

@@ -54,6 +54,8 @@ type settings struct {
 	proxyPorts []string // nil when not given
 	health     healthSettings
 	tls        tlsSettings
+	addresses  addressSettings
+	capacity   int32 // reserved load balancer capacity units
 }
 
 // healthSettings are the health check annotations; zero values are not given.

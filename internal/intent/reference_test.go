@@ -36,6 +36,10 @@ func TestTheReferencePageIsThatOfTheTable(t *testing.T) {
 var beside = map[string]map[string]string{
 	aws + "healthcheck-path":                    {aws + "healthcheck-protocol": "http"},
 	aws + "healthcheck-success-codes":           {aws + "healthcheck-protocol": "http"},
+	aws + "private-ipv4-addresses":              {aws + "scheme": "internal"},
+	aws + "ipv6-addresses":                      {aws + "ip-address-type": "dualstack"},
+	aws + "enable-prefix-for-ipv6-source-nat":   {aws + "ip-address-type": "dualstack"},
+	aws + "source-nat-ipv6-prefixes":            {aws + "ip-address-type": "dualstack"},
 	aws + "ssl-ports":                           {aws + "ssl-cert": certificate},
 	aws + "ssl-negotiation-policy":              {aws + "ssl-cert": certificate},
 	aws + "backend-protocol":                    {aws + "ssl-cert": certificate},

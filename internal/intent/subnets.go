@@ -23,8 +23,9 @@ type Subnet struct {
 // Pinned is a choice of subnets made before. It stands as long as the Service
 // asks the same question, so that nothing has to be read from EC2 again.
 type Pinned struct {
-	Query   string   `json:"q,omitempty"`
-	Subnets []string `json:"ids,omitempty"`
+	Query    string             `json:"q,omitempty"`
+	Subnets  []string           `json:"ids,omitempty"`
+	Mappings []lb.SubnetMapping `json:"m,omitempty"`
 }
 
 // Tags that tell a subnet's role, as the cloud providers for AWS know them.
@@ -45,24 +46,31 @@ func NeedsSubnets(in Input) bool {
 
 // Pin is the choice to keep from a stack that Desired made of in.
 func Pin(in Input, stack lb.Stack) Pinned {
-	return Pinned{Query: newBuilder(in).subnetQuery(), Subnets: stack.LoadBalancer.Subnets}
+	return Pinned{Query: newBuilder(in).subnetQuery(), Subnets: stack.LoadBalancer.Subnets, Mappings: stack.LoadBalancer.SubnetMappings}
 }
 
+// subnetQuery is all that the choice of subnets and addresses depends on.
 func (b *builder) subnetQuery() string {
+	query := string(b.set.ipAddressType) + " " + string(b.set.scheme)
 	if len(b.set.subnets) > 0 {
-		return string(b.set.ipAddressType) + " " + strings.Join(b.set.subnets, ",")
+		query = string(b.set.ipAddressType) + " " + strings.Join(b.set.subnets, ",")
 	}
-	return string(b.set.ipAddressType) + " " + string(b.set.scheme)
+	for _, key := range []string{keyAllocations, keyPrivate, keyIPv6, keyPrefixes} {
+		if v, given := b.svc.Annotations[key]; given {
+			query += " " + strings.TrimPrefix(key, prefixAWS) + "=" + v
+		}
+	}
+	return query
 }
 
-func (b *builder) subnets() []string {
+// placement is the subnets, and the addresses that are chosen in them.
+func (b *builder) placement() ([]string, []lb.SubnetMapping) {
+	b.checkAddresses()
 	if !NeedsSubnets(b.in) {
-		return b.in.Pinned.Subnets
+		return b.in.Pinned.Subnets, b.in.Pinned.Mappings
 	}
-	var chosen []Subnet
-	if len(b.set.subnets) > 0 {
-		chosen = b.namedSubnets()
-	} else {
+	chosen := b.namedSubnets()
+	if len(b.set.subnets) == 0 {
 		chosen = b.discoveredSubnets()
 	}
 	ids := make([]string, len(chosen))
@@ -70,7 +78,7 @@ func (b *builder) subnets() []string {
 		ids[i] = s.ID
 	}
 	slices.Sort(ids)
-	return ids
+	return ids, b.mappings(chosen)
 }
 
 // namedSubnets are those of the annotation: by ID or by Name tag, one per zone.
@@ -140,6 +148,7 @@ func (b *builder) discoveredSubnets() []Subnet {
 	for _, s := range best {
 		out = append(out, s)
 	}
+	slices.SortFunc(out, func(a, b Subnet) int { return strings.Compare(a.Zone, b.Zone) })
 	return out
 }
 

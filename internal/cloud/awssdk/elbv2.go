@@ -15,9 +15,11 @@ import (
 
 // CreateLoadBalancer implements cloud.LoadBalancers.
 func (c *Client) CreateLoadBalancer(ctx context.Context, want lb.LoadBalancer) (cloud.LoadBalancer, error) {
+	subnets, mappings := placement(want)
 	out, err := call(ctx, c, writes, "create load balancer "+want.Name, c.elb.CreateLoadBalancer, &elbv2.CreateLoadBalancerInput{
 		Name: &want.Name, Type: types.LoadBalancerTypeEnum(want.Type), Scheme: types.LoadBalancerSchemeEnum(want.Scheme),
-		IpAddressType: types.IpAddressType(want.IPAddressType), Subnets: want.Subnets, SecurityGroups: want.SecurityGroups, Tags: elbTags(want.Tags),
+		IpAddressType: types.IpAddressType(want.IPAddressType), Subnets: subnets, SubnetMappings: mappings,
+		EnablePrefixForIpv6SourceNat: types.EnablePrefixForIpv6SourceNatEnum(want.IPv6SourceNAT), SecurityGroups: want.SecurityGroups, Tags: elbTags(want.Tags),
 	})
 	if err != nil {
 		return cloud.LoadBalancer{}, err
@@ -44,8 +46,12 @@ func fromLoadBalancer(b types.LoadBalancer) cloud.LoadBalancer {
 	if b.State != nil {
 		out.State = lb.State(b.State.Code)
 	}
+	out.IPv6SourceNAT = string(b.EnablePrefixForIpv6SourceNat)
 	for _, z := range b.AvailabilityZones {
 		out.Subnets = append(out.Subnets, aws.ToString(z.SubnetId))
+		if m := fromZone(z); m != (lb.SubnetMapping{SubnetID: m.SubnetID}) {
+			out.SubnetMappings = append(out.SubnetMappings, m)
+		}
 	}
 	return out
 }
@@ -54,11 +60,6 @@ func fromLoadBalancer(b types.LoadBalancer) cloud.LoadBalancer {
 // succeeds.
 func (c *Client) DeleteLoadBalancer(ctx context.Context, arn string) error {
 	return ignore(cloud.NotFound, run(ctx, c, writes, "delete load balancer "+nameIn(arn), c.elb.DeleteLoadBalancer, &elbv2.DeleteLoadBalancerInput{LoadBalancerArn: &arn}))
-}
-
-// SetSubnets implements cloud.LoadBalancers.
-func (c *Client) SetSubnets(ctx context.Context, arn string, subnets []string) error {
-	return run(ctx, c, writes, "set subnets of "+nameIn(arn), c.elb.SetSubnets, &elbv2.SetSubnetsInput{LoadBalancerArn: &arn, Subnets: subnets})
 }
 
 // SetSecurityGroups implements cloud.LoadBalancers.
