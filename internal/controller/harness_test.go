@@ -68,6 +68,7 @@ const resync = 100_000 * time.Hour
 const resyncIsFar = time.Minute
 
 const inventoryFile = `
+elasticIpPools: [203.0.113.128/25]
 vpcs: [{vpcId: vpc-1, cidrBlock: 198.18.0.0/16, ipv6CidrBlock: "2001:db8::/32"}]
 subnets:
 - {subnetId: subnet-a, vpcId: vpc-1, availabilityZone: us-west-2a, availabilityZoneId: usw2-az1, cidrBlock: 198.18.16.0/20, ipv6CidrBlock: "2001:db8:0:1::/64", public: true, tags: {kubernetes.io/role/elb: "1", kubernetes.io/role/internal-elb: "1", kubernetes.io/cluster/fairlead: shared}}
