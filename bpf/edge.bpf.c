@@ -4,6 +4,7 @@
 #include "neighbor.h"
 #include "client.h"
 #include "icmp.h"
+#include "local.h"
 #include "target.h"
 
 /* A packet that we cannot handle: dropped when it was meant for a load balancer,

@@ -59,14 +59,15 @@ type Datapath struct {
 	near  *neighbors
 	hello *announce.Announcer
 
-	mu     sync.Mutex // guards all below
-	at     attachment
-	tables Tables
-	have   contents // what the store holds; nil maps when that is not known
-	known  bool
-	ready  bool // tables come from Apply; before, what was adopted must stay
-	census census
-	routes kernelRoutes
+	mu      sync.Mutex // guards all below
+	at      attachment
+	tables  Tables
+	have    contents // what the store holds; nil maps when that is not known
+	known   bool
+	ready   bool // tables come from Apply; before, what was adopted must stay
+	census  census
+	routes  kernelRoutes
+	sockets socketPath
 }
 
 // Open loads the program, adopts what is pinned, and attaches to the uplink:
@@ -106,6 +107,7 @@ func (d *Datapath) start() error {
 		return err
 	}
 	d.routes = kernelRoutes{ns: d.ns}
+	d.sockets = socketPath{ns: d.ns, dev: d.link, prog: d.objs.Local, mayBeOpen: true}
 	flags, err := settingFlags(d.cfg, d.link)
 	if err != nil {
 		return err
@@ -158,6 +160,7 @@ func (d *Datapath) Close() error {
 	if d.near != nil {
 		d.near.close()
 	}
+	errs = append(errs, d.sockets.detach())
 	if d.at.link != nil {
 		errs = append(errs, d.at.link.Close())
 	}
@@ -178,7 +181,7 @@ func (d *Datapath) Close() error {
 func (d *Datapath) Detach() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	err := errors.Join(d.ns.in(d.at.detach), d.routes.keep(nil))
+	err := errors.Join(d.ns.in(d.at.detach), d.routes.keep(nil), d.sockets.close())
 	if d.pins == nil {
 		return err
 	}
@@ -214,7 +217,7 @@ func (d *Datapath) Apply(ctx context.Context, t Tables) error {
 	if err != nil {
 		return err
 	}
-	return d.routes.keep(t.localOf())
+	return d.settle(t)
 }
 
 // needed are the targets among new ones that take flows: worth to wait for.

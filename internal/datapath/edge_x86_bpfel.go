@@ -359,6 +359,7 @@ const (
 	edgeMapWalks            = "walks"
 	edgeProgEdge            = "edge"
 	edgeProgJiffies         = "jiffies"
+	edgeProgLocal           = "local"
 	edgeVarFixedClock       = "fixed_clock"
 	edgeVarKeepEvent        = "keep_event"
 	edgeVarKeepFlowState    = "keep_flow_state"
@@ -409,6 +410,7 @@ type edgeSpecs struct {
 type edgeProgramSpecs struct {
 	Edge    *ebpf.ProgramSpec `ebpf:"edge"`
 	Jiffies *ebpf.ProgramSpec `ebpf:"jiffies"`
+	Local   *ebpf.ProgramSpec `ebpf:"local"`
 }
 
 // edgeMapSpecs contains maps before they are loaded into the kernel.
@@ -521,12 +523,14 @@ type edgeVariables struct {
 type edgePrograms struct {
 	Edge    *ebpf.Program `ebpf:"edge"`
 	Jiffies *ebpf.Program `ebpf:"jiffies"`
+	Local   *ebpf.Program `ebpf:"local"`
 }
 
 func (p *edgePrograms) Close() error {
 	return _EdgeClose(
 		p.Edge,
 		p.Jiffies,
+		p.Local,
 	)
 }
 

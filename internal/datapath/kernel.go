@@ -141,10 +141,24 @@ func (t Tables) localOf() map[netip.Addr]bool {
 	return out
 }
 
+// settle takes back what the kernel no longer needs.
+func (d *Datapath) settle(t Tables) error {
+	addrs := t.localOf()
+	err := d.routes.keep(addrs)
+	if len(addrs) > 0 || !d.sockets.mayBeOpen {
+		return err
+	}
+	return errors.Join(err, d.sockets.close())
+}
+
 // Prepare makes the kernel ready for the sockets of listeners in user space. It
 // comes before they listen, and they listen before Apply leaves packets to them.
 func (d *Datapath) Prepare(_ context.Context, t Tables) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return d.routes.add(t.localOf())
+	addrs := t.localOf()
+	if len(addrs) == 0 {
+		return nil
+	}
+	return errors.Join(d.sockets.open(), d.routes.add(addrs))
 }
