@@ -21,6 +21,7 @@ type Caller struct {
 type Call struct {
 	RequestID string
 	Service   string // such as ec2
+	Version   string // of the service's API, such as 2016-11-15; empty where it has one alone
 	Action    string // such as DescribeVpcs
 	Region    string
 	SourceIP  netip.Addr

@@ -329,6 +329,7 @@ func resolve(x *exchange, versions []service, raw []byte) (service, Action, body
 	x.call.Action = quotable(name)
 	for _, s := range versions {
 		if s.Version == version {
+			x.call.Version = version
 			x.namespace = s.Namespace
 			if a, ok := s.actions[name]; ok {
 				return s, a, b, nil

@@ -15,9 +15,12 @@ type Rate struct {
 	Each      bool    `json:"each,omitempty"` // a bucket for every action that matches, not one for all
 }
 
-// awsRates are what AWS publishes for an account in a region: of the ELB API in
-// its user guide ("Request throttling"), where actions share buckets; of EC2 in
-// its developer guide, where every action has its own.
+// awsRates are what AWS publishes for an account in a region. Of the ELB API in
+// its user guide (Elastic Load Balancing User Guide, "Request throttling for the
+// Elastic Load Balancing API", elb-api-throttling.html): actions of a kind share a
+// bucket, and each version of the API has buckets of its own. Of EC2 in its
+// developer guide (Amazon EC2 Developer Guide, "Request throttling for the Amazon
+// EC2 API", ec2-api-throttling.html): every action has its own bucket.
 var awsRates = []Rate{
 	{Action: "elasticloadbalancing:Describe*", Burst: 40, PerSecond: 10},
 	{Action: "elasticloadbalancing:RegisterTargets", Burst: 20, PerSecond: 4},
@@ -66,7 +69,7 @@ func (b *buckets) take(call wire.Call, now time.Time) bool {
 		if !matches(r.Action, call) {
 			continue
 		}
-		key := r.Action
+		key := r.Action + " " + call.Version
 		if r.Each {
 			key += " " + call.Action
 		}

@@ -137,9 +137,10 @@ func TestBucketsLetThroughWhatAWSPublishes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		tr := newTrouble(t, Settings{Throttle: true, Rates: []Rate{{Action: "sts:*", Burst: 1, PerSecond: 1}}})
 		through := func(action string, calls int) (n int) {
+			action, version, _ := strings.Cut(action, "@")
 			service, name, _ := strings.Cut(action, ":")
 			for range calls {
-				if outcome(tr, wire.Call{Service: service, Action: name}) == "ok, done" {
+				if outcome(tr, wire.Call{Service: service, Version: version, Action: name}) == "ok, done" {
 					n++
 				}
 			}
@@ -150,7 +151,8 @@ func TestBucketsLetThroughWhatAWSPublishes(t *testing.T) {
 			calls, want int
 		}{
 			{"elasticloadbalancing:DescribeLoadBalancers", 50, 40},
-			{"elasticloadbalancing:DescribeListeners", 5, 0}, // shares the bucket
+			{"elasticloadbalancing:DescribeListeners", 5, 0},                  // shares the bucket
+			{"elasticloadbalancing:DescribeLoadBalancers@2012-06-01", 50, 40}, // the other version has its own
 			{"elasticloadbalancing:RegisterTargets", 50, 20},
 			{"elasticloadbalancing:CreateLoadBalancer", 50, 10},
 			{"elasticloadbalancing:CreateListener", 50, 20},
