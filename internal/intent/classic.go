@@ -11,17 +11,13 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/fairlead-lb/fairlead/internal/lb"
+	"github.com/fairlead-lb/fairlead/internal/owner"
 )
 
 // maxClassicListeners is the default quota of Classic Load Balancers.
 const maxClassicListeners = 100
 
-// Policies that we make are told from others by the prefix of their names. What
-// a policy says never changes under its name.
-const (
-	policyPrefix = "fairlead-"
-	proxyPolicy  = policyPrefix + "proxy-protocol"
-)
+const proxyPolicy = owner.PolicyPrefix + "proxy-protocol"
 
 func (b *builder) classic() bool { return b.in.Type == lb.Classic }
 
@@ -112,7 +108,7 @@ func (b *builder) classicListener(p port) lb.ClassicListener {
 // AWS itself makes the one of the default, under the default's name.
 func (b *builder) sslPolicy() lb.ClassicPolicy {
 	reference := orDefault(b.set.tls.policy, lb.DefaultSSLPolicy)
-	name := policyPrefix + reference
+	name := owner.PolicyPrefix + reference
 	if reference == lb.DefaultSSLPolicy {
 		name = reference
 	}

@@ -25,6 +25,10 @@ const (
 	TagKubernetesCluster = "kubernetes.io/cluster/"
 )
 
+// PolicyPrefix begins the names of the policies that we make on Classic Load
+// Balancers. What such a policy says never changes under its name.
+const PolicyPrefix = "fairlead-"
+
 // maxName is the limit of load balancer and target group names in ELBv2.
 const maxName = 32
 

@@ -23,10 +23,14 @@ type differ struct {
 func Diff(want lb.Stack, have Observed, policy Policy) Plan {
 	d := &differ{want: want, have: have}
 	if !want.Empty() && !policy.AllowReplacement {
+		if d.changesType() {
+			return Plan{Blocked: d.blocked}
+		}
 		d.keepAddresses()
 	}
 	d.frontend()
 	d.balancer()
+	d.classic()
 	d.groups()
 	d.listeners()
 	d.surplus()
@@ -100,7 +104,7 @@ func (d *differ) tags(at stage, r Resource, want, have map[string]string) {
 }
 
 func (d *differ) balancer() {
-	if d.want.Empty() {
+	if d.want.Empty() || d.want.Classic != nil {
 		return
 	}
 	want := d.want.LoadBalancer
@@ -219,7 +223,11 @@ func (d *differ) groups() {
 
 func (d *differ) register(r Resource, targets []lb.Target) {
 	if len(targets) > 0 {
-		d.add(stageRegister, Step{Action: RegisterTargets, Resource: r, After: Value{Targets: targets}, Why: count(len(targets), "target") + " to add"})
+		register, what := RegisterTargets, "target"
+		if r.Kind == KindClassic {
+			register, what = RegisterInstances, "instance"
+		}
+		d.add(stageRegister, Step{Action: register, Resource: r, After: Value{Targets: targets}, Why: count(len(targets), what) + " to add"})
 	}
 }
 
@@ -236,7 +244,11 @@ func (d *differ) targets(r Resource, want, have []lb.Target) {
 		at = stageDrain
 		d.add(stageAwait, Step{Action: AwaitHealthy, Resource: r, Before: Value{Targets: leaving}, After: Value{Targets: want}, Why: "all targets are replaced"})
 	}
-	d.add(at, Step{Action: DeregisterTargets, Resource: r, Before: Value{Targets: leaving}, Why: count(len(leaving), "target") + " no longer wanted"})
+	deregister, what := DeregisterTargets, "target"
+	if r.Kind == KindClassic {
+		deregister, what = DeregisterInstances, "instance"
+	}
+	d.add(at, Step{Action: deregister, Resource: r, Before: Value{Targets: leaving}, Why: count(len(leaving), what) + " no longer wanted"})
 }
 
 func sameSet(a, b []string) bool { return len(minus(a, b)) == 0 && len(minus(b, a)) == 0 }

@@ -11,18 +11,17 @@ import (
 // all the addresses of the load balancer that exists. What it leaves out goes
 // to blocked.
 func (d *differ) keepAddresses() {
-	if len(d.have.LoadBalancers) == 0 {
+	if d.want.Classic != nil {
+		d.keepClassicAddresses()
+	}
+	if d.want.Classic != nil || len(d.have.LoadBalancers) == 0 {
 		return
 	}
 	want := &d.want.LoadBalancer
 	have := d.current()
 	if have == nil {
 		have = &d.have.LoadBalancers[0]
-		d.block(Step{
-			Action: CreateLoadBalancer, Resource: Resource{Kind: KindLoadBalancer, Name: want.Name},
-			Before: Value{Text: have.Name + " " + string(have.Scheme)}, After: Value{Text: want.Name + " " + string(want.Scheme)},
-			Why: replacementReason(*want, have), Disruption: DNSName,
-		})
+		d.block(replacement(KindLoadBalancer, *want, &have.LoadBalancer))
 		d.stayOn(have)
 	}
 	r := Resource{Kind: KindLoadBalancer, Name: have.Name}
@@ -36,6 +35,50 @@ func (d *differ) keepAddresses() {
 			Why: "the addresses in " + strings.Join(lost, ", ") + " would go", Disruption: Address,
 		})
 		want.Subnets, want.SubnetMappings = have.Subnets, have.SubnetMappings
+	}
+}
+
+// keepClassicAddresses is keepAddresses for a Classic Load Balancer.
+func (d *differ) keepClassicAddresses() {
+	if len(d.have.Classic) == 0 {
+		return
+	}
+	want, have := &d.want.LoadBalancer, d.currentClassic()
+	if have == nil {
+		have = &d.have.Classic[0]
+		d.block(replacement(KindClassic, *want, &have.LoadBalancer))
+		want.Name, want.Scheme = have.Name, have.Scheme
+	}
+	if lost := minus(have.Subnets, want.Subnets); len(lost) > 0 {
+		d.block(Step{
+			Action: DetachSubnets, Resource: Resource{Kind: KindClassic, Name: have.Name}, Before: Value{List: lost},
+			Why: "the addresses in " + strings.Join(lost, ", ") + " would go", Disruption: Address,
+		})
+		want.Subnets = have.Subnets
+	}
+}
+
+// changesType blocks the change between a Network and a Classic Load Balancer.
+// What is wanted of one says nothing about the other: nothing is done then.
+func (d *differ) changesType() bool {
+	have, kind := (*lb.LoadBalancer)(nil), KindClassic
+	switch {
+	case d.want.Classic != nil && len(d.have.Classic) == 0 && len(d.have.LoadBalancers) > 0:
+		have = &d.have.LoadBalancers[0].LoadBalancer
+	case d.want.Classic == nil && len(d.have.LoadBalancers) == 0 && len(d.have.Classic) > 0:
+		have, kind = &d.have.Classic[0].LoadBalancer, KindLoadBalancer
+	default:
+		return false
+	}
+	d.block(replacement(kind, d.want.LoadBalancer, have))
+	return true
+}
+
+func replacement(kind Kind, want lb.LoadBalancer, have *lb.LoadBalancer) Step {
+	text := func(b *lb.LoadBalancer) string { return b.Name + " " + string(b.Type) + " " + string(b.Scheme) }
+	return Step{
+		Action: CreateLoadBalancer, Resource: Resource{Kind: kind, Name: want.Name}, Before: Value{Text: text(have)}, After: Value{Text: text(&want)},
+		Why: replacementReason(want, have), Disruption: DNSName,
 	}
 }
 
@@ -76,12 +119,12 @@ func (d *differ) fitting(b *LoadBalancer, want lb.TargetGroup) string {
 	return ""
 }
 
-func replacementReason(want lb.LoadBalancer, have *LoadBalancer) string {
+func replacementReason(want lb.LoadBalancer, have *lb.LoadBalancer) string {
 	switch {
-	case want.Scheme != have.Scheme:
-		return "the scheme cannot change from " + string(have.Scheme) + " to " + string(want.Scheme) + " in place"
 	case want.Type != have.Type:
 		return "the type cannot change from " + string(have.Type) + " to " + string(want.Type) + " in place"
+	case want.Scheme != have.Scheme:
+		return "the scheme cannot change from " + string(have.Scheme) + " to " + string(want.Scheme) + " in place"
 	case want.Name == have.Name:
 		return "the addresses cannot change in place: no subnet could serve meanwhile"
 	default:

@@ -117,6 +117,12 @@ func (d *differ) surplus() {
 			d.drop(b)
 		}
 	}
+	classic := d.currentClassic()
+	for i := range d.have.Classic {
+		if b := &d.have.Classic[i]; classic == nil || b.Name != classic.Name {
+			d.dropClassic(b)
+		}
+	}
 	for _, g := range d.have.TargetGroups {
 		if d.wantedGroup(g.Name).Name == "" {
 			d.add(stageDropGroup, Step{Action: DeleteTargetGroup, Resource: Resource{Kind: KindTargetGroup, Name: g.Name}, Why: "no longer wanted"})
@@ -128,33 +134,56 @@ func (d *differ) surplus() {
 // published, or at once when the replacement needs its name or addresses or
 // there is none.
 func (d *differ) drop(b *LoadBalancer) {
-	s := Step{Action: DeleteLoadBalancer, Resource: Resource{Kind: KindLoadBalancer, Name: b.Name}, Why: "no longer wanted", Disruption: DNSName}
+	r := Resource{Kind: KindLoadBalancer, Name: b.Name}
+	if d.want.Classic == nil && !d.want.Empty() && (b.Name == d.want.LoadBalancer.Name || sharesAddress(&b.LoadBalancer, &d.want.LoadBalancer)) {
+		d.add(stageMakeWay, Step{Action: DeleteLoadBalancer, Resource: r, Why: "makes way: " + replacementReason(d.want.LoadBalancer, &b.LoadBalancer), Disruption: DNSName})
+		return
+	}
+	d.succeed(r, d.predecessor)
+}
+
+// succeed removes a load balancer after its successor serves: old names, for a
+// target group of the successor, what served before.
+func (d *differ) succeed(r Resource, old func(lb.TargetGroup) string) {
+	s := Step{Action: DeleteLoadBalancer, Resource: r, Why: "no longer wanted", Disruption: DNSName}
 	if d.want.Empty() {
 		d.add(stageDropBalancer, s)
 		return
 	}
+	successor := Resource{Kind: KindLoadBalancer, Name: d.want.LoadBalancer.Name}
 	s.Why = "is replaced by one that is " + string(d.want.LoadBalancer.Scheme)
-	if b.Name == d.want.LoadBalancer.Name || sharesAddress(&b.LoadBalancer, &d.want.LoadBalancer) {
-		s.Why = "makes way: " + replacementReason(d.want.LoadBalancer, b)
-		d.add(stageMakeWay, s)
-		return
+	if classic := d.want.Classic; classic != nil {
+		successor.Kind, s.Why = KindClassic, "is replaced by a Classic one that is "+string(d.want.LoadBalancer.Scheme)
+		d.await(successor, old(lb.TargetGroup{}), asTargets(classic.Instances), r.Name)
 	}
 	for _, g := range d.want.TargetGroups {
-		if len(g.Targets) > 0 {
-			d.add(stageAwait, Step{
-				Action: AwaitHealthy, Resource: Resource{Kind: KindTargetGroup, Name: g.Name},
-				Before: Value{Text: d.predecessor(g)}, After: Value{Targets: g.Targets}, Why: "load balancer " + b.Name + " is replaced",
-			})
-		}
+		d.await(Resource{Kind: KindTargetGroup, Name: g.Name}, old(g), g.Targets, r.Name)
 	}
-	d.add(stagePublish, Step{Action: PublishHostname, Resource: Resource{Kind: KindLoadBalancer, Name: d.want.LoadBalancer.Name}, Why: "replaces " + b.Name, Disruption: DNSName})
+	d.add(stagePublish, Step{Action: PublishHostname, Resource: successor, Why: "replaces " + r.Name, Disruption: DNSName})
 	d.add(stageDropBalancer, s)
 }
 
-// predecessor is the existing group that serves the same port of the Service.
+func (d *differ) await(r Resource, old string, targets []lb.Target, replaced string) {
+	if len(targets) > 0 {
+		d.add(stageAwait, Step{Action: AwaitHealthy, Resource: r, Before: Value{Text: old}, After: Value{Targets: targets}, Why: "load balancer " + replaced + " is replaced"})
+	}
+}
+
+// dropClassic removes a Classic Load Balancer as drop removes another one.
+func (d *differ) dropClassic(b *ClassicLoadBalancer) {
+	r := Resource{Kind: KindClassic, Name: b.Name}
+	if d.want.Classic != nil && b.Name == d.want.LoadBalancer.Name {
+		d.add(stageMakeWay, Step{Action: DeleteLoadBalancer, Resource: r, Why: "makes way: " + replacementReason(d.want.LoadBalancer, &b.LoadBalancer), Disruption: DNSName})
+		return
+	}
+	d.succeed(r, func(lb.TargetGroup) string { return b.Name })
+}
+
+// predecessor is the existing group that serves the same port of the Service;
+// the first one, when a Classic Load Balancer comes after it.
 func (d *differ) predecessor(want lb.TargetGroup) string {
 	for _, g := range d.have.TargetGroups {
-		if g.Key == want.Key && g.Name != want.Name {
+		if (g.Key == want.Key || d.want.Classic != nil) && g.Name != want.Name {
 			return g.Name
 		}
 	}

@@ -16,6 +16,7 @@ import (
 // refuses, and a listener on a group without healthy targets is an outage.
 type model struct {
 	balancers map[string]*balancer
+	classics  map[string]*classic
 	groups    map[string]*group
 	frontend  *lb.SecurityGroup
 	probed    map[string]bool // groups that a listener uses or used
@@ -29,7 +30,7 @@ type balancer struct {
 type group struct{ lb.TargetGroup }
 
 func newModel() *model {
-	return &model{balancers: map[string]*balancer{}, groups: map[string]*group{}, probed: map[string]bool{}}
+	return &model{balancers: map[string]*balancer{}, classics: map[string]*classic{}, groups: map[string]*group{}, probed: map[string]bool{}}
 }
 
 // do executes a step as AWS would; it keeps nothing of what it is given but values.
@@ -37,6 +38,8 @@ func (m *model) do(s plan.Step) error {
 	switch s.Resource.Kind {
 	case plan.KindLoadBalancer:
 		return m.doBalancer(s)
+	case plan.KindClassic:
+		return m.doClassic(s)
 	case plan.KindTargetGroup:
 		return m.doGroup(s)
 	case plan.KindListener:
@@ -285,6 +288,11 @@ func (m *model) doSecurityGroup(s plan.Step) error {
 				return fmt.Errorf("DependencyViolation: %s", b.Name)
 			}
 		}
+		for _, b := range m.classics {
+			if slices.Contains(b.SecurityGroups, plan.RefFrontend) {
+				return fmt.Errorf("DependencyViolation: %s", b.Name)
+			}
+		}
 		m.frontend = nil
 	case plan.AuthorizeIngress:
 		m.frontend.Ingress = append(slices.Clone(m.frontend.Ingress), s.After.Rules...)
@@ -307,6 +315,9 @@ func (m *model) observe() plan.Observed {
 			b.Listeners = append(b.Listeners, m.balancers[name].listeners[port])
 		}
 		o.LoadBalancers = append(o.LoadBalancers, b)
+	}
+	for _, name := range slices.Sorted(maps.Keys(m.classics)) {
+		o.Classic = append(o.Classic, m.classics[name].observe())
 	}
 	for _, name := range slices.Sorted(maps.Keys(m.groups)) {
 		g := m.groups[name].TargetGroup

@@ -19,6 +19,7 @@ const (
 // it are those that concern us.
 type Observed struct {
 	LoadBalancers []LoadBalancer // one; two while one replaces the other
+	Classic       []ClassicLoadBalancer
 	TargetGroups  []TargetGroup
 	Frontend      *SecurityGroup
 }
@@ -64,7 +65,7 @@ type SecurityGroup struct {
 
 // Empty says that nothing exists.
 func (o Observed) Empty() bool {
-	return len(o.LoadBalancers) == 0 && len(o.TargetGroups) == 0 && o.Frontend == nil
+	return len(o.LoadBalancers) == 0 && len(o.Classic) == 0 && len(o.TargetGroups) == 0 && o.Frontend == nil
 }
 
 // Balancer is the load balancer of a name, or nil.
@@ -118,6 +119,8 @@ func (o *Observed) Apply(s Step, r Result) {
 	switch s.Resource.Kind {
 	case KindLoadBalancer:
 		o.applyBalancer(s, r)
+	case KindClassic:
+		o.applyClassic(s, r)
 	case KindTargetGroup:
 		o.applyGroup(s, r)
 	case KindListener:

@@ -49,6 +49,23 @@ const (
 	DeleteTags                   Action = "DeleteTags"
 )
 
+// Actions of ELB, which Classic Load Balancers have beside those above.
+const (
+	AttachSubnets        Action = "AttachLoadBalancerToSubnets"
+	DetachSubnets        Action = "DetachLoadBalancerFromSubnets"
+	ApplySecurityGroups  Action = "ApplySecurityGroupsToLoadBalancer"
+	ConfigureHealthCheck Action = "ConfigureHealthCheck"
+	CreateListeners      Action = "CreateLoadBalancerListeners"
+	DeleteListeners      Action = "DeleteLoadBalancerListeners"
+	SetCertificate       Action = "SetLoadBalancerListenerSSLCertificate"
+	CreatePolicy         Action = "CreateLoadBalancerPolicy"
+	DeletePolicy         Action = "DeleteLoadBalancerPolicy"
+	SetListenerPolicies  Action = "SetLoadBalancerPoliciesOfListener"
+	SetBackendPolicies   Action = "SetLoadBalancerPoliciesForBackendServer"
+	RegisterInstances    Action = "RegisterInstancesWithLoadBalancer"
+	DeregisterInstances  Action = "DeregisterInstancesFromLoadBalancer"
+)
+
 // Actions of our own.
 const (
 	// AwaitHealthy holds back all later steps until a target in After is
@@ -76,13 +93,15 @@ type Kind string
 // Kinds of resources.
 const (
 	KindLoadBalancer  Kind = "load-balancer"
+	KindClassic       Kind = "classic-load-balancer"
 	KindTargetGroup   Kind = "target-group"
 	KindListener      Kind = "listener"
 	KindSecurityGroup Kind = "security-group"
 )
 
 // Resource is what a step is about. A listener has its load balancer's name
-// and a port.
+// and a port, a Classic Load Balancer the port of a listener or of its instances
+// where that is what the step is about.
 type Resource struct {
 	Kind Kind   `json:"kind"`
 	Name string `json:"name"`
@@ -96,11 +115,14 @@ type Value struct {
 	HealthCheck   *lb.HealthCheck   `json:"healthCheck,omitempty"`
 	SecurityGroup *lb.SecurityGroup `json:"securityGroup,omitempty"`
 	Listener      *Listener         `json:"listener,omitempty"`
-	Targets       []lb.Target       `json:"targets,omitempty"`
+	Targets       []lb.Target       `json:"targets,omitempty"` // instances of a Classic Load Balancer have no port
 	Rules         []lb.Rule         `json:"rules,omitempty"`
 	Map           map[string]string `json:"map,omitempty"`  // attributes or tags
 	List          []string          `json:"list,omitempty"` // subnets, security groups or tag keys
 	Text          string            `json:"text,omitempty"` // an address type, or another group's name
+
+	ClassicListeners []lb.ClassicListener `json:"classicListeners,omitempty"`
+	Policy           *lb.ClassicPolicy    `json:"policy,omitempty"`
 
 	PrivateLinkUnfiltered bool               `json:"privateLinkUnfiltered,omitempty"`
 	Mappings              []lb.SubnetMapping `json:"mappings,omitempty"` // addresses chosen in the subnets of List
@@ -167,9 +189,9 @@ func (p Plan) TargetsOnly() Plan {
 	created := map[string]bool{}
 	for _, s := range p.Steps {
 		switch s.Action {
-		case CreateTargetGroup:
+		case CreateTargetGroup, CreateLoadBalancer:
 			created[s.Resource.Name] = true
-		case RegisterTargets, DeregisterTargets:
+		case RegisterTargets, DeregisterTargets, RegisterInstances, DeregisterInstances:
 			if !created[s.Resource.Name] {
 				out.Steps = append(out.Steps, s)
 			}

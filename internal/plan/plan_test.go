@@ -23,6 +23,9 @@ func stacks(t *rapid.T, label string) lb.Stack {
 		return lb.Stack{}
 	}
 	scheme := rapid.SampledFrom([]lb.Scheme{lb.Internal, lb.InternetFacing}).Draw(t, label+"-scheme")
+	if rapid.IntRange(0, 2).Draw(t, label+"-type") == 0 {
+		return classicStacks(t, label, scheme)
+	}
 	name := rapid.SampledFrom([]string{"chosen", "made-" + string(scheme)}).Draw(t, label+"-name")
 	text := rapid.SampledFrom([]string{"a", "b"})
 	s := lb.Stack{
@@ -168,8 +171,12 @@ func checkWanted(t *rapid.T, m *model, want lb.Stack) {
 		}
 		return
 	}
+	if want.Classic != nil {
+		checkClassic(t, m, want)
+		return
+	}
 	b := m.balancers[want.LoadBalancer.Name]
-	if len(m.balancers) != 1 || b == nil || b.Scheme != want.LoadBalancer.Scheme || len(m.groups) != len(want.TargetGroups) || len(b.listeners) != len(want.Listeners) {
+	if len(m.classics) != 0 || len(m.balancers) != 1 || b == nil || b.Scheme != want.LoadBalancer.Scheme || len(m.groups) != len(want.TargetGroups) || len(b.listeners) != len(want.Listeners) {
 		t.Fatalf("wanted %+v, there is %+v", want, m.observe())
 	}
 	if b.CapacityUnits != want.LoadBalancer.CapacityUnits || want.LoadBalancer.IPv6SourceNAT == lb.On && b.IPv6SourceNAT != lb.On {
@@ -236,15 +243,15 @@ func TestWithoutConsentNothingLosesItsNameOrAddresses(t *testing.T) {
 		if first.Empty() || second.Empty() {
 			return
 		}
-		after := m.observe()
-		if len(after.LoadBalancers) != 1 || after.LoadBalancers[0].Name != before.LoadBalancers[0].Name || after.LoadBalancers[0].Scheme != before.LoadBalancers[0].Scheme {
-			t.Fatalf("the load balancer was replaced: %+v", after.LoadBalancers)
+		was, is := standing(before), standing(m.observe())
+		if len(is) != 1 || is[0].Name != was[0].Name || is[0].Scheme != was[0].Scheme || is[0].Type != was[0].Type {
+			t.Fatalf("the load balancer %+v was replaced by %+v", was, is)
 		}
-		for _, s := range before.LoadBalancers[0].Subnets {
-			if !slices.Contains(after.LoadBalancers[0].Subnets, s) {
+		for _, s := range was[0].Subnets {
+			if !slices.Contains(is[0].Subnets, s) {
 				t.Fatalf("subnet %s was taken away", s)
 			}
-			if got, want := after.LoadBalancers[0].Mapping(s), before.LoadBalancers[0].Mapping(s); got.AllocationID != want.AllocationID || want.IPv6Address.IsValid() && got.IPv6Address != want.IPv6Address {
+			if got, want := is[0].Mapping(s), was[0].Mapping(s); got.AllocationID != want.AllocationID || want.IPv6Address.IsValid() && got.IPv6Address != want.IPv6Address {
 				t.Fatalf("subnet %s has %+v, it had %+v", s, got, want)
 			}
 		}
@@ -254,6 +261,17 @@ func TestWithoutConsentNothingLosesItsNameOrAddresses(t *testing.T) {
 			}
 		}
 	})
+}
+
+// standing are the load balancers of both kinds.
+func standing(o plan.Observed) (all []lb.LoadBalancer) {
+	for _, b := range o.LoadBalancers {
+		all = append(all, b.LoadBalancer)
+	}
+	for _, b := range o.Classic {
+		all = append(all, b.LoadBalancer)
+	}
+	return all
 }
 
 // A group whose only listener changes its protocol is not probed any more: the

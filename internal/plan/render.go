@@ -71,8 +71,14 @@ func (v Value) lines() []string {
 			add("certificates %s, policy %s, ALPN %s", strings.Join(x.Security.Certificates, " "), x.Security.SSLPolicy, x.Security.ALPNPolicy)
 		}
 	}
+	for _, l := range v.ClassicListeners {
+		add("%s", classicListenerText(l))
+	}
+	if v.Policy != nil {
+		add("%s", policyText(*v.Policy))
+	}
 	for _, t := range v.Targets {
-		add("%s:%d", t.ID, t.Port)
+		add("%s", targetText(t))
 	}
 	for _, r := range v.Rules {
 		add("%s", ruleText(r))

@@ -62,23 +62,27 @@ func TestPlansForPeople(t *testing.T) {
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			p := plan.Diff(tt.want, tt.have, plan.Policy{})
-			path := "testdata/" + name + ".golden"
-			if *update {
-				if err := os.WriteFile(path, []byte(p.Text()), 0o644); err != nil {
-					t.Fatal(err)
-				}
-			}
-			want, err := os.ReadFile(path)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if diff := gocmp.Diff(string(want), p.Text()); diff != "" {
-				t.Errorf("text of the plan (-want +got):\n%s", diff)
-			}
-			if text, err := p.JSON(); err != nil || !json.Valid(text) {
-				t.Errorf("the plan as JSON: %v\n%s", err, text)
-			}
+			checkGolden(t, name, plan.Diff(tt.want, tt.have, plan.Policy{}))
 		})
+	}
+}
+
+func checkGolden(t *testing.T, name string, p plan.Plan) {
+	t.Helper()
+	path := "testdata/" + name + ".golden"
+	if *update {
+		if err := os.WriteFile(path, []byte(p.Text()), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := gocmp.Diff(string(want), p.Text()); diff != "" {
+		t.Errorf("text of the plan (-want +got):\n%s", diff)
+	}
+	if text, err := p.JSON(); err != nil || !json.Valid(text) {
+		t.Errorf("the plan as JSON: %v\n%s", err, text)
 	}
 }
