@@ -167,7 +167,11 @@ static __noinline int client_opens(struct xdp_md *ctx, struct walk *k, const str
 	return refuse(ctx, &k->packet, l->balancer, why, drop_instead(why));
 }
 
-/* Everything but a plain packet of an established flow. */
+#define OPENS -1
+
+/* Everything but a plain packet of an established flow. OPENS says that the packet
+ * may begin a flow: the caller calls client_opens, for which the stack has no room
+ * below this. */
 static __noinline int client_slow(struct xdp_md *ctx, struct walk *k, const struct listener *l)
 {
 	struct setting *cfg = settings_get();
@@ -188,7 +192,7 @@ static __noinline int client_slow(struct xdp_md *ctx, struct walk *k, const stru
 			return bar_inbound(p, l->balancer);
 		if (l->flags & LISTENER_LOCAL)
 			return verdict(XDP_PASS, PASS_LOCAL);
-		return client_opens(ctx, k, l);
+		return OPENS;
 	case STEP_IDLE:
 		return refuse(ctx, p, l->balancer, RESET_IDLE, DROP_ERROR);
 	case STEP_REFUSED:
@@ -223,13 +227,16 @@ static __always_inline int from_client(struct xdp_md *ctx, const struct setting 
 				       struct walk *k, const struct listener *l)
 {
 	struct flow *flow;
+	int action;
 
 	if (flags_impossible(&k->packet))
 		return verdict(XDP_DROP, DROP_FLAGS);
 	wanted_from_client(&k->wanted, cfg, &k->packet, l);
 	flow = peek_established(cfg, k);
-	if (!flow)
-		return client_slow(ctx, k, l);
+	if (!flow) {
+		action = client_slow(ctx, k, l);
+		return action == OPENS ? client_opens(ctx, k, l) : action;
+	}
 	refresh(flow, &k->packet, k->wanted.now);
 	learn_link(flow, k->wanted.mac);
 	return to_target(ctx, cfg, k, l);

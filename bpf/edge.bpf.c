@@ -3,6 +3,7 @@
  * with every kind of packet is the verdict table in README.md. */
 #include "neighbor.h"
 #include "client.h"
+#include "fast.h"
 #include "icmp.h"
 #include "local.h"
 #include "target.h"
@@ -40,9 +41,11 @@ static __always_inline __u32 reason_of(enum parsed parsed)
 	}
 }
 
-static __always_inline int ip(struct xdp_md *ctx, const struct setting *cfg, struct ethhdr *eth)
+/* The long way, for everything that is IP. */
+static __noinline int ip(struct xdp_md *ctx, const struct setting *cfg)
 {
 	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
+	struct ethhdr *eth = data;
 	struct walk *k = walk_get();
 	enum parsed parsed;
 	struct listener *l;
@@ -50,6 +53,8 @@ static __always_inline int ip(struct xdp_md *ctx, const struct setting *cfg, str
 
 	if (!k)
 		return verdict(XDP_PASS, PASS_SETTINGS);
+	if ((void *)(eth + 1) > end)
+		return verdict(XDP_PASS, PASS_TRUNCATED);
 	p = &k->packet;
 	parsed = parse(p, data, end, eth->h_proto);
 	if (parsed == PARSED_TRUNCATED)
@@ -65,7 +70,7 @@ static __always_inline int ip(struct xdp_md *ctx, const struct setting *cfg, str
 		return icmp(ctx, k);
 	if (parsed != PARSED_L4)
 		return unwanted(p, reason_of(parsed));
-	l = listener_of(p);
+	l = listener_of(p, &k->nat.key);
 	if (l)
 		return from_client(ctx, cfg, k, l);
 	return from_target(ctx, cfg, k);
@@ -77,6 +82,7 @@ int edge(struct xdp_md *ctx)
 	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
 	struct setting *cfg = settings_get();
 	struct ethhdr *eth = data;
+	int action;
 
 	if (!cfg || !cfg->hz)
 		return verdict(XDP_PASS, PASS_SETTINGS);
@@ -84,8 +90,11 @@ int edge(struct xdp_md *ctx)
 		return verdict(XDP_PASS, PASS_TRUNCATED);
 	switch (eth->h_proto) {
 	case bpf_htons(ETH_P_IP):
+		action = take_short_way(ctx, cfg, 1);
+		return action == LONG_WAY ? ip(ctx, cfg) : action;
 	case bpf_htons(ETH_P_IPV6):
-		return ip(ctx, cfg, eth);
+		action = short_way_v6(ctx);
+		return action == LONG_WAY ? ip(ctx, cfg) : action;
 	case bpf_htons(ETH_P_ARP):
 		return answer_arp(ctx, cfg);
 	default:

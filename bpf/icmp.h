@@ -235,7 +235,7 @@ static __noinline int icmp_error(struct xdp_md *ctx, struct walk *k)
 			return verdict(XDP_DROP, DROP_ICMP_FLOW);
 		return verdict(XDP_PASS, PASS_NO_FLOW);
 	}
-	l = vip ? listener_of(&k->quoted) : 0;
+	l = vip ? listener_of(&k->quoted, &k->nat.key) : 0;
 	if (l)
 		return error_to_target(ctx, cfg, k, l);
 	return error_to_client(ctx, cfg, k, vip);

@@ -7,12 +7,32 @@
 #include "hash.h"
 #include "parse.h"
 
-static __always_inline struct listener *listener_of(const struct packet *p)
+/* Only listeners leave hints, so nobody outside can wear them out. */
+static __always_inline __u32 hint_index(const struct addr *vip, __be16 port, __u8 proto)
 {
-	struct listener_key key = {.vip = p->dst, .port = p->dport, .proto = p->proto};
-	__u32 *id = bpf_map_lookup_elem(&listener_ids, &key);
+	__u64 h = (vip->d[0] ^ vip->d[1] ^ ((__u64)proto << 16 | port)) * 0x9e3779b97f4a7c15ULL;
 
-	return id ? listener_by_id(*id) : 0;
+	return h >> 52 & (HINTS - 1);
+}
+
+/* key is room for one: the stack is short. */
+static __always_inline struct listener *listener_of(const struct packet *p,
+						    struct listener_key *key)
+{
+	__u32 index, *hint, *id;
+
+	key->vip = p->dst;
+	key->port = p->dport;
+	key->proto = p->proto;
+	key->zero = key->zero2 = 0;
+	id = bpf_map_lookup_elem(&listener_ids, key);
+	if (!id)
+		return 0;
+	index = hint_index(&p->dst, p->dport, p->proto);
+	hint = bpf_map_lookup_elem(&listener_hints, &index);
+	if (hint && *hint != *id)
+		*hint = *id;
+	return listener_by_id(*id);
 }
 
 struct chosen {

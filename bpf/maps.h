@@ -21,6 +21,7 @@
 #define MAX_PREFIXES 65536
 #define MAX_CLIENTS 262144
 #define MAX_LOCKS 4096
+#define HINTS 4096
 
 /* An address of either family as sixteen bytes in network order; IPv4 is mapped
  * into ::ffff:0:0/96. Packets that carry such addresses as IPv6 are martians. */
@@ -197,6 +198,15 @@ struct {
 	__type(key, __u32);
 	__type(value, struct listener);
 } listeners SEC(".maps");
+
+/* IDs by a plain hash of what listener_ids is keyed by: saves packets of
+ * established flows that lookup. Written by the program, never trusted. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, HINTS);
+	__type(key, __u32);
+	__type(value, __u32);
+} listener_hints SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);

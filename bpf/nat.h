@@ -23,6 +23,7 @@ struct nat {
 	__u32 idle_seconds;
 	__u8 proto;
 	__u8 state; /* of the flow */
+	struct listener_key key; /* here, because the stack is short */
 };
 
 static __always_inline __u64 vip_hash(const struct setting *cfg, const struct addr *vip)
@@ -157,13 +158,15 @@ JUDGED_ALONE int nat_reserve(struct nat *n, __u64 hash, __u64 now)
 	ports = nat_ports(n);
 	start = (__u32)(hash >> 24) % ports;
 	for (__u32 i = 0; i < NAT_TRIES; i++) {
-		struct listener_key key = {.vip = n->vip, .proto = n->proto};
 		/* Steps that grow keep flows of one client apart from the next one's. */
 		__u32 port = NAT_FIRST_PORT + (start + i * i * 97) % ports;
 
 		n->nat = bpf_htons(port);
-		key.port = n->nat;
-		if (bpf_map_lookup_elem(&listener_ids, &key))
+		n->key.vip = n->vip;
+		n->key.port = n->nat;
+		n->key.proto = n->proto;
+		n->key.zero = n->key.zero2 = 0;
+		if (bpf_map_lookup_elem(&listener_ids, &n->key))
 			continue;
 		if (nat_claim(n, now))
 			return 1;

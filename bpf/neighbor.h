@@ -140,7 +140,7 @@ static __always_inline int advertise(struct xdp_md *ctx, const struct setting *c
 	return transmit(ctx, cfg, SENT_NEIGHBOR);
 }
 
-static __always_inline int answer_solicitation(struct xdp_md *ctx, const struct setting *cfg,
+static __noinline int answer_solicitation(struct xdp_md *ctx, const struct setting *cfg,
 					       const struct packet *p)
 {
 	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;

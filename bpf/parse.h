@@ -87,11 +87,8 @@ static __always_inline __u64 mac_load(const void *p)
 
 static __always_inline void mac_store(void *p, __u64 mac)
 {
-	__u16 *w = p;
-
-	w[0] = mac;
-	w[1] = mac >> 16;
-	w[2] = mac >> 32;
+	*(__u32 *)p = mac;
+	((__u16 *)p)[2] = mac >> 32;
 }
 
 #define MAC_MASK 0xffffffffffffULL

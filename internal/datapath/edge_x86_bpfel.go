@@ -297,6 +297,7 @@ type edgeWalk struct {
 		Proto       uint8
 		State       uint8
 		_           [2]byte
+		Key         edgeListenerKey
 	}
 	Edit struct {
 		_     structs.HostLayout
@@ -347,6 +348,7 @@ const (
 	edgeMapGroups           = "groups"
 	edgeMapHalfOpen         = "half_open"
 	edgeMapLimiters         = "limiters"
+	edgeMapListenerHints    = "listener_hints"
 	edgeMapListenerIds      = "listener_ids"
 	edgeMapListeners        = "listeners"
 	edgeMapLocks            = "locks"
@@ -424,6 +426,7 @@ type edgeMapSpecs struct {
 	Groups           *ebpf.MapSpec `ebpf:"groups"`
 	HalfOpen         *ebpf.MapSpec `ebpf:"half_open"`
 	Limiters         *ebpf.MapSpec `ebpf:"limiters"`
+	ListenerHints    *ebpf.MapSpec `ebpf:"listener_hints"`
 	ListenerIds      *ebpf.MapSpec `ebpf:"listener_ids"`
 	Listeners        *ebpf.MapSpec `ebpf:"listeners"`
 	Locks            *ebpf.MapSpec `ebpf:"locks"`
@@ -473,6 +476,7 @@ type edgeMaps struct {
 	Groups           *ebpf.Map `ebpf:"groups"`
 	HalfOpen         *ebpf.Map `ebpf:"half_open"`
 	Limiters         *ebpf.Map `ebpf:"limiters"`
+	ListenerHints    *ebpf.Map `ebpf:"listener_hints"`
 	ListenerIds      *ebpf.Map `ebpf:"listener_ids"`
 	Listeners        *ebpf.Map `ebpf:"listeners"`
 	Locks            *ebpf.Map `ebpf:"locks"`
@@ -494,6 +498,7 @@ func (m *edgeMaps) Close() error {
 		m.Groups,
 		m.HalfOpen,
 		m.Limiters,
+		m.ListenerHints,
 		m.ListenerIds,
 		m.Listeners,
 		m.Locks,
