@@ -1,6 +1,7 @@
 package httplb
 
 import (
+	"sync/atomic"
 	"time"
 
 	"github.com/fairlead-lb/fairlead/internal/proxy/http1"
@@ -14,7 +15,8 @@ type body struct {
 	left    int64 // neither chunked nor toEnd
 	chunks  http1.Chunked
 	ended   bool
-	bytes   int64 // of body passed on
+	last    *atomic.Bool // nil, or set when the last byte has come
+	bytes   int64        // of body passed on
 }
 
 func requestBody(r *http1.Request) body {
@@ -71,21 +73,25 @@ type copyError struct {
 	source, sink error // one of them
 }
 
-// pump copies the rest of a body. progress is called after each piece.
-func (b *body) pump(from, to *stream, idle time.Duration, progress func()) copyError {
+// pump copies the rest of a body. It sets b.last before it sends the last piece:
+// whoever gets an answer to that finds it set.
+func (x *exchange) pump(b *body, from, to *stream) copyError {
 	for {
 		n, out, err := b.take(from.data())
+		if b.last != nil && b.ended {
+			b.last.Store(true)
+		}
 		if len(out) > 0 {
-			if err := to.write(out, idle); err != nil {
+			if err := to.write(out, x.view.IdleTimeout); err != nil {
 				return copyError{sink: err}
 			}
-			progress()
+			x.busy.Store(time.Now().UnixNano())
 		}
 		from.discard(n)
 		if err != nil || b.ended {
 			return copyError{source: err}
 		}
-		if err := from.fill(time.Now().Add(idle)); err != nil {
+		if err := x.fillFrom(from); err != nil {
 			return copyError{source: err}
 		}
 	}

@@ -41,6 +41,7 @@ const (
 
 	clientBuffer  = 4 << 10  // bytes, grown for a larger head
 	backendBuffer = 16 << 10 // bytes
+	bodyBuffer    = 16 << 10 // bytes, of a client that sends a long body
 	sweepInterval = time.Second
 )
 

@@ -56,7 +56,7 @@ type counters struct {
 
 func (m *metrics) of(balancer string) *counters {
 	c := &counters{
-		requests: m.requests.WithLabelValues(balancer),
+		requests:     m.requests.WithLabelValues(balancer),
 		nonCompliant: m.nonCompliant.WithLabelValues(balancer), latency: m.latency.WithLabelValues(balancer),
 	}
 	for class, name := range []string{2: "2XX", 3: "3XX", 4: "4XX", 5: "5XX"} {

@@ -24,8 +24,8 @@ type session struct {
 
 	cipher, tlsVersion string // for the access log
 
-	waiting atomic.Bool              // for a request
-	backend atomic.Pointer[backend]  // of the request under way
+	waiting atomic.Bool             // for a request
+	backend atomic.Pointer[backend] // of the request under way
 
 	request  http1.Request
 	response http1.Response

@@ -103,6 +103,14 @@ func (s *stream) grow(limit int) error {
 	return nil
 }
 
+// detach leaves the buffer to those who still look at what was read, and goes on
+// with a new one.
+func (s *stream) detach() {
+	fresh := make([]byte, max(bodyBuffer, len(s.buf)))
+	s.w = copy(fresh, s.data())
+	s.r, s.buf = 0, fresh
+}
+
 // write sends all of b. A peer that takes nothing for at least idle ends it.
 func (s *stream) write(b []byte, idle time.Duration) error {
 	for {

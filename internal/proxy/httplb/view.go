@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/fairlead-lb/fairlead/internal/proxy"
+	"github.com/fairlead-lb/fairlead/internal/proxy/accesslog"
 	"github.com/fairlead-lb/fairlead/internal/proxy/http1"
 )
 
@@ -15,11 +16,13 @@ import (
 type view struct {
 	*proxy.Listener
 	counters *counters
-	host   string // for requests that name none
-	port   string
-	cookie *proxy.Cookie     // nil: no stickiness
-	value  map[string]string // of the AWSELB cookie, by target ID
-	target map[string]string // the reverse
+	host     string // for requests that name none
+	port     string
+	cookie   *proxy.Cookie     // nil: no stickiness
+	value    map[string]string // of the AWSELB cookie, by target ID
+	target   map[string]string // the reverse
+
+	destination accesslog.Destination // with an AccessLog
 }
 
 func newView(l *proxy.Listener) *view {
@@ -30,6 +33,12 @@ func newView(l *proxy.Listener) *view {
 	for i := range l.Forward {
 		if l.Forward[i].Cookie != nil {
 			v.cookie = l.Forward[i].Cookie
+		}
+	}
+	if l.AccessLog != nil {
+		v.destination = accesslog.Destination{
+			Bucket: l.AccessLog.Bucket, Prefix: l.AccessLog.Prefix, Interval: l.AccessLog.Interval,
+			Balancer: l.Balancer, Name: l.Name, Address: l.Address.Addr(),
 		}
 	}
 	if v.cookie == nil {
