@@ -38,7 +38,8 @@ func dependencies(parts map[string]zonal.Part) []zonal.Dependency {
 }
 
 // touched adds the load balancers that depend on what differs between two
-// revisions: the rules of a security group, or the load balancers that carry it.
+// revisions: the rules of a security group, the prefix lists that they refer to,
+// or the load balancers that carry it.
 func (d dependents) touched(before, after *store.Revision, touched map[string]bool) {
 	for diff := range state.SecurityGroupRules.Diff(before, after) {
 		for _, r := range []*state.SecurityGroupRule{diff.Before, diff.After} {
@@ -46,6 +47,9 @@ func (d dependents) touched(before, after *store.Revision, touched map[string]bo
 				maps.Copy(touched, d[zonal.Dependency{GroupID: r.GroupID}])
 			}
 		}
+	}
+	for diff := range state.PrefixLists.Diff(before, after) {
+		maps.Copy(touched, d[zonal.Dependency{GroupID: diff.Key}])
 	}
 	carrier := func(groups []string) {
 		for _, id := range groups {

@@ -52,9 +52,12 @@ func anyRule(t *rapid.T) state.SecurityGroupRule {
 		RuleID: fmt.Sprint("sgr-", rapid.IntRange(0, 3).Draw(t, "rule")), GroupID: fmt.Sprint("sg-", bit.Draw(t, "group")),
 		Egress: rapid.Bool().Draw(t, "egress"), IPProtocol: "tcp", FromPort: int32(bit.Draw(t, "from")), ToPort: 80,
 	}
-	if rapid.Bool().Draw(t, "reference") {
+	switch rapid.IntRange(0, 2).Draw(t, "peer") {
+	case 0:
 		r.ReferencedGroupID = fmt.Sprint("sg-", bit.Draw(t, "peer"))
-	} else {
+	case 1:
+		r.PrefixListID = fmt.Sprint("pl-", bit.Draw(t, "list"))
+	default:
 		r.CIDRIPv4 = rapid.SampledFrom([]netip.Prefix{netip.MustParsePrefix("0.0.0.0/0"), netip.MustParsePrefix("10.0.9.0/31")}).Draw(t, "cidr")
 	}
 	return r
@@ -65,7 +68,7 @@ func change(t *rapid.T, tx *store.Tx) {
 	two := rapid.IntRange(0, 1)
 	balancer, group := fmt.Sprint("b", two.Draw(t, "balancer")), fmt.Sprint("g", two.Draw(t, "group"))
 	remove := rapid.IntRange(0, 3).Draw(t, "remove") == 0
-	switch kind := rapid.IntRange(0, 6).Draw(t, "kind"); {
+	switch kind := rapid.IntRange(0, 7).Draw(t, "kind"); {
 	case kind == 0 && remove:
 		state.LoadBalancers.Delete(tx, balancer)
 	case kind == 0:
@@ -106,6 +109,12 @@ func change(t *rapid.T, tx *store.Tx) {
 		state.Certificates.Delete(tx, "c"+group[1:])
 	case kind == 5:
 		state.Certificates.Put(tx, state.Certificate{ARN: "c" + group[1:], Body: fmt.Sprint(two.Draw(t, "body"))})
+	case kind == 6:
+		l := state.PrefixList{PrefixListID: "pl-" + group[1:]}
+		for range two.Draw(t, "entries") {
+			l.Entries = append(l.Entries, state.PrefixListEntry{CIDR: netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 0, 9, 0}), 31-two.Draw(t, "bits"))})
+		}
+		state.PrefixLists.Put(tx, l)
 	default:
 		state.PutTags(tx, balancer, map[string]string{"k": fmt.Sprint(two.Draw(t, "tag"))})
 	}

@@ -88,6 +88,9 @@ func (s *Service) reads() []wire.Action {
 		wire.EC2("DescribeVpcClassicLinkDnsSupport", s.describeVpcClassicLinkDNSSupport),
 		wire.EC2("DescribeAddressesAttribute", s.describeAddressesAttribute),
 		wire.EC2("DescribeNetworkAcls", s.describeNetworkACLs),
+		wire.EC2("DescribeManagedPrefixLists", s.describeManagedPrefixLists),
+		wire.EC2("GetManagedPrefixListEntries", s.getManagedPrefixListEntries),
+		wire.EC2("GetManagedPrefixListAssociations", s.getManagedPrefixListAssociations),
 	}
 }
 
@@ -128,6 +131,9 @@ func (s *Service) groupWrites() []wire.Action {
 		wire.EC2("AuthorizeSecurityGroupEgress", s.authorizeSecurityGroupEgress),
 		wire.EC2("RevokeSecurityGroupIngress", s.revokeSecurityGroupIngress),
 		wire.EC2("RevokeSecurityGroupEgress", s.revokeSecurityGroupEgress),
+		wire.EC2("CreateManagedPrefixList", s.createManagedPrefixList),
+		wire.EC2("ModifyManagedPrefixList", s.modifyManagedPrefixList),
+		wire.EC2("DeleteManagedPrefixList", s.deleteManagedPrefixList),
 		wire.EC2("CreateTags", s.createTags),
 		wire.EC2("DeleteTags", s.deleteTags),
 	}

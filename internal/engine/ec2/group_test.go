@@ -91,12 +91,15 @@ func TestAGroupsLife(t *testing.T) {
 	_, err := b.CreateSecurityGroup(t.Context(), &sdk.CreateSecurityGroupInput{GroupName: aws.String("front"), Description: aws.String("x"), VpcId: aws.String(vpcID)})
 	wantCode(t, err, "InvalidGroup.Duplicate")
 
+	list := must[*sdk.CreateManagedPrefixListOutput](t)(b.CreateManagedPrefixList(t.Context(), &sdk.CreateManagedPrefixListInput{
+		PrefixListName: aws.String("offices"), AddressFamily: aws.String("IPv4"), MaxEntries: aws.Int32(5),
+	})).PrefixList.PrefixListId
 	described := types.IpPermission{
 		IpProtocol: aws.String("TCP"), FromPort: aws.Int32(80), ToPort: aws.Int32(80),
 		IpRanges:         []types.IpRange{{CidrIp: aws.String("10.1.2.3/8"), Description: aws.String("inside")}},
 		Ipv6Ranges:       []types.Ipv6Range{{CidrIpv6: aws.String("2001:db8::/32")}},
 		UserIdGroupPairs: []types.UserIdGroupPair{{GroupId: aws.String(nodeSG), Description: aws.String("nodes")}},
-		PrefixListIds:    []types.PrefixListId{{PrefixListId: aws.String("pl-1")}},
+		PrefixListIds:    []types.PrefixListId{{PrefixListId: list}},
 	}
 	ping := types.IpPermission{IpProtocol: aws.String("icmp"), FromPort: aws.Int32(3), ToPort: aws.Int32(4), IpRanges: []types.IpRange{{CidrIp: aws.String("0.0.0.0/0")}}}
 	everything := types.IpPermission{IpProtocol: aws.String("all"), FromPort: aws.Int32(5), IpRanges: []types.IpRange{{CidrIp: aws.String("192.0.2.1/32")}}}
@@ -105,7 +108,7 @@ func TestAGroupsLife(t *testing.T) {
 	}
 	want := []string{
 		"-1 192.0.2.1/32", "icmp 3-4 0.0.0.0/0",
-		"tcp 80-80 10.0.0.0/8 (inside) 2001:db8::/32 " + nodeSG + " (nodes) pl-1", "tcp 443-445 0.0.0.0/0",
+		"tcp 80-80 10.0.0.0/8 (inside) 2001:db8::/32 " + nodeSG + " (nodes) " + *list, "tcp 443-445 0.0.0.0/0",
 	}
 	if diff := cmp.Diff(want, permissionTexts(describeGroup(t, b, id).IpPermissions)); diff != "" {
 		t.Errorf("rules (-want +got):\n%s", diff)

@@ -15,8 +15,9 @@ import (
 )
 
 // maxRules is the quota of rules per security group, direction and address
-// family; a rule that refers to a group or prefix list counts in both families
-// (VPC user guide, quotas).
+// family; a rule that refers to a group counts in both families, one that refers
+// to a prefix list as many times as the list may have entries, in the list's
+// family (VPC user guide, quotas).
 const maxRules = 60
 
 // IPPermission is a set of rules with one protocol and port range, in requests
@@ -60,11 +61,13 @@ func identity(r state.SecurityGroupRule) state.SecurityGroupRule {
 }
 
 // ruleParser turns permissions into rules of one group and direction. resolve
-// finds the ID of a group that a rule refers to.
+// finds the ID of a group that a rule refers to; isList reports whether a prefix
+// list is there.
 type ruleParser struct {
 	groupID string
 	egress  bool
 	resolve func(groupPair) (string, error)
+	isList  func(id string) bool
 }
 
 // rules lists the rules that permissions stand for, in order.
@@ -176,7 +179,11 @@ func (p ruleParser) peers(base state.SecurityGroupRule, in IPPermission) ([]stat
 	for _, v := range in.PrefixLists {
 		r := base
 		r.PrefixListID = v.ID
-		add(r, v.Description, checkIDs("pl-", []string{v.ID}, "InvalidPrefixListId.Malformed"))
+		err := checkIDs("pl-", []string{v.ID}, "InvalidPrefixListId.Malformed")
+		if err == nil && !p.isList(v.ID) {
+			err = prefixListsNotFound([]string{v.ID})
+		}
+		add(r, v.Description, err)
 	}
 	return rules, problem
 }
@@ -222,17 +229,22 @@ func inWords(r state.SecurityGroupRule) string {
 }
 
 // checkQuota refuses more rules in a direction than one family may have.
-func checkQuota(rules []state.SecurityGroupRule, egress bool) error {
+func checkQuota(reader store.Reader, rules []state.SecurityGroupRule, egress bool) error {
 	v4, v6 := 0, 0
 	for _, r := range rules {
-		if r.Egress != egress {
-			continue
-		}
-		if !r.CIDRIPv6.IsValid() {
+		list, isList := state.PrefixLists.Get(reader, r.PrefixListID)
+		switch {
+		case r.Egress != egress:
+		case isList && list.IPv6:
+			v6 += int(list.MaxEntries)
+		case isList:
+			v4 += int(list.MaxEntries)
+		case r.CIDRIPv4.IsValid():
 			v4++
-		}
-		if !r.CIDRIPv4.IsValid() {
+		case r.CIDRIPv6.IsValid():
 			v6++
+		default:
+			v4, v6 = v4+1, v6+1
 		}
 	}
 	if v4 > maxRules || v6 > maxRules {

@@ -93,7 +93,11 @@ func (s *Service) authorize(ctx context.Context, action string, egress bool, in 
 }
 
 func (s *Service) ruleParser(n *network, r store.Reader, g group, egress bool) ruleParser {
-	return ruleParser{g.GroupID, egress, func(pair groupPair) (string, error) { return s.resolvePeer(n, r, g, pair) }}
+	return ruleParser{
+		groupID: g.GroupID, egress: egress,
+		resolve: func(pair groupPair) (string, error) { return s.resolvePeer(n, r, g, pair) },
+		isList:  func(id string) bool { _, ok := state.PrefixLists.Get(r, id); return ok },
+	}
 }
 
 // resolvePeer finds the group that a rule of g refers to.
@@ -130,7 +134,7 @@ func addRules(tx *store.Tx, n *network, rules []state.SecurityGroupRule, tags ma
 			return wire.Errorf("InvalidPermission.Duplicate", "the specified rule \"%s\" already exists", inWords(r))
 		}
 	}
-	if err := checkQuota(append(have, rules...), rules[0].Egress); err != nil {
+	if err := checkQuota(tx, append(have, rules...), rules[0].Egress); err != nil {
 		return err
 	}
 	for i := range rules {

@@ -101,6 +101,10 @@ var taggableKinds = map[string]struct {
 		_, ok := state.SecurityGroupRules.Get(r, id)
 		return nil, ok
 	}, rulesNotFound},
+	"pl-": {"prefix-list", func(_ *network, r store.Reader, id string) (map[string]string, bool) {
+		_, ok := state.PrefixLists.Get(r, id)
+		return nil, ok
+	}, prefixListsNotFound},
 	"eni-": {"network-interface", func(n *network, r store.Reader, id string) (map[string]string, bool) {
 		_, ok := n.nicByID(r, id)
 		return nil, ok

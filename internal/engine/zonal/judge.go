@@ -13,10 +13,10 @@ import (
 	"github.com/fairlead-lb/fairlead/internal/store"
 )
 
-// Dependency is a security group that a load balancer's part depends on: by its
-// rules, or by who carries it.
+// Dependency is a security group that a load balancer's part depends on, by its
+// rules or by who carries it, or a prefix list that those rules refer to.
 type Dependency struct {
-	GroupID string
+	GroupID string // or the prefix list's ID; the forms of IDs tell them apart
 	Members bool
 }
 
@@ -93,17 +93,32 @@ func (j *judge) compile(groups []string, egress bool, references func(string) []
 	for _, id := range groups {
 		j.depends[Dependency{GroupID: id}] = true
 		for r := range state.RulesByGroup.All(j.r, id) {
-			if r.Egress != egress || r.PrefixListID != "" { // there are no prefix lists
-				continue
+			if r.Egress == egress {
+				rules = append(rules, j.rules(r)...)
 			}
-			peer := r.CIDRIPv4
-			if r.CIDRIPv6.IsValid() {
-				peer = r.CIDRIPv6
-			}
-			rules = append(rules, secgroup.Rule{Protocol: r.IPProtocol, From: r.FromPort, To: r.ToPort, Peer: peer, PeerGroup: r.ReferencedGroupID})
 		}
 	}
 	return secgroup.Compile(rules, references)
+}
+
+// rules are what a rule stands for: itself, or one for each entry of the prefix
+// list that it refers to.
+func (j *judge) rules(r state.SecurityGroupRule) []secgroup.Rule {
+	one := secgroup.Rule{Protocol: r.IPProtocol, From: r.FromPort, To: r.ToPort, Peer: r.CIDRIPv4, PeerGroup: r.ReferencedGroupID}
+	if r.CIDRIPv6.IsValid() {
+		one.Peer = r.CIDRIPv6
+	}
+	if r.PrefixListID == "" {
+		return []secgroup.Rule{one}
+	}
+	j.depends[Dependency{GroupID: r.PrefixListID}] = true
+	list, _ := state.PrefixLists.Get(j.r, r.PrefixListID) // one that is gone allows nothing
+	all := make([]secgroup.Rule, len(list.Entries))
+	for i, e := range list.Entries {
+		all[i] = one
+		all[i].Peer = e.CIDR
+	}
+	return all
 }
 
 // carriedBy resolves references where one peer is all there is: it carries the

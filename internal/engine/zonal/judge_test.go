@@ -110,6 +110,13 @@ func (s scene) cut(t *testing.T) string {
 		g.Attributes[lb.AttrPreserveClientIP] = map[bool]string{false: "true", true: "false"}[s.hidden]
 	}
 	err = db.Update(func(tx *store.Tx) error {
+		for id, prefixes := range map[string][]string{"pl-offices": {"192.0.2.0/24", "203.0.113.0/24"}, "pl-everyone": {"0.0.0.0/0"}, "pl-empty": nil} {
+			l := state.PrefixList{PrefixListID: id}
+			for _, p := range prefixes {
+				l.Entries = append(l.Entries, state.PrefixListEntry{CIDR: netip.MustParsePrefix(p)})
+			}
+			state.PrefixLists.Put(tx, l)
+		}
 		state.LoadBalancers.Put(tx, b)
 		state.Listeners.Put(tx, state.Listener{ARN: "l", LoadBalancerARN: "b", Protocol: g.Protocol, Port: 80, Forward: []lb.WeightedGroup{{TargetGroupARN: "g"}}})
 		state.TargetGroups.Put(tx, g)
@@ -250,7 +257,15 @@ func TestSecurityGroupsDecideWhatPasses(t *testing.T) {
 			scene{groups: []string{"sg-lb"}, protocol: lb.TCPUDP, rules: []string{"sg-lb in udp 80 192.0.2.0/24", "sg-lb out tcp 30080 0.0.0.0/0", "sg-nodes in udp 30080 0.0.0.0/0", "sg-nodes in udp 30080 ::/0"}},
 			"TCP of nobody reaches the target, which takes nobody; UDP of 192.0.2.0/24 is kept from the target, which takes everyone; echo of nobody; checks are blocked",
 		},
-		"a prefix list has no members here": {
+		"the entries of prefix lists": {
+			scene{groups: []string{"sg-lb"}, rules: []string{"sg-lb in tcp 80 pl-offices", openOut, "sg-nodes in -1 * pl-everyone"}},
+			"TCP of 192.0.2.0/24+203.0.113.0/24 reaches the target, which takes 0.0.0.0/0; echo of nobody; checks pass",
+		},
+		"a prefix list without entries": {
+			scene{groups: []string{"sg-lb"}, rules: []string{"sg-lb in tcp 80 pl-empty", openOut, "sg-nodes in -1 * sg-lb"}},
+			"TCP of nobody reaches the target, which takes everyone; echo of nobody; checks pass",
+		},
+		"a prefix list that is gone": {
 			scene{groups: []string{"sg-lb"}, rules: []string{"sg-lb in tcp 80 pl-1", openOut, "sg-nodes in -1 * sg-lb"}},
 			"TCP of nobody reaches the target, which takes everyone; echo of nobody; checks pass",
 		},
