@@ -17,7 +17,6 @@ import (
 	"github.com/fairlead-lb/fairlead/internal/edgeapi"
 	"github.com/fairlead-lb/fairlead/internal/health"
 	"github.com/fairlead-lb/fairlead/internal/ops"
-	"github.com/fairlead-lb/fairlead/internal/proxy"
 )
 
 const (
@@ -30,6 +29,7 @@ const (
 type edgeFlags struct {
 	zone, engine, identity, stateDir, metricsListen string
 	dataPath                                        datapath.Config
+	sockets                                         socketFlags
 }
 
 func newEdgeCommand() *cobra.Command {
@@ -59,6 +59,7 @@ removes it.`,
 	flags.IntVar(&f.dataPath.Flows, "flows", 1<<20, "room for this many flows, 64 bytes each; a pinned table keeps its own")
 	flags.BoolVar(&f.dataPath.Echo, "echo", false, "answer echo requests to load balancer addresses; a Network Load Balancer does not")
 	flags.StringVar(&f.metricsListen, "metrics-listen", defaultEdgeMetrics, "address of /metrics, /healthz, /readyz and /state; empty: none")
+	f.sockets.register(flags)
 	common.StringVar(&f.dataPath.Interface, "interface", "eth0", "the uplink: clients and targets are reached by it")
 	common.StringVar(&f.dataPath.PinDir, "pin-dir", defaultEdgePinDir, "directory where flows and program outlive the process; it gets a BPF file system when it lies on none")
 	common.StringVar(&f.stateDir, "state-dir", defaultEdgeStateDir, "directory of this edge alone, for the last snapshot and health")
@@ -81,7 +82,7 @@ func (f edgeFlags) validate() error {
 	if _, _, err := net.SplitHostPort(f.engine); f.engine != "" && err != nil {
 		errs = append(errs, cli.Usagef("--engine %q: want host:port: %v", f.engine, err))
 	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, f.sockets.validate())...)
 }
 
 func runEdge(ctx context.Context, f edgeFlags) error {
@@ -109,12 +110,12 @@ func runEdge(ctx context.Context, f edgeFlags) error {
 	}
 	defer dataPath.Close()
 	registry := prometheus.NewRegistry()
-	sockets, err := proxy.New(proxy.Options{Log: log, Metrics: registry})
+	sockets, err := openSockets(f, log, registry)
 	if err != nil {
 		return err
 	}
 	e, err := edge.New(edge.Config{
-		Zone: f.zone, Disk: disk, Link: client, DataPath: dataPath, Proxy: sockets,
+		Zone: f.zone, Disk: disk, Link: client, DataPath: dataPath, Proxy: sockets.server, AccessLogs: f.sockets.keepsLogs(),
 		Prober: health.NetProber{Source4: source4, Source6: source6}, Log: log, Metrics: registry,
 	})
 	if err != nil {
@@ -122,7 +123,7 @@ func runEdge(ctx context.Context, f edgeFlags) error {
 	}
 	endpoints := ops.Endpoints{Metrics: registry, Ready: e.Ready, State: func() any { return e.State() }}
 	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error { return e.Run(ctx) })
+	group.Go(func() error { return sockets.while(func() error { return e.Run(ctx) }) })
 	group.Go(func() error { return ops.Serve(ctx, ln, endpoints.Handler()) })
 	return group.Wait()
 }

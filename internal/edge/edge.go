@@ -83,6 +83,9 @@ type Config struct {
 	// Ordinary is set where DataPath forwards nothing: the address of this machine
 	// at which all TCP listeners are served in user space.
 	Ordinary netip.Addr
+
+	// AccessLogs says that the proxy keeps access logs.
+	AccessLogs bool
 }
 
 // Edge is one load balancer node.

@@ -137,7 +137,7 @@ func (e *Edge) takeChanges(changed map[lb.TargetKey]lb.TargetHealth, w *work) {
 func (e *Edge) plan(now time.Time) (datapath.Tables, userspace.Output) {
 	states := states(e.beliefs.health)
 	sockets := userspace.Desired(userspace.Input{
-		Snapshot: e.beliefs.snapshot, Health: states, Certificates: e.beliefs.served, Ordinary: e.cfg.Ordinary,
+		Snapshot: e.beliefs.snapshot, Health: states, Certificates: e.beliefs.served, Ordinary: e.cfg.Ordinary, AccessLogs: e.cfg.AccessLogs,
 	})
 	return datapath.Desired(datapath.Input{
 		Snapshot: e.beliefs.snapshot, Health: states, Now: now, Userspace: sockets.Addresses,

@@ -34,6 +34,9 @@ const (
 )
 
 func (d *desire) classic(b *lb.ClassicBalancer) {
+	if b.AccessLog != nil && !d.in.AccessLogs {
+		d.problem("access log of %s: this edge has nowhere to keep it", b.ARN)
+	}
 	for i := range b.Listeners {
 		l := &b.Listeners[i]
 		name := fmt.Sprintf("listener %d of %s", l.Port, b.ARN)

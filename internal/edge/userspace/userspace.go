@@ -31,6 +31,9 @@ type Input struct {
 	// is no data path for packets: clients do not come to load balancers' own
 	// addresses then. Otherwise it is the zero Addr.
 	Ordinary netip.Addr
+
+	// AccessLogs says that the proxy keeps access logs.
+	AccessLogs bool
 }
 
 // Output is what to serve.
