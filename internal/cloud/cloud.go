@@ -20,6 +20,7 @@ type API interface {
 	Listeners
 	SecurityGroups
 	Tags
+	Classic
 	// DescribeSubnets are the subnets of the VPC.
 	DescribeSubnets(ctx context.Context) ([]intent.Subnet, error)
 }

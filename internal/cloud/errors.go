@@ -82,23 +82,23 @@ func classify(err error) Class {
 	return Transient
 }
 
-// classOfCode knows the codes of ELBv2 and EC2 that mean more than their fault.
+// classOfCode knows the codes of ELB, ELBv2 and EC2 that mean more than their fault.
 func classOfCode(code string) (Class, bool) {
 	switch code {
 	case "LoadBalancerNotFound", "TargetGroupNotFound", "ListenerNotFound", "InvalidGroup.NotFound", "InvalidGroupId.Malformed",
-		"InvalidPermission.NotFound", "InvalidSecurityGroup", "InvalidSecurityGroupID.NotFound", "SubnetNotFound", "InvalidSubnetID.NotFound":
+		"InvalidPermission.NotFound", "PolicyNotFound", "InvalidSecurityGroup", "InvalidSecurityGroupID.NotFound", "SubnetNotFound", "InvalidSubnetID.NotFound":
 		return NotFound, true
 	case "ResourceInUse", "DependencyViolation", "InvalidGroup.InUse", "TargetGroupAssociationLimit", "PriorRequestNotComplete":
 		return InUse, true
-	case "DuplicateLoadBalancerName", "DuplicateTargetGroupName", "DuplicateListener", "InvalidGroup.Duplicate", "InvalidPermission.Duplicate":
+	case "DuplicateLoadBalancerName", "DuplicateTargetGroupName", "DuplicateListener", "DuplicatePolicyName", "InvalidGroup.Duplicate", "InvalidPermission.Duplicate":
 		return Duplicate, true
 	case "Throttling", "ThrottlingException", "ThrottledException", "RequestThrottled", "RequestThrottledException", "RequestLimitExceeded",
-		"TooManyRequestsException", "BandwidthLimitExceeded", "SlowDown", "EC2ThrottledException":
+		"TooManyRequestsException", "BandwidthLimitExceeded", "SlowDown", "EC2ThrottledException", "DependencyThrottle":
 		return Throttled, true
 	case "AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "AuthFailure", "InvalidClientTokenId", "SignatureDoesNotMatch",
 		"ExpiredToken", "ExpiredTokenException", "RequestExpired", "MissingAuthenticationToken", "UnrecognizedClientException", "IncompleteSignature", "OptInRequired":
 		return Denied, true
-	case "TooManyLoadBalancers", "TooManyTargetGroups", "TooManyListeners", "TooManyTargets", "TooManyRegistrationsForTargetId", "TooManyTags",
+	case "TooManyLoadBalancers", "TooManyTargetGroups", "TooManyListeners", "TooManyTargets", "TooManyRegistrationsForTargetId", "TooManyTags", "TooManyPolicies",
 		"TooManyUniqueTargetGroupsPerLoadBalancer", "SecurityGroupLimitExceeded", "RulesPerSecurityGroupLimitExceeded", "SecurityGroupsPerInterfaceLimitExceeded":
 		return Quota, true
 	case "InternalFailure", "InternalError", "ServiceUnavailable", "Unavailable", "RequestTimeout", "HealthUnavailable", "InsufficientCapacity",

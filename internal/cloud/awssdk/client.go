@@ -15,6 +15,7 @@ import (
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	"github.com/aws/aws-sdk-go-v2/service/elasticloadbalancing"
 	elbv2 "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2"
 	tagging "github.com/aws/aws-sdk-go-v2/service/resourcegroupstaggingapi"
 	"github.com/prometheus/client_golang/prometheus"
@@ -44,6 +45,7 @@ type Config struct {
 type Client struct {
 	cfg     Config
 	elb     *elbv2.Client
+	classic *elasticloadbalancing.Client
 	ec2     *ec2.Client
 	tagging *tagging.Client
 	budgets map[family]*rate.Limiter
@@ -110,7 +112,7 @@ func New(ctx context.Context, cfg Config) (*Client, error) {
 		return nil, fmt.Errorf("load the AWS configuration: no region; set AWS_REGION or --region")
 	}
 	c := &Client{
-		cfg: cfg, elb: elbv2.NewFromConfig(sdk), ec2: ec2.NewFromConfig(sdk), tagging: tagging.NewFromConfig(sdk), budgets: budgets(cfg.Burst),
+		cfg: cfg, elb: elbv2.NewFromConfig(sdk), classic: elasticloadbalancing.NewFromConfig(sdk), ec2: ec2.NewFromConfig(sdk), tagging: tagging.NewFromConfig(sdk), budgets: budgets(cfg.Burst),
 		calls: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "fairlead_aws_calls_total", Help: "AWS API calls by action and outcome: ok or the class of the error. Retries of the SDK count as one call.",
 		}, []string{"action", "outcome"}),

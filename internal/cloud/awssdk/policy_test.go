@@ -53,10 +53,10 @@ func allowedActions(t *testing.T) []string {
 	return slices.Compact(out)
 }
 
-// calledActions are the selectors c.elb.X, c.ec2.X and c.tagging.X.
+// calledActions are the selectors c.elb.X, c.classic.X, c.ec2.X and c.tagging.X.
 func calledActions(t *testing.T) []string {
 	t.Helper()
-	services := map[string]string{"elb": "elasticloadbalancing:", "ec2": "ec2:", "tagging": "tag:"}
+	services := map[string]string{"elb": "elasticloadbalancing:", "classic": "elasticloadbalancing:", "ec2": "ec2:", "tagging": "tag:"}
 	files, err := filepath.Glob("*.go")
 	if err != nil {
 		t.Fatal(err)
