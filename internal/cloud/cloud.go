@@ -143,11 +143,11 @@ type Forward struct {
 	Weight   int
 }
 
-// GroupFilter says which security groups are meant: by IDs, by one name, by
-// one Name tag, or by a tag's key. Exactly one field is set.
+// GroupFilter says which security groups are meant: by IDs, by names, by one
+// Name tag, or by a tag's key. Exactly one field is set.
 type GroupFilter struct {
 	IDs     []string
-	Name    string
+	Names   []string
 	NameTag string
 	TagKey  string
 }

@@ -1,7 +1,6 @@
 package controller
 
 import (
-	"net/http"
 	"net/netip"
 	"slices"
 	"strings"
@@ -10,21 +9,28 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	ec2sdk "github.com/aws/aws-sdk-go-v2/service/ec2"
+	ec2types "github.com/aws/aws-sdk-go-v2/service/ec2/types"
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/fairlead-lb/fairlead/internal/cloud/plainbody"
 	"github.com/fairlead-lb/fairlead/internal/lb"
 )
+
+// ec2 is a client of the account's owner.
+func (w *world) ec2() *ec2sdk.Client {
+	key, _ := w.engine.RootKey()
+	return ec2sdk.New(ec2sdk.Options{
+		Region: "us-west-2", BaseEndpoint: &w.aws.url, HTTPClient: plainbody.Client(nil),
+		Credentials: credentials.NewStaticCredentialsProvider(key.AccessKeyID, key.SecretAccessKey, ""),
+	})
+}
 
 // elastic allocates n Elastic IP addresses.
 func (w *world) elastic(n int) (ids []string) {
 	w.t.Helper()
-	key, _ := w.engine.RootKey()
-	c := ec2sdk.New(ec2sdk.Options{
-		Region: "us-west-2", BaseEndpoint: &w.aws.url, HTTPClient: &http.Client{},
-		Credentials: credentials.NewStaticCredentialsProvider(key.AccessKeyID, key.SecretAccessKey, ""),
-	})
+	c := w.ec2()
 	for range n {
 		out, err := c.AllocateAddress(w.t.Context(), &ec2sdk.AllocateAddressInput{})
 		if err != nil {
@@ -205,3 +211,19 @@ func TestWrongAddressesAreSaidAtOnceAndNothingIsMade(t *testing.T) {
 }
 
 func addr(s string) netip.Addr { return netip.MustParseAddr(s) }
+
+func prefixOf(s string) netip.Prefix { return netip.MustParsePrefix(s) }
+
+// authorizeAsSomeoneElse adds rules without our description.
+func (w *world) authorizeAsSomeoneElse(group string, rules []lb.Rule) {
+	w.t.Helper()
+	in := &ec2sdk.AuthorizeSecurityGroupIngressInput{GroupId: &group}
+	for _, r := range rules {
+		in.IpPermissions = append(in.IpPermissions, ec2types.IpPermission{
+			IpProtocol: &r.Protocol, FromPort: &r.FromPort, ToPort: &r.ToPort, IpRanges: []ec2types.IpRange{{CidrIp: aws.String(r.Source.String())}},
+		})
+	}
+	if _, err := w.ec2().AuthorizeSecurityGroupIngress(w.t.Context(), in); err != nil {
+		w.t.Fatal(err)
+	}
+}

@@ -224,7 +224,7 @@ func (r *Reconciler) have(ctx context.Context, svc *corev1.Service, st *service,
 	if st.lost {
 		r.recover(ctx, svc, st)
 	}
-	if !st.lost && !intent.HasFinalizer(svc) && len(st.rec.Balancers)+len(st.rec.Groups) == 0 && st.rec.Frontend == nil {
+	if !st.lost && !intent.HasFinalizer(svc) && st.rec.empty() {
 		st.have = &plan.Observed{}
 		return st.have, nil
 	}
@@ -282,7 +282,7 @@ func (r *Reconciler) apply(ctx context.Context, svc *corev1.Service, st *service
 	}
 	have := *st.have
 	e := executor{
-		api: r.api, shared: r.shared, have: &have,
+		api: r.api, shared: r.shared, have: &have, first: intent.OwnerOf(r.opts.Cluster, svc).FrontendName(),
 		done: func(s plan.Step) {
 			r.metrics.steps.WithLabelValues(string(s.Action)).Inc()
 			r.log.Info("step done", "service", client.ObjectKeyFromObject(svc), "step", s.String())

@@ -3,6 +3,7 @@ package controller
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"github.com/fairlead-lb/fairlead/internal/cloud"
 	"github.com/fairlead-lb/fairlead/internal/lb"
@@ -14,6 +15,7 @@ type executor struct {
 	api    cloud.API
 	shared *shared
 	have   *plan.Observed
+	first  string // name of the Service's first security group
 	// publish writes a load balancer's DNS name into the Service's status.
 	publish func(ctx context.Context, dns string) error
 	done    func(plan.Step)
@@ -142,13 +144,15 @@ func (e *executor) groupIDs(ctx context.Context, refs []string) ([]string, error
 	ids := make([]string, len(refs))
 	for i, ref := range refs {
 		ids[i] = ref
-		switch ref {
-		case plan.RefFrontend:
-			if e.have.Frontend == nil {
-				return nil, fmt.Errorf("attach the frontend security group: it does not exist")
+		suffix, ours := strings.CutPrefix(ref, plan.RefFrontend)
+		switch {
+		case ours:
+			g := e.have.Frontend(e.first + suffix)
+			if g == nil {
+				return nil, fmt.Errorf("attach security group %s: it does not exist", e.first+suffix)
 			}
-			ids[i] = e.have.Frontend.ID
-		case plan.RefBackend:
+			ids[i] = g.ID
+		case ref == plan.RefBackend:
 			id, err := e.shared.Backend(ctx)
 			if err != nil {
 				return nil, err
@@ -258,10 +262,11 @@ func (e *executor) doSecurityGroup(ctx context.Context, s plan.Step) (plan.Resul
 		id, err := e.api.CreateSecurityGroup(ctx, *s.After.SecurityGroup)
 		return plan.Result{ID: id}, err
 	}
-	if e.have.Frontend == nil {
+	g := e.have.Frontend(s.Resource.Name)
+	if g == nil {
 		return plan.Result{}, fmt.Errorf("step %s: no such security group", s)
 	}
-	id := e.have.Frontend.ID
+	id := g.ID
 	switch s.Action {
 	case plan.AuthorizeIngress:
 		return plan.Result{}, e.api.AuthorizeIngress(ctx, id, s.After.Rules)

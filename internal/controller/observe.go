@@ -60,7 +60,7 @@ func (o *observer) observe(ctx context.Context) (plan.Observed, error) {
 	if err := o.readTags(ctx, balancers, groups, listeners); err != nil {
 		return have, err
 	}
-	if have.Frontend, err = o.frontend(ctx); err != nil {
+	if have.Frontends, err = o.frontends(ctx); err != nil {
 		return have, err
 	}
 	for _, g := range groups {
@@ -198,7 +198,7 @@ func (o *observer) balancer(ctx context.Context, b cloud.LoadBalancer, listeners
 	}
 	out := plan.LoadBalancer{LoadBalancer: b.LoadBalancer, ARN: b.ARN, DNSName: b.DNSName}
 	out.Tags = o.relevant(o.tags[b.ARN], o.want.LoadBalancer.Tags)
-	if out.SecurityGroups, err = o.references(ctx, b.SecurityGroups, have.Frontend); err != nil {
+	if out.SecurityGroups, err = o.references(ctx, b.SecurityGroups, have.Frontends); err != nil {
 		return err
 	}
 	if len(o.want.LoadBalancer.Attributes)+len(o.rec.Keys) > 0 {
@@ -221,7 +221,7 @@ func (o *observer) balancer(ctx context.Context, b cloud.LoadBalancer, listeners
 }
 
 // references puts our names in place of the IDs of our groups.
-func (o *observer) references(ctx context.Context, ids []string, frontend *plan.SecurityGroup) ([]string, error) {
+func (o *observer) references(ctx context.Context, ids []string, frontends []plan.SecurityGroup) ([]string, error) {
 	backend := ""
 	if o.want.Backend {
 		var err error
@@ -231,11 +231,13 @@ func (o *observer) references(ctx context.Context, ids []string, frontend *plan.
 	}
 	out := slices.Clone(ids)
 	for i, id := range out {
-		switch {
-		case frontend != nil && id == frontend.ID:
-			out[i] = plan.RefFrontend
-		case id == backend:
+		if id == backend {
 			out[i] = plan.RefBackend
+		}
+		for _, g := range frontends {
+			if id == g.ID {
+				out[i] = plan.FrontendRef(o.owner.FrontendName(), g.Name)
+			}
 		}
 	}
 	slices.Sort(out)
@@ -276,33 +278,35 @@ func (o *observer) listeners(ctx context.Context, found []cloud.Listener) ([]pla
 	return out, nil
 }
 
-// frontend reads the Service's own group. Rules that are not ours count only
+// frontends reads the Service's own groups. Rules that are not ours count only
 // when they are wanted anyway: they are never revoked.
-func (o *observer) frontend(ctx context.Context) (*plan.SecurityGroup, error) {
-	name := o.owner.FrontendName()
-	found, err := o.api.DescribeSecurityGroups(ctx, cloud.GroupFilter{Name: name})
+func (o *observer) frontends(ctx context.Context) ([]plan.SecurityGroup, error) {
+	found, err := o.api.DescribeSecurityGroups(ctx, cloud.GroupFilter{Names: plan.FrontendNames(o.owner.FrontendName())})
 	if err != nil {
 		return nil, err
 	}
+	var want lb.SecurityGroup
+	if o.want.Frontend != nil {
+		want = *o.want.Frontend
+	}
+	var out []plan.SecurityGroup
 	for _, g := range found {
 		if !o.owner.Owns(g.Tags) {
 			continue
 		}
-		out := &plan.SecurityGroup{ID: g.ID}
-		out.Name = g.Name
-		var want lb.SecurityGroup
-		if o.want.Frontend != nil {
-			want = *o.want.Frontend
-		}
-		out.Tags = o.relevant(g.Tags, want.Tags)
+		have := plan.SecurityGroup{ID: g.ID}
+		have.Name, have.Tags = g.Name, o.relevant(g.Tags, want.Tags)
 		for _, r := range g.Ingress {
 			if r.Description == o.shared.cluster.RuleDescription() || slices.Contains(want.Ingress, r.Rule) {
-				out.Ingress = append(out.Ingress, r.Rule)
+				have.Ingress = append(have.Ingress, r.Rule)
+			} else {
+				have.Foreign = append(have.Foreign, r.Rule)
 			}
 		}
-		return out, nil
+		out = append(out, have)
 	}
-	return nil, nil
+	slices.SortFunc(out, func(a, b plan.SecurityGroup) int { return strings.Compare(a.Name, b.Name) })
+	return out, nil
 }
 
 // relevant are the entries that are wanted, that the user wanted before, or

@@ -28,7 +28,7 @@ type record struct {
 	Subnets   intent.Pinned `json:"subnets,omitzero"`
 	Balancers []recorded    `json:"lb,omitempty"`
 	Groups    []recorded    `json:"tg,omitempty"`
-	Frontend  *recorded     `json:"sg,omitempty"`
+	Frontends []recorded    `json:"sgs,omitempty"`
 	// Keys are the attributes and tags that the user asked for: when one is no
 	// longer asked for, it goes back to its default.
 	Keys []string `json:"keys,omitempty"`
@@ -95,13 +95,11 @@ func (r record) done(want lb.Stack, stack string) bool {
 
 // complete says that every resource in the record is known by its ID.
 func (r record) complete() bool {
-	for _, e := range slices.Concat(r.Balancers, r.Groups) {
-		if e.ID == "" {
-			return false
-		}
-	}
-	return r.Frontend == nil || r.Frontend.ID != ""
+	return !slices.ContainsFunc(slices.Concat(r.Balancers, r.Groups, r.Frontends), func(e recorded) bool { return e.ID == "" })
 }
+
+// empty says that the record names nothing.
+func (r record) empty() bool { return len(r.Balancers)+len(r.Groups)+len(r.Frontends) == 0 }
 
 func find(entries []recorded, name string) *recorded {
 	i := slices.IndexFunc(entries, func(e recorded) bool { return e.Name == name })
@@ -114,7 +112,7 @@ func find(entries []recorded, name string) *recorded {
 // begin is the record to write before a plan: fingerprints of what the plan
 // touches are gone, names of what it creates are there.
 func (r record) begin(p plan.Plan) record {
-	r.Balancers, r.Groups = slices.Clone(r.Balancers), slices.Clone(r.Groups)
+	r.Balancers, r.Groups, r.Frontends = slices.Clone(r.Balancers), slices.Clone(r.Groups), slices.Clone(r.Frontends)
 	for _, s := range p.Steps {
 		name := s.Resource.Name
 		switch s.Action {
@@ -128,7 +126,7 @@ func (r record) begin(p plan.Plan) record {
 		case plan.CreateTargetGroup:
 			r.Groups = withName(r.Groups, name)
 		case plan.CreateSecurityGroup:
-			r.Frontend = &recorded{Name: name}
+			r.Frontends = withName(r.Frontends, name)
 		}
 		r.Stack = ""
 	}
@@ -145,19 +143,17 @@ func withName(entries []recorded, name string) []recorded {
 // now is the record of what is there. Names without an ID stay: a create that
 // failed may have taken effect all the same.
 func (r record) now(have plan.Observed) record {
-	balancers, groups := pending(r.Balancers), pending(r.Groups)
+	balancers, groups, frontends := pending(r.Balancers), pending(r.Groups), pending(r.Frontends)
 	for _, b := range have.LoadBalancers {
 		balancers = append(without(balancers, b.Name), recorded{Name: b.Name, ID: b.ARN, DNS: b.DNSName})
 	}
 	for _, g := range have.TargetGroups {
 		groups = append(without(groups, g.Name), recorded{Name: g.Name, ID: g.ARN})
 	}
-	r.Balancers, r.Groups = balancers, groups
-	if have.Frontend != nil {
-		r.Frontend = &recorded{Name: have.Frontend.Name, ID: have.Frontend.ID}
-	} else if r.Frontend != nil && r.Frontend.ID != "" {
-		r.Frontend = nil
+	for _, g := range have.Frontends {
+		frontends = append(without(frontends, g.Name), recorded{Name: g.Name, ID: g.ID})
 	}
+	r.Balancers, r.Groups, r.Frontends = balancers, groups, frontends
 	return r
 }
 
@@ -171,7 +167,7 @@ func without(entries []recorded, name string) []recorded {
 
 // end is the record of a stack that is all there.
 func (r record) end(want lb.Stack, have plan.Observed) record {
-	r.Balancers, r.Groups, r.Frontend = nil, nil, nil
+	r.Balancers, r.Groups, r.Frontends = nil, nil, nil
 	r = r.now(have)
 	r.Stack = stackFingerprint(want)
 	r.Keys = askedKeys(want)
@@ -238,11 +234,14 @@ func (r record) recall(want lb.Stack) (plan.Observed, bool) {
 		}
 		g.ARN = e.ID
 	}
-	if have.Frontend != nil {
-		if r.Frontend == nil || r.Frontend.ID == "" {
+	// How rules are spread over several groups depends on what was before.
+	if len(have.Frontends) != len(r.Frontends) || len(r.Frontends) > 1 {
+		return plan.Observed{}, false
+	}
+	for i := range have.Frontends {
+		if have.Frontends[i].ID = r.Frontends[i].ID; r.Frontends[i].ID == "" {
 			return plan.Observed{}, false
 		}
-		have.Frontend.ID = r.Frontend.ID
 	}
 	return have, true
 }

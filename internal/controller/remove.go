@@ -94,7 +94,7 @@ func (o *observer) remains(ctx context.Context) (plan.Observed, error) {
 			have.TargetGroups = append(have.TargetGroups, g)
 		}
 	}
-	have.Frontend, err = o.frontend(ctx)
+	have.Frontends, err = o.frontends(ctx)
 	return have, err
 }
 
@@ -122,7 +122,7 @@ func (r *Reconciler) recover(ctx context.Context, svc *corev1.Service, st *servi
 			st.rec.Groups = withName(st.rec.Groups, g.Name)
 		}
 	}
-	st.rec.Frontend = &recorded{Name: own.FrontendName()}
+	st.rec.Frontends = []recorded{{Name: own.FrontendName()}}
 	arns, err := r.api.FindByTags(ctx, map[string]string{owner.TagCluster: own.Cluster, owner.TagUID: own.UID})
 	if err != nil {
 		r.log.Warn("record lost, and resources cannot be found by tags", "service", client.ObjectKeyFromObject(svc), "error", err)

@@ -151,7 +151,7 @@ func (s *shared) createBackend(ctx context.Context) (string, error) {
 }
 
 func (s *shared) findBackend(ctx context.Context) (string, error) {
-	groups, err := s.api.DescribeSecurityGroups(ctx, cloud.GroupFilter{Name: s.cluster.BackendName()})
+	groups, err := s.api.DescribeSecurityGroups(ctx, cloud.GroupFilter{Names: []string{s.cluster.BackendName()}})
 	if err != nil {
 		return "", err
 	}

@@ -10,8 +10,13 @@ import (
 	"github.com/fairlead-lb/fairlead/internal/lb"
 )
 
-// maxRules is EC2's default quota of inbound rules per security group.
-const maxRules = 60
+// EC2's default quota of inbound rules per security group and address family,
+// and the number of groups that a Service's rules may spread over: five groups
+// a load balancer, one of them the backend's.
+const (
+	maxRules     = 60
+	maxFrontends = 4
+)
 
 // securityGroups decides who may connect: a group of the Service's own, or the
 // groups that the user names.
@@ -28,8 +33,8 @@ func (b *builder) securityGroups(stack *lb.Stack, ports []port) {
 		return
 	}
 	rules := b.rules(ports, sources)
-	if len(rules) > maxRules {
-		b.fail("spec.loadBalancerSourceRanges", "", fmt.Sprintf("ports and source ranges make %d rules, a security group holds %d", len(rules), maxRules), "use fewer or wider ranges")
+	if n, most := perFamily(rules), maxRules*maxFrontends; n > most {
+		b.fail("spec.loadBalancerSourceRanges", "", fmt.Sprintf("ports and source ranges make %d rules of one address family, %d security groups hold %d", n, maxFrontends, most), "use fewer or wider ranges, or a prefix list")
 	}
 	stack.Frontend = &lb.SecurityGroup{
 		Name:        b.owner.FrontendName(),
@@ -37,6 +42,21 @@ func (b *builder) securityGroups(stack *lb.Stack, ports []port) {
 		Ingress:     rules,
 		Tags:        b.tags("frontend"),
 	}
+}
+
+// perFamily is the number of rules as EC2 counts them: by address family, and
+// rules about prefix lists in both.
+func perFamily(rules []lb.Rule) int {
+	v4, v6 := 0, 0
+	for _, r := range rules {
+		if r.SourceList != "" || r.Source.Addr().Is4() {
+			v4++
+		}
+		if r.SourceList != "" || r.Source.Addr().Is6() {
+			v6++
+		}
+	}
+	return max(v4, v6)
 }
 
 // sources are the ranges that may connect; spec goes before the annotation.

@@ -27,7 +27,7 @@ func (d *differ) classic() {
 	}
 	c := &classicDiffer{differ: d, r: Resource{Kind: KindClassic, Name: d.want.LoadBalancer.Name}, want: d.want.Classic}
 	want := d.want.LoadBalancer
-	want.SecurityGroups = wantedGroups(d.want)
+	want.SecurityGroups = d.groupRefs
 	if have := d.currentClassic(); have != nil {
 		c.now = *have
 		c.place(want)

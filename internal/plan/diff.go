@@ -10,10 +10,11 @@ import (
 
 // differ collects the steps from have to want.
 type differ struct {
-	want    lb.Stack
-	have    Observed
-	blocked []Step
-	steps   []Step
+	want      lb.Stack
+	have      Observed
+	groupRefs []string // the load balancer's security groups, ours by reference
+	blocked   []Step
+	steps     []Step
 }
 
 // Diff is the plan that leads from have to want. Steps that cost the load
@@ -28,7 +29,7 @@ func Diff(want lb.Stack, have Observed, policy Policy) Plan {
 		}
 		d.keepAddresses()
 	}
-	d.frontend()
+	d.groupRefs = d.wantedGroups(d.frontends())
 	d.balancer()
 	d.classic()
 	d.groups()
@@ -47,41 +48,13 @@ func (d *differ) add(at stage, s Step) {
 }
 
 // wantedGroups are the security groups of the load balancer, ours by reference.
-func wantedGroups(want lb.Stack) []string {
-	out := slices.Clone(want.LoadBalancer.SecurityGroups)
-	if want.Frontend != nil {
-		out = append(out, RefFrontend)
-	}
-	if want.Backend {
+func (d *differ) wantedGroups(frontends []string) []string {
+	out := slices.Concat(d.want.LoadBalancer.SecurityGroups, frontends)
+	if d.want.Backend {
 		out = append(out, RefBackend)
 	}
 	slices.Sort(out)
 	return out
-}
-
-func (d *differ) frontend() {
-	want, have := d.want.Frontend, d.have.Frontend
-	if want == nil {
-		if have != nil {
-			d.add(stageDropAdmission, Step{Action: DeleteSecurityGroup, Resource: Resource{Kind: KindSecurityGroup, Name: have.Name}, Why: "no longer wanted"})
-		}
-		return
-	}
-	r := Resource{Kind: KindSecurityGroup, Name: want.Name}
-	var rules []lb.Rule
-	tags := want.Tags
-	if have == nil {
-		d.add(stageAdmit, Step{Action: CreateSecurityGroup, Resource: r, After: Value{SecurityGroup: want}, Why: "says who may connect"})
-	} else {
-		rules, tags = have.Ingress, have.Tags
-	}
-	if missing := minus(want.Ingress, rules); len(missing) > 0 {
-		d.add(stageAdmit, Step{Action: AuthorizeIngress, Resource: r, After: Value{Rules: missing}, Why: count(len(missing), "rule") + " to add"})
-	}
-	if surplus := minus(rules, want.Ingress); len(surplus) > 0 {
-		d.add(stageRevoke, Step{Action: RevokeIngress, Resource: r, Before: Value{Rules: surplus}, Why: count(len(surplus), "rule") + " no longer wanted", Disruption: Connections})
-	}
-	d.tags(stageAdmit, r, want.Tags, tags)
 }
 
 func (d *differ) tags(at stage, r Resource, want, have map[string]string) {
@@ -108,7 +81,7 @@ func (d *differ) balancer() {
 		return
 	}
 	want := d.want.LoadBalancer
-	want.SecurityGroups = wantedGroups(d.want)
+	want.SecurityGroups = d.groupRefs
 	r := Resource{Kind: KindLoadBalancer, Name: want.Name}
 	have := d.current()
 	if have == nil {

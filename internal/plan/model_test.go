@@ -18,7 +18,7 @@ type model struct {
 	balancers map[string]*balancer
 	classics  map[string]*classic
 	groups    map[string]*group
-	frontend  *lb.SecurityGroup
+	frontends map[string]*lb.SecurityGroup
 	probed    map[string]bool // groups that a listener uses or used
 }
 
@@ -30,7 +30,7 @@ type balancer struct {
 type group struct{ lb.TargetGroup }
 
 func newModel() *model {
-	return &model{balancers: map[string]*balancer{}, classics: map[string]*classic{}, groups: map[string]*group{}, probed: map[string]bool{}}
+	return &model{balancers: map[string]*balancer{}, classics: map[string]*classic{}, groups: map[string]*group{}, frontends: map[string]*lb.SecurityGroup{}, probed: map[string]bool{}}
 }
 
 // do executes a step as AWS would; it keeps nothing of what it is given but values.
@@ -137,11 +137,16 @@ func noIPv6(all []lb.SubnetMapping) (out []lb.SubnetMapping) {
 }
 
 func (m *model) known(groups []string) error {
-	if slices.Contains(groups, plan.RefFrontend) && m.frontend == nil {
-		return fmt.Errorf("InvalidSecurityGroup")
+	for _, ref := range groups {
+		if suffix, ours := strings.CutPrefix(ref, plan.RefFrontend); ours && m.frontends[front+suffix] == nil {
+			return fmt.Errorf("InvalidSecurityGroup: %s", ref)
+		}
 	}
 	return nil
 }
+
+// front is the name of the first group.
+const front = "front"
 
 func (m *model) usedBy(name string) (users []string) {
 	for _, b := range m.balancers {
@@ -274,34 +279,44 @@ func heaviest(forward []plan.Forward) string {
 }
 
 func (m *model) doSecurityGroup(s plan.Step) error {
-	if exists := m.frontend != nil; exists != (s.Action != plan.CreateSecurityGroup) {
+	g := m.frontends[s.Resource.Name]
+	if exists := g != nil; exists != (s.Action != plan.CreateSecurityGroup) {
 		return fmt.Errorf("%s, exists: %t", s.Action, exists)
 	}
 	switch s.Action {
 	case plan.CreateSecurityGroup:
 		g := *s.After.SecurityGroup
 		g.Ingress = nil
-		m.frontend = &g
+		m.frontends[g.Name] = &g
 	case plan.DeleteSecurityGroup:
-		for _, b := range m.balancers {
-			if slices.Contains(b.SecurityGroups, plan.RefFrontend) {
-				return fmt.Errorf("DependencyViolation: %s", b.Name)
-			}
+		if err := m.unattached(plan.FrontendRef(front, g.Name)); err != nil {
+			return err
 		}
-		for _, b := range m.classics {
-			if slices.Contains(b.SecurityGroups, plan.RefFrontend) {
-				return fmt.Errorf("DependencyViolation: %s", b.Name)
-			}
-		}
-		m.frontend = nil
+		delete(m.frontends, g.Name)
 	case plan.AuthorizeIngress:
-		m.frontend.Ingress = append(slices.Clone(m.frontend.Ingress), s.After.Rules...)
+		if g.Ingress = slices.Concat(g.Ingress, s.After.Rules); len(g.Ingress) > plan.MaxRules {
+			return fmt.Errorf("RulesPerSecurityGroupLimitExceeded: %s", g.Name)
+		}
 	case plan.RevokeIngress:
-		m.frontend.Ingress = slices.DeleteFunc(slices.Clone(m.frontend.Ingress), func(r lb.Rule) bool { return slices.Contains(s.Before.Rules, r) })
+		g.Ingress = slices.DeleteFunc(slices.Clone(g.Ingress), func(r lb.Rule) bool { return slices.Contains(s.Before.Rules, r) })
 	case plan.CreateTags:
-		m.frontend.Tags = overlay(m.frontend.Tags, s.After.Map)
+		g.Tags = overlay(g.Tags, s.After.Map)
 	case plan.DeleteTags:
-		m.frontend.Tags = without(m.frontend.Tags, s.Before.List)
+		g.Tags = without(g.Tags, s.Before.List)
+	}
+	return nil
+}
+
+func (m *model) unattached(ref string) error {
+	for _, b := range m.balancers {
+		if slices.Contains(b.SecurityGroups, ref) {
+			return fmt.Errorf("DependencyViolation: %s", b.Name)
+		}
+	}
+	for _, b := range m.classics {
+		if slices.Contains(b.SecurityGroups, ref) {
+			return fmt.Errorf("DependencyViolation: %s", b.Name)
+		}
 	}
 	return nil
 }
@@ -324,8 +339,8 @@ func (m *model) observe() plan.Observed {
 		g.Targets = slices.SortedFunc(slices.Values(g.Targets), func(a, b lb.Target) int { return strings.Compare(a.ID, b.ID) })
 		o.TargetGroups = append(o.TargetGroups, plan.TargetGroup{TargetGroup: g})
 	}
-	if m.frontend != nil {
-		o.Frontend = &plan.SecurityGroup{SecurityGroup: *m.frontend}
+	for _, name := range slices.Sorted(maps.Keys(m.frontends)) {
+		o.Frontends = append(o.Frontends, plan.SecurityGroup{SecurityGroup: *m.frontends[name]})
 	}
 	return o
 }

@@ -21,7 +21,7 @@ type Observed struct {
 	LoadBalancers []LoadBalancer // one; two while one replaces the other
 	Classic       []ClassicLoadBalancer
 	TargetGroups  []TargetGroup
-	Frontend      *SecurityGroup
+	Frontends     []SecurityGroup // the Service's own, by name
 }
 
 // LoadBalancer is a load balancer that exists.
@@ -60,12 +60,13 @@ type TargetGroup struct {
 // SecurityGroup is a security group that exists.
 type SecurityGroup struct {
 	lb.SecurityGroup
-	ID string
+	ID      string
+	Foreign []lb.Rule // rules of others: they stay, and need room
 }
 
 // Empty says that nothing exists.
 func (o Observed) Empty() bool {
-	return len(o.LoadBalancers) == 0 && len(o.Classic) == 0 && len(o.TargetGroups) == 0 && o.Frontend == nil
+	return len(o.LoadBalancers) == 0 && len(o.Classic) == 0 && len(o.TargetGroups) == 0 && len(o.Frontends) == 0
 }
 
 // Balancer is the load balancer of a name, or nil.
@@ -84,6 +85,15 @@ func (o *Observed) Group(name string) *TargetGroup {
 		return nil
 	}
 	return &o.TargetGroups[i]
+}
+
+// Frontend is the Service's security group of a name, or nil.
+func (o *Observed) Frontend(name string) *SecurityGroup {
+	i := slices.IndexFunc(o.Frontends, func(g SecurityGroup) bool { return g.Name == name })
+	if i < 0 {
+		return nil
+	}
+	return &o.Frontends[i]
 }
 
 // Listener is the listener of a port, or nil.
@@ -219,19 +229,20 @@ func (b *LoadBalancer) applyListener(s Step, r Result) {
 }
 
 func (o *Observed) applySecurityGroup(s Step, r Result) {
+	o.Frontends = slices.Clone(o.Frontends)
 	switch s.Action {
 	case CreateSecurityGroup:
 		g := *s.After.SecurityGroup
 		g.Ingress = nil
-		o.Frontend = &SecurityGroup{SecurityGroup: g, ID: r.ID}
+		o.Frontends = append(o.Frontends, SecurityGroup{SecurityGroup: g, ID: r.ID})
 		return
 	case DeleteSecurityGroup:
-		o.Frontend = nil
+		o.Frontends = slices.DeleteFunc(o.Frontends, func(g SecurityGroup) bool { return g.Name == s.Resource.Name })
 	}
-	if o.Frontend == nil {
+	g := o.Frontend(s.Resource.Name)
+	if g == nil {
 		return
 	}
-	g := *o.Frontend
 	switch s.Action {
 	case AuthorizeIngress:
 		g.Ingress = append(minus(g.Ingress, s.After.Rules), s.After.Rules...)
@@ -240,7 +251,6 @@ func (o *Observed) applySecurityGroup(s Step, r Result) {
 	case CreateTags, DeleteTags:
 		g.Tags = retagged(g.Tags, s)
 	}
-	o.Frontend = &g
 }
 
 func merged(a, b map[string]string) map[string]string {

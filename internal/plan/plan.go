@@ -147,7 +147,8 @@ type Step struct {
 type stage int
 
 const (
-	stageAdmit      stage = iota // security groups exist and let in
+	stageMakeRoom   stage = iota // security groups that are full shut out
+	stageAdmit                   // security groups exist and let in
 	stageMakeWay                 // what holds a name that is needed goes
 	stageBalancer                // load balancers exist and are as wanted
 	stageGroup                   // target groups exist and are as wanted

@@ -51,9 +51,23 @@ func stacks(t *rapid.T, label string) lb.Stack {
 	for _, port := range rapid.SliceOfNDistinct(rapid.SampledFrom([]uint16{80, 81, 443}), 1, 3, rapid.ID).Draw(t, label+"-ports") {
 		addPort(t, label, &s, port)
 	}
+	crowd(t, label, &s)
 	slices.SortFunc(s.TargetGroups, func(a, b lb.TargetGroup) int { return strings.Compare(a.Name, b.Name) })
 	slices.SortFunc(s.Listeners, func(a, b lb.Listener) int { return cmp.Compare(a.Port, b.Port) })
 	return s
+}
+
+// crowd adds rules until some groups are full.
+func crowd(t *rapid.T, label string, s *lb.Stack) {
+	if s.Frontend == nil {
+		return
+	}
+	from := rapid.SampledFrom([]int{0, 30, 100}).Draw(t, label+"-crowd-from")
+	n := rapid.SampledFrom([]int{0, 0, 57, 100, 230}).Draw(t, label+"-crowd")
+	for i := range n {
+		source := netip.PrefixFrom(netip.AddrFrom4([4]byte{203, 0, byte((from + i) / 250), byte((from + i) % 250)}), 32)
+		s.Frontend.Ingress = append(s.Frontend.Ingress, lb.Rule{Protocol: "tcp", FromPort: 1, ToPort: 1, Source: source})
+	}
 }
 
 // chooseAddresses gives all subnets addresses, or none.
@@ -182,6 +196,7 @@ func checkWanted(t *rapid.T, m *model, want lb.Stack) {
 	if b.CapacityUnits != want.LoadBalancer.CapacityUnits || want.LoadBalancer.IPv6SourceNAT == lb.On && b.IPv6SourceNAT != lb.On {
 		t.Fatalf("wanted %+v, there is %+v", want.LoadBalancer, b.LoadBalancer)
 	}
+	checkRules(t, m, want)
 	for _, w := range want.LoadBalancer.SubnetMappings {
 		if got := b.Mapping(w.SubnetID); got.AllocationID != w.AllocationID || w.IPv6Address.IsValid() && got.IPv6Address != w.IPv6Address {
 			t.Fatalf("subnet %s has %+v, want %+v", w.SubnetID, got, w)
@@ -199,6 +214,29 @@ func checkWanted(t *rapid.T, m *model, want lb.Stack) {
 	for _, g := range want.TargetGroups {
 		if got := m.groups[g.Name]; got == nil || len(got.Targets) != len(g.Targets) {
 			t.Fatalf("target group %s has %+v, want %+v", g.Name, got, g.Targets)
+		}
+	}
+}
+
+// checkRules wants every rule in one attached group, and no group for nothing.
+func checkRules(t *rapid.T, m *model, want lb.Stack) {
+	held := map[lb.Rule]int{}
+	for name, g := range m.frontends {
+		for _, r := range g.Ingress {
+			held[r]++
+		}
+		if !slices.Contains(m.balancers[want.LoadBalancer.Name].SecurityGroups, plan.FrontendRef(front, name)) || name != front && len(g.Ingress) == 0 {
+			t.Fatalf("group %s has %d rules and is not attached, or is there for nothing", name, len(g.Ingress))
+		}
+	}
+	if want.Frontend == nil && len(m.frontends) > 0 || want.Frontend != nil && len(held) != len(want.Frontend.Ingress) {
+		t.Fatalf("%d rules in %d groups, wanted %+v", len(held), len(m.frontends), want.Frontend)
+	}
+	if want.Frontend != nil {
+		for _, r := range want.Frontend.Ingress {
+			if held[r] != 1 {
+				t.Fatalf("rule %v is there %d times", r, held[r])
+			}
 		}
 	}
 }

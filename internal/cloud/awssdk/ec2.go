@@ -60,8 +60,8 @@ func (c *Client) CreateSecurityGroup(ctx context.Context, want lb.SecurityGroup)
 func (c *Client) DescribeSecurityGroups(ctx context.Context, by cloud.GroupFilter) ([]cloud.SecurityGroup, error) {
 	in := &ec2.DescribeSecurityGroupsInput{Filters: []types.Filter{filter("vpc-id", c.cfg.VPCID)}}
 	switch {
-	case by.Name != "":
-		in.Filters = append(in.Filters, filter("group-name", by.Name))
+	case len(by.Names) > 0:
+		in.Filters = append(in.Filters, filter("group-name", by.Names...))
 	case by.NameTag != "":
 		in.Filters = append(in.Filters, filter("tag:Name", by.NameTag))
 	case by.TagKey != "":
