@@ -15,6 +15,7 @@ type chunkState uint8
 
 const (
 	chunkSize chunkState = iota
+	chunkPadding
 	chunkExtension
 	chunkSizeLF
 	chunkData
@@ -83,6 +84,8 @@ func (c *Chunked) framing(b byte) error {
 	switch c.state {
 	case chunkSize:
 		return c.size(b)
+	case chunkPadding:
+		return c.padding(b)
 	case chunkExtension:
 		if b == '\r' {
 			c.state = chunkSizeLF
@@ -110,9 +113,21 @@ func (c *Chunked) size(b byte) error {
 		c.left = c.left<<4 | int64(digit)
 	case c.digits == 0:
 		return malformed("a chunk without size")
+	default:
+		return c.padding(b)
+	}
+	return nil
+}
+
+// padding is what may follow a size: white space, which old servers fill sizes
+// up with, and extensions.
+func (c *Chunked) padding(b byte) error {
+	switch {
+	case isSpace(b):
+		c.state = chunkPadding
 	case b == '\r':
 		c.state = chunkSizeLF
-	case b == ';' || isSpace(b):
+	case b == ';':
 		c.state = chunkExtension
 	default:
 		return malformed("a chunk size that is none")
