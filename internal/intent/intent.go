@@ -15,6 +15,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/fairlead-lb/fairlead/internal/lb"
 	"github.com/fairlead-lb/fairlead/internal/owner"
@@ -33,6 +34,8 @@ type Input struct {
 	Pinned  Pinned
 	// Defaults are the controller's, for what the Service does not say.
 	Defaults Defaults
+	// Fit are pods that are targets before they are Ready: they wait for that.
+	Fit map[types.UID]bool
 	// NameTakenBy is another Service, as namespace/name, that asked first for
 	// the load balancer name that this one asks for.
 	NameTakenBy string

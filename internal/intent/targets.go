@@ -10,6 +10,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/fairlead-lb/fairlead/internal/lb"
 )
@@ -32,7 +33,7 @@ func (b *builder) targetSource() targetSource {
 		if len(b.set.nodeLabels) > 0 {
 			b.warn(prefixAWS+"target-node-labels", "", "has no effect on ip targets, which are pods", "")
 		}
-		return podSource{b.in.Slices}
+		return podSource{b.in.Slices, b.in.Fit}
 	}
 	b.checkNodePorts()
 	nodes := b.eligibleNodes()
@@ -155,7 +156,10 @@ func (s addressSource) targets(p port, family lb.IPAddressType) []lb.Target {
 	return sorted(out)
 }
 
-type podSource struct{ slices []*discoveryv1.EndpointSlice }
+type podSource struct {
+	slices []*discoveryv1.EndpointSlice
+	fit    map[types.UID]bool
+}
 
 func (podSource) targetType() lb.TargetType { return lb.IPTarget }
 func (podSource) keepsClientAddress() bool  { return false }
@@ -179,19 +183,18 @@ func (s podSource) targets(p port, family lb.IPAddressType) []lb.Target {
 		}
 		for _, sp := range slice.Ports {
 			if sp.Port != nil && deref(sp.Name, "") == p.service.Name && deref(sp.Protocol, corev1.ProtocolTCP) == p.service.Protocol {
-				out = append(out, ready(slice.Endpoints, uint16(*sp.Port))...)
+				out = append(out, s.ready(slice.Endpoints, uint16(*sp.Port))...)
 			}
 		}
 	}
 	return sorted(out)
 }
 
-// ready are the endpoints that take new connections. The endpoint slice
-// controller has put publishNotReadyAddresses into the condition already.
-func ready(endpoints []discoveryv1.Endpoint, port uint16) []lb.Target {
+// ready are the endpoints that take new connections.
+func (s podSource) ready(endpoints []discoveryv1.Endpoint, port uint16) []lb.Target {
 	var out []lb.Target
 	for _, e := range endpoints {
-		if deref(e.Conditions.Ready, true) && len(e.Addresses) > 0 {
+		if takesConnections(e, s.fit) && len(e.Addresses) > 0 {
 			out = append(out, lb.Target{ID: e.Addresses[0], Port: port})
 		}
 	}
