@@ -114,6 +114,7 @@ func bindBoth(a netip.AddrPort, h dns.Handler) ([]*dns.Server, error) {
 type Handler struct {
 	zone     Zone
 	upstream upstream
+	memory   memory
 	log      *slog.Logger
 }
 
@@ -201,6 +202,13 @@ func (h *Handler) forward(m *dns.Msg, q dns.Question) {
 		m.Rcode = dns.RcodeServerFailure
 		return
 	}
+	if got.Rcode == dns.RcodeNameError {
+		if late := h.memory.recall(q, time.Now()); late != nil {
+			m.Answer = append(m.Answer, late...)
+			return
+		}
+	}
+	h.memory.keep(q, got.Answer, time.Now())
 	m.Rcode = got.Rcode
 	m.Answer = append(m.Answer, got.Answer...)
 	m.Ns = got.Ns
