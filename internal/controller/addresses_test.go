@@ -41,6 +41,19 @@ func (w *world) elastic(n int) (ids []string) {
 	return ids
 }
 
+// prefixList makes a prefix list of one entry.
+func (w *world) prefixList() string {
+	w.t.Helper()
+	out, err := w.ec2().CreateManagedPrefixList(w.t.Context(), &ec2sdk.CreateManagedPrefixListInput{
+		PrefixListName: aws.String("office"), AddressFamily: aws.String("IPv4"), MaxEntries: aws.Int32(5),
+		Entries: []ec2types.AddPrefixListEntry{{Cidr: aws.String("203.0.113.0/24")}},
+	})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return aws.ToString(out.PrefixList.PrefixListId)
+}
+
 func annotated(svc *corev1.Service, pairs ...string) *corev1.Service {
 	for i := 0; i < len(pairs); i += 2 {
 		svc.Annotations[prefix+pairs[i]] = pairs[i+1]

@@ -138,6 +138,10 @@ func TestChangesInPlaceKeepTheLoadBalancer(t *testing.T) {
 			host := w.get("nginx").Status.LoadBalancer.Ingress[0].Hostname
 			w.aws.take()
 			w.update("nginx", tt.change)
+			if key := prefix + "security-group-prefix-lists"; w.get("nginx").Annotations[key] != "" {
+				list := w.prefixList()
+				w.update("nginx", func(s *corev1.Service) { s.Annotations[key] = list })
+			}
 			w.settle("nginx")
 			if diff := cmp.Diff(tt.calls, withoutPolls(awsCalls(w.aws.take()))); diff != "" {
 				t.Errorf("calls (-want +got):\n%s", diff)
