@@ -25,6 +25,9 @@ demo: deps build kube ## walk the blog post on a real small cluster (add ARGS=--
 test: deps build kube ## run all tests, the walk included
 	@scripts/test.sh
 
+test-faults: kube ## make every AWS call and API server write of the controller go wrong in every way, once each
+	@scripts/test-faults.sh
+
 lint: ## run the linters
 	@scripts/step.sh "build the linter (cached)" go build -C tools -o ../bin/golangci-lint github.com/golangci/golangci-lint/v2/cmd/golangci-lint
 	@bin/golangci-lint run ./...
@@ -53,4 +56,4 @@ soak: deps build kube ## hold 1,000 connections while everything around them is 
 clean: ## remove build results (caches stay)
 	@rm -rf bin
 
-.PHONY: help deps build kube demo test lint generate verify bench peers fuzz soak clean
+.PHONY: help deps build kube demo test test-faults lint generate verify bench peers fuzz soak clean

@@ -3,6 +3,7 @@ package controller
 import (
 	"context"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -19,6 +20,7 @@ type phase struct {
 	name   string
 	before func(*world)
 	act    func(*world)
+	after  func(*world) // what time brings once all is well again; nil: nothing
 }
 
 func phases() []phase {
@@ -28,40 +30,112 @@ func phases() []phase {
 		return func(w *world) { w.update("nginx", f) }
 	}
 	return []phase{
-		{"create", none, func(w *world) { w.create(post("nginx")) }},
-		{"change in place", exists, change(func(s *corev1.Service) {
+		{name: "create", before: none, act: func(w *world) { w.create(post("nginx")) }},
+		{name: "change in place", before: exists, act: change(func(s *corev1.Service) {
 			s.Spec.ExternalTrafficPolicy = corev1.ServiceExternalTrafficPolicyCluster
 			s.Spec.LoadBalancerSourceRanges = []string{"203.0.113.0/24"}
 			s.Spec.Ports = []corev1.ServicePort{{Name: "http", Port: 8080}, {Name: "dns", Port: 53, Protocol: corev1.ProtocolUDP}}
 			s.Annotations[prefix+"attributes"] = "load_balancing.cross_zone.enabled=true"
 			s.Annotations[prefix+"additional-resource-tags"] = "team=shop"
 		})},
-		{"other targets", exists, change(func(s *corev1.Service) { s.Annotations[prefix+"nlb-target-type"] = "ip" })},
-		{"another scheme, with consent", exists, change(func(s *corev1.Service) {
+		{name: "other targets", before: exists, act: change(func(s *corev1.Service) { s.Annotations[prefix+"nlb-target-type"] = "ip" })},
+		{name: "another scheme, with consent", before: exists, act: change(func(s *corev1.Service) {
 			s.Annotations[prefix+"scheme"] = "internal"
 			s.Annotations["fairlead.io/allow-replacement"] = "true"
 		})},
-		{"a node leaves", exists, func(w *world) { w.removeNode(2) }},
-		{"delete", exists, func(w *world) { w.remove("nginx") }},
-		{"another type", exists, change(func(s *corev1.Service) {
+		{name: "a node leaves", before: exists, act: func(w *world) { w.removeNode(2) }},
+		{name: "delete", before: exists, act: func(w *world) { w.remove("nginx") }},
+		{name: "another type", before: exists, act: change(func(s *corev1.Service) {
 			s.Spec.Type, s.Spec.ExternalTrafficPolicy = corev1.ServiceTypeClusterIP, ""
 			s.Spec.Ports[0].NodePort, s.Spec.HealthCheckNodePort = 0, 0
 		})},
 	}
 }
 
+// furtherPhases are those that need more than the post's Service.
+func furtherPhases() []phase {
+	made := func(pairs func(w *world) []string) func(*world) {
+		return func(w *world) { w.create(annotated(post("nginx"), pairs(w)...)); w.settle("nginx") }
+	}
+	plain := func(pairs ...string) func(*world) []string { return func(*world) []string { return pairs } }
+	annotate := func(pairs func(w *world) []string) func(*world) {
+		return func(w *world) {
+			values := pairs(w)
+			w.update("nginx", func(s *corev1.Service) { annotated(s, values...); agree(s) })
+		}
+	}
+	return []phase{
+		{name: "create with TLS", before: func(*world) {}, act: func(w *world) {
+			w.create(annotated(post("nginx"), "ssl-cert", w.certificate("a.example")+","+w.certificate("b.example")))
+		}},
+		{name: "other certificates", before: made(func(w *world) []string {
+			return []string{"ssl-cert", w.certificate("a.example") + "," + w.certificate("b.example")}
+		}), act: annotate(func(w *world) []string {
+			return []string{"ssl-cert", w.certificate("c.example") + "," + w.certificate("d.example"), "ssl-negotiation-policy", "ELBSecurityPolicy-TLS13-1-2-2021-06"}
+		})},
+		{name: "a dry run is over", before: func(w *world) {
+			svc := post("nginx")
+			svc.Annotations["fairlead.io/dry-run"] = "true"
+			w.create(svc)
+			w.settle("nginx")
+		}, act: func(w *world) {
+			w.update("nginx", func(s *corev1.Service) { delete(s.Annotations, "fairlead.io/dry-run") })
+		}},
+		{name: "drift", before: made(plain()), act: func(w *world) { w.drift(); w.now = w.now.Add(2 * resync) }, after: func(w *world) {
+			w.now = w.now.Add(2 * resync)
+			w.settle("nginx")
+			if w.drifted() {
+				w.t.Error("drift is not repaired")
+			}
+		}},
+		{name: "create with chosen addresses", before: func(*world) {}, act: func(w *world) {
+			w.create(annotated(post("nginx"), "eip-allocations", strings.Join(w.elastic(2), ","), "minimum-load-balancer-capacity", "CapacityUnits=2750"))
+		}},
+		{name: "other addresses in all zones", before: made(plain("minimum-load-balancer-capacity", "CapacityUnits=2750")), act: annotate(func(w *world) []string {
+			return []string{"eip-allocations", strings.Join(w.elastic(2), ","), "minimum-load-balancer-capacity", "CapacityUnits=0"}
+		})},
+		{name: "another address in the only zone", before: made(func(w *world) []string {
+			return []string{"subnets", "subnet-a", "eip-allocations", w.elastic(1)[0]}
+		}), act: annotate(func(w *world) []string { return []string{"eip-allocations", w.elastic(1)[0]} })},
+		{name: "more rules than a group holds", before: made(plain()), act: func(w *world) {
+			w.update("nginx", func(s *corev1.Service) { s.Spec.LoadBalancerSourceRanges = from(0, 70) })
+		}},
+		{name: "fewer rules than a group holds", before: func(w *world) {
+			svc := post("nginx")
+			svc.Spec.LoadBalancerSourceRanges = from(0, 70)
+			w.create(svc)
+			w.settle("nginx")
+		}, act: func(w *world) {
+			w.update("nginx", func(s *corev1.Service) { s.Spec.LoadBalancerSourceRanges = from(0, 7) })
+		}},
+	}
+}
+
+// drift makes the load balancer another one than the Service asks for, behind
+// the controller's back.
+func (w *world) drift() {
+	w.t.Helper()
+	g := w.groups()[0]
+	g.HealthCheck.Interval, g.HealthCheck.Timeout = 30e9, 5e9
+	if err := w.api.ModifyTargetGroup(w.t.Context(), g.ARN, g.HealthCheck); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+func (w *world) drifted() bool { return w.groups()[0].HealthCheck.Interval == 30e9 }
+
 // TestFaultWalk makes each call of each phase go wrong in each way. Whatever
 // happens, the Service comes to what it wants, and when it is deleted nothing
 // of it is left in AWS.
 //
-// The normal run takes every 37th case; FAIRLEAD_FAULTS=all takes all.
+// The normal run takes every 61st case; FAIRLEAD_FAULTS=all takes all.
 func TestFaultWalk(t *testing.T) {
-	stride := 37
+	stride := 61
 	if os.Getenv("FAIRLEAD_FAULTS") == "all" {
 		stride = 1
 	}
 	all, ran := 0, 0
-	for _, p := range phases() {
+	for _, p := range slices.Concat(phases(), furtherPhases()) {
 		for n := 1; n <= callsOf(t, p); n++ {
 			for _, f := range []fault{failBefore, failAfter, dieBefore, dieAfter, dieForgetting} {
 				if all++; all%stride != 0 {
@@ -72,7 +146,7 @@ func TestFaultWalk(t *testing.T) {
 			}
 		}
 	}
-	t.Logf("%d cases of %d", ran, all)
+	t.Logf("fault walk: %d cases of %d", ran, all)
 	if ran == 0 {
 		t.Error("no case was walked")
 	}
@@ -121,6 +195,9 @@ func walk(t *testing.T, p phase, n int, f fault) {
 	}
 	if calls := w.aws.take(); hit == "" && len(calls) >= n {
 		hit = calls[n-1]
+	}
+	if p.after != nil {
+		p.after(w)
 	}
 	where := p.name + ", call " + hit + ", " + string(f)
 	w.checkConverged(where)
