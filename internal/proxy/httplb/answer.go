@@ -119,6 +119,9 @@ func (x *exchange) rest() (n int, out []byte, err error) {
 // refuse answers what is no request.
 func (x *exchange) refuse(r *http1.Refusal) {
 	x.request = http1.Request{} // what was read of it is not to be trusted
+	if r.Status != 408 {
+		x.view.counters.nonCompliant.Inc()
+	}
 	x.answer(r.Status, false)
 }
 

@@ -216,6 +216,8 @@ func (x *exchange) readHeadOfAnswer() (head []byte, refusal *http1.Refusal, clos
 		}
 		switch {
 		case err == nil:
+		case errors.Is(err, errTimeout) && x.upload != nil && !x.upload.taken.Load():
+			return nil, errUnfinished(), false
 		case errors.Is(err, errTimeout):
 			return nil, &http1.Refusal{Status: 504, Reason: "the target did not answer within the idle timeout"}, false
 		case errors.Is(err, errFull):
@@ -280,6 +282,10 @@ func (x *exchange) endUpload() *http1.Refusal {
 	case errors.As(err, &refusal):
 		return refusal
 	}
+	return errUnfinished()
+}
+
+func errUnfinished() *http1.Refusal {
 	return &http1.Refusal{Status: 408, Reason: "the request did not come whole"}
 }
 
