@@ -167,7 +167,7 @@ func (c *choices) next(tried []*Target) int {
 	if n == 0 {
 		return -1
 	}
-	first := int(c.turn.Add(1) % uint32(n))
+	first := c.first(tried)
 	for i := range n {
 		if at := (first + i) % n; !slices.Contains(tried, c.eligible[at].target) {
 			return at
@@ -176,13 +176,22 @@ func (c *choices) next(tried []*Target) int {
 	return -1
 }
 
+// first is whose turn it is. A second attempt takes nobody's turn.
+func (c *choices) first(tried []*Target) int {
+	turn := c.turn.Load()
+	if len(tried) == 0 {
+		turn = c.turn.Add(1)
+	}
+	return int(turn % uint32(len(c.eligible)))
+}
+
 // leastLoaded takes turns among targets with equally many requests.
 func (c *choices) leastLoaded(tried []*Target) int {
 	n, at, least := len(c.eligible), -1, int64(0)
 	if n == 0 {
 		return -1
 	}
-	first := int(c.turn.Add(1) % uint32(n))
+	first := c.first(tried)
 	for i := range n {
 		j := (first + i) % n
 		if load := c.eligible[j].outstanding.Load(); (at < 0 || load < least) && !slices.Contains(tried, c.eligible[j].target) {

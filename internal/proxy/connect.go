@@ -147,7 +147,7 @@ func leave(gauges []*atomic.Int64) {
 func (s *session) serve(ctx context.Context) {
 	client, err := s.greetClient()
 	if err != nil {
-		s.shut(true)
+		s.shut(abort)
 		s.end()
 		return
 	}
@@ -159,7 +159,7 @@ func (s *session) serve(ctx context.Context) {
 	target, choice, err := s.connect(ctx, negotiated(client))
 	if err != nil {
 		s.route.server.opts.Log.Debug("connection not served", "client", s.flow.Client, "listener", s.flow.Local, "error", err)
-		s.shut(true)
+		s.shut(abort)
 		s.end()
 		return
 	}

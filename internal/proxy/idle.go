@@ -44,9 +44,7 @@ func (s *session) checkIdle() {
 	}
 	quiet := s.activity.quiet()
 	if quiet >= limit {
-		if s.shut(false) {
-			s.counters.IdleTimeouts.Add(1)
-		}
+		s.shut(inOrder, &s.counters.IdleTimeouts)
 		return
 	}
 	s.mu.Lock()

@@ -40,7 +40,7 @@ type running struct {
 // finish ends one direction.
 func (r *running) finish(err error) {
 	if err != nil {
-		r.shut(true)
+		r.shut(abort)
 	}
 	if r.left.Add(-1) == 0 {
 		r.choice.Done()

@@ -95,20 +95,25 @@ func (s *session) start() {
 
 // terminate ends the session because what it was for has gone.
 func (s *session) terminate() {
-	if s.shut(false) {
-		s.counters.Terminated.Add(1)
-	}
+	s.shut(inOrder, &s.counters.Terminated)
 }
 
-// shut closes both connections, with a reset or in order, and returns false when
-// that was done before. The goroutines that serve the session then end.
-func (s *session) shut(abort bool) bool {
+// How to close connections: so that peers see an error, or see the end.
+const (
+	abort   = true
+	inOrder = false
+)
+
+// shut closes both connections, and counts it, unless that was done before. The
+// goroutines that serve the session then end.
+func (s *session) shut(abort bool, reasons ...*atomic.Int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.ended {
-		return false
+		return
 	}
 	s.ended = true
+	enter(reasons...)
 	if s.cancel != nil {
 		s.cancel()
 	}
@@ -124,12 +129,11 @@ func (s *session) shut(abort bool) bool {
 		}
 		_ = c.Close() // nothing was written that a caller waits for
 	}
-	return true
 }
 
 // end releases what the session holds. It is called once, by the last goroutine.
 func (s *session) end() {
-	s.shut(false)
+	s.shut(inOrder)
 	s.route.sessions.remove(s)
 	s.counters.ActiveFlowCount.Add(-1)
 	s.route.server.open.Add(-1)
@@ -157,4 +161,3 @@ func (s *session) placement() (placement, bool) {
 	defer s.mu.Unlock()
 	return s.at, s.target != nil
 }
-
