@@ -79,7 +79,7 @@ func sections() []section {
 		{"The load balancer", append(shapeRows(), capacityRow())},
 		{"Chosen addresses", addressRows()},
 		{"TLS", tlsRows()},
-		{"Targets", targetRows()},
+		{"Targets", append(targetRows(), choiceRow())},
 		{"Health checks", healthRows()},
 		{"Who may connect", accessRows()},
 		{"Classic Load Balancers", classicRows()},

@@ -58,6 +58,7 @@ type builder struct {
 	set      settings
 	problems []Problem
 	lbName   string
+	groups   int // how many target groups there will be
 }
 
 // Desired is what the Service wants, and everything that is wrong with it.

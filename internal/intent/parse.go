@@ -39,6 +39,7 @@ type settings struct {
 	prefixLists      []string
 	tags             map[string]string
 	nodeLabels       map[string]string
+	nodes            nodeChoice
 	sourceRanges     []netip.Prefix
 	tcpUDP           bool
 	allowReplacement bool

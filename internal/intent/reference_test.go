@@ -140,6 +140,9 @@ func checkExample(t *testing.T, kind lb.LoadBalancerType, a intent.Annotation) {
 // twoPorts are 80 and 443, so that settings for one of them show.
 func twoPorts(annotations map[string]string) *corev1.Service {
 	svc := service(annotations)
+	if annotations[fairlead+"target-nodes"] != "" {
+		svc = localService(annotations)
+	}
 	svc.Spec.Ports = append(svc.Spec.Ports, corev1.ServicePort{Name: "https", Port: 443, Protocol: corev1.ProtocolTCP, NodePort: 30443})
 	return svc
 }

@@ -18,6 +18,7 @@ import (
 const kubeProxyHealth = "10256"
 
 func (b *builder) targetGroups(ports []port) []lb.TargetGroup {
+	b.groups = len(ports)
 	source := b.targetSource()
 	family := b.family()
 	var out []lb.TargetGroup

@@ -33,10 +33,10 @@ func (b *builder) targetSource() targetSource {
 		if len(b.set.nodeLabels) > 0 {
 			b.warn(prefixAWS+"target-node-labels", "", "has no effect on ip targets, which are pods", "")
 		}
-		return podSource{b.in.Slices, b.in.Fit}
+		return podSource{b.in.Slices, b.in.Fit, b.podsWithinQuota}
 	}
 	b.checkNodePorts()
-	nodes := b.eligibleNodes()
+	nodes := b.withinQuota(b.eligibleNodes())
 	instances := slices.ContainsFunc(nodes, func(n *corev1.Node) bool { return InstanceID(n) != "" })
 	if !instances && len(nodes) > 0 {
 		return addressSource{nodes}
@@ -77,7 +77,7 @@ func (b *builder) eligibleNodes() []*corev1.Node {
 			out = append(out, n)
 		}
 	}
-	return out
+	return b.choose(out)
 }
 
 // Eligible says whether load balancers may send to the node at all.
@@ -159,6 +159,7 @@ func (s addressSource) targets(p port, family lb.IPAddressType) []lb.Target {
 type podSource struct {
 	slices []*discoveryv1.EndpointSlice
 	fit    map[types.UID]bool
+	limit  func([]podTarget) []lb.Target
 }
 
 func (podSource) targetType() lb.TargetType { return lb.IPTarget }
@@ -176,7 +177,7 @@ func (s podSource) targets(p port, family lb.IPAddressType) []lb.Target {
 	if family == lb.IPv6 {
 		want = discoveryv1.AddressTypeIPv6
 	}
-	var out []lb.Target
+	var out []podTarget
 	for _, slice := range s.slices {
 		if slice.AddressType != want {
 			continue
@@ -187,15 +188,15 @@ func (s podSource) targets(p port, family lb.IPAddressType) []lb.Target {
 			}
 		}
 	}
-	return sorted(out)
+	return s.limit(out)
 }
 
 // ready are the endpoints that take new connections.
-func (s podSource) ready(endpoints []discoveryv1.Endpoint, port uint16) []lb.Target {
-	var out []lb.Target
+func (s podSource) ready(endpoints []discoveryv1.Endpoint, port uint16) []podTarget {
+	var out []podTarget
 	for _, e := range endpoints {
 		if takesConnections(e, s.fit) && len(e.Addresses) > 0 {
-			out = append(out, lb.Target{ID: e.Addresses[0], Port: port})
+			out = append(out, podTarget{lb.Target{ID: e.Addresses[0], Port: port}, deref(e.Zone, "")})
 		}
 	}
 	return out
