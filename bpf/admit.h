@@ -9,16 +9,19 @@
 #include "parse.h"
 
 /* Whether a client is in a set. */
-JUDGED_ALONE int admits(__u64 set, const struct addr *client)
+JUDGED_ALONE int has_client(__u64 set, const struct addr *client)
 {
 	struct client_key key = {.length = 8 * (sizeof(key) - sizeof(key.length)), .set = set};
 
-	if (set == CLIENTS_EVERYONE)
-		return 1;
 	if (set == CLIENTS_NOBODY || !client)
 		return 0;
 	key.addr = *client;
 	return bpf_map_lookup_elem(&clients, &key) != 0;
+}
+
+static __always_inline int admits(__u64 set, const struct addr *client)
+{
+	return set == CLIENTS_EVERYONE || has_client(set, client);
 }
 
 /* The load balancer's inbound rules do not let the client in. */

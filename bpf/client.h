@@ -180,10 +180,14 @@ static __noinline int client_slow(struct xdp_md *ctx, struct walk *k, const stru
 
 	if (!cfg)
 		return XDP_PASS;
-	advance_client(p, &k->wanted, a);
-	count_eviction(a->evicted);
-	if (a->promoted && p->proto == IPPROTO_TCP)
-		COUNT(l->balancer, new_flow_count_tcp, 1);
+	if (begins_flow(cfg, p, &k->wanted)) {
+		a->step = STEP_OPEN;
+	} else {
+		advance_client(p, &k->wanted, a);
+		count_eviction(a->evicted);
+		if (a->promoted && p->proto == IPPROTO_TCP)
+			COUNT(l->balancer, new_flow_count_tcp, 1);
+	}
 	switch (a->step) {
 	case STEP_DELIVER:
 		return to_target(ctx, cfg, k, l);

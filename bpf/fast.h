@@ -164,8 +164,8 @@ static __always_inline struct flow *established(const struct setting *cfg, const
 	if (!b)
 		return 0;
 	for (__u32 i = 0; i < FAST_PROBES; i++) {
-		struct flow *f = slot(b, hash, i);
-		__u32 version = READ_ONCE(f->version);
+		struct flow *f = slot(b, hash, i, FLOW_SPAN);
+		__u16 version = READ_ONCE(f->version);
 		__u64 seen;
 
 		memory_order();
@@ -241,24 +241,9 @@ static __always_inline int to_client_fast(struct xdp_md *ctx, const struct setti
 	return send_on(ctx, cfg, p, &w, 1);
 }
 
-/* What the packet's listener was last time. That it still is, the listener says
- * itself. Without a hint the packet may be a reply: no flow has a listener's own
- * address and port for its client, because replies to those never reach it. */
-static __always_inline struct listener *hinted(const struct plain *p)
-{
-	__u32 index = hint_index(&p->dst, p->dport, p->proto);
-	__u32 *id = bpf_map_lookup_elem(&listener_hints, &index);
-	struct listener *l;
-
-	if (!id || !*id)
-		return 0;
-	l = listener_by_id(*id);
-	if (!l || l->port != p->dport || l->proto != p->proto || !addr_equal(&l->vip, &p->dst))
-		return 0;
-	return l;
-}
-
-/* Takes a frame the short way, or says LONG_WAY and has not touched it. */
+/* Takes a frame the short way, or says LONG_WAY and has not touched it. Without a
+ * hint the packet may be a reply: no flow has a listener's own address and port
+ * for its client, because replies to those never reach it. */
 static __always_inline int take_short_way(struct xdp_md *ctx, const struct setting *cfg, int v4)
 {
 	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
@@ -270,7 +255,7 @@ static __always_inline int take_short_way(struct xdp_md *ctx, const struct setti
 	/* Two bytes more than a MAC, in one load: the headers are there. */
 	if ((*(__u64 *)data & MAC_MASK) != cfg->mac)
 		return LONG_WAY;
-	l = hinted(&p);
+	l = hinted(&p.dst, p.dport, p.proto);
 	if (l)
 		return to_target_fast(ctx, cfg, &p, l, *(__u64 *)(data + ETH_ALEN) & MAC_MASK);
 	return to_client_fast(ctx, cfg, &p);

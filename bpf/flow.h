@@ -1,6 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /* The flow tables: set-associative arrays of cache lines.
  *
+ * A record lies in its bucket at the first slot that was free on the way from its
+ * home, which the hash names. Each slot counts the records behind it on their
+ * way, so that who looks for one stops at the first slot that nobody passed: a
+ * miss, as a hit, touches one line.
+ *
  * Writers hold the lock of the bucket's stripe. One stripe covers the bucket of
  * a hash in both tables, so a flow moves from half_open to flows in one step.
  * Readers of established flows take no lock: a record's version is odd while it
@@ -77,9 +82,17 @@ static __always_inline int place_of(const struct setting *cfg, __u64 hash, struc
 	return at->flows && at->half_open && at->lock;
 }
 
-static __always_inline struct flow *slot(struct bucket *b, __u64 hash, __u32 i)
+/* The slot i steps on the way from home, which goes round in span slots. */
+static __always_inline struct flow *on_way(struct bucket *b, __u32 home, __u32 i, __u32 span)
 {
-	return &b->flow[((__u32)(hash >> 61) + i) & (BUCKET_SLOTS - 1)];
+	__u32 at = (home & ~(span - 1)) | ((home + i) & (span - 1));
+
+	return &b->flow[at & (BUCKET_SLOTS - 1)];
+}
+
+static __always_inline struct flow *slot(struct bucket *b, __u64 hash, __u32 i, __u32 span)
+{
+	return on_way(b, hash >> 56, i, span);
 }
 
 static __always_inline int matches(const struct flow *f, const struct wanted *w)
@@ -128,18 +141,21 @@ static __always_inline int expired(const struct setting *cfg, const struct flow 
 
 /* Looks without the lock. Finds live records only; 0 means look again locked. */
 static __always_inline struct flow *peek(const struct setting *cfg, struct bucket *b,
-					 const struct wanted *w, struct found *out)
+					 const struct wanted *w, struct found *out, __u32 span)
 {
-	for (__u32 i = 0; i < BUCKET_SLOTS; i++) {
-		struct flow *f = slot(b, w->hash, i);
-		__u32 version = READ_ONCE(f->version);
+	for (__u32 i = 0; i < span; i++) {
+		struct flow *f = slot(b, w->hash, i, span);
+		__u16 version = READ_ONCE(f->version);
 		int live;
 
 		if (version & 1)
 			continue;
 		memory_order();
-		if (!matches(f, w))
+		if (!matches(f, w)) {
+			if (!READ_ONCE(f->passed))
+				return 0;
 			continue;
+		}
 		copy_out(out, f);
 		live = !expired(cfg, f, w->now);
 		memory_order();
@@ -164,10 +180,37 @@ static __always_inline void write_end(struct flow *f)
 	WRITE_ONCE(f->version, f->version + 1);
 }
 
-static __always_inline void release(struct flow *f)
+/* Takes a record's marks off its way. */
+static __always_inline void unmark(struct bucket *b, const struct flow *f, __u32 span)
 {
+	for (__u32 i = 0; i < span; i++) {
+		if (i >= f->distance)
+			break;
+		on_way(b, f->home, i, span)->passed--;
+	}
+}
+
+/* Makes a slot, which vacancy has found, that of a record with this hash. */
+static __always_inline void mark(struct bucket *b, struct flow *f, __u64 hash, __u32 distance,
+				 __u32 span)
+{
+	if (f->state != FLOW_FREE)
+		unmark(b, f, span);
+	for (__u32 i = 0; i < span; i++) {
+		if (i >= distance)
+			break;
+		slot(b, hash, i, span)->passed++;
+	}
+	f->home = (hash >> 56) & (BUCKET_SLOTS - 1);
+	f->distance = distance;
+}
+
+static __always_inline void release(struct bucket *b, struct flow *f, __u32 span)
+{
+	unmark(b, f, span);
 	write_begin(f);
 	f->state = FLOW_FREE;
+	f->distance = 0;
 	write_end(f);
 }
 
@@ -179,13 +222,15 @@ static __always_inline void set_state(struct flow *f, __u8 state, __u8 flags)
 	write_end(f);
 }
 
-static __always_inline struct flow *find(struct bucket *b, const struct wanted *w)
+static __always_inline struct flow *find(struct bucket *b, const struct wanted *w, __u32 span)
 {
-	for (__u32 i = 0; i < BUCKET_SLOTS; i++) {
-		struct flow *f = slot(b, w->hash, i);
+	for (__u32 i = 0; i < span; i++) {
+		struct flow *f = slot(b, w->hash, i, span);
 
 		if (matches(f, w))
 			return f;
+		if (!f->passed)
+			return 0;
 	}
 	return 0;
 }
@@ -198,19 +243,27 @@ static __always_inline struct flow *find(struct bucket *b, const struct wanted *
 #define RANK_HALF_OPEN 2
 #define RANK_IDLE 1
 
+/* Nibbles by state, those of FLOW_PROVEN records in the upper half. */
+#define RANKS_OF(nat) \
+	(RANK_FREE << 4 * FLOW_FREE | RANK_HALF_OPEN << 4 * FLOW_OPENING | \
+	 RANK_HALF_OPEN << 4 * FLOW_ANSWERED | RANK_CLOSING << 4 * FLOW_CLOSING | \
+	 (nat) << 4 * FLOW_NAT)
+#define RANKS_LIVE ((__u64)RANKS_OF(0) << 32 | RANKS_OF(RANK_HALF_OPEN))
+#define RANKS_EXPIRED \
+	(RANK_FREE << 4 * FLOW_FREE | RANK_FREE << 4 * FLOW_OPENING | \
+	 RANK_FREE << 4 * FLOW_ANSWERED | RANK_IDLE << 4 * FLOW_ESTABLISHED | \
+	 RANK_FREE << 4 * FLOW_CLOSING | RANK_FREE << 4 * FLOW_NAT)
+
+/* Without a branch, each of which the verifier would follow in every slot. */
 static __always_inline __u32 rank(const struct setting *cfg, const struct flow *f, __u64 now)
 {
-	if (f->state == FLOW_FREE)
-		return RANK_FREE;
-	if (expired(cfg, f, now))
-		return f->state == FLOW_ESTABLISHED ? RANK_IDLE : RANK_FREE;
-	if (f->state == FLOW_CLOSING)
-		return RANK_CLOSING;
-	if (f->state == FLOW_OPENING || f->state == FLOW_ANSWERED)
-		return RANK_HALF_OPEN;
-	if (f->state == FLOW_NAT && !(f->flags & FLOW_PROVEN))
-		return RANK_HALF_OPEN;
-	return 0;
+	__u64 left = limit_of(cfg, f) - (now - READ_ONCE(f->seen));
+	__u64 late = left >> 63;
+	__u32 shift = 4 * (f->state & 7);
+	__u64 live = RANKS_LIVE >> (shift + 8 * (f->flags & FLOW_PROVEN));
+	__u64 expired = (__u64)RANKS_EXPIRED >> shift;
+
+	return (live ^ ((live ^ expired) & -late)) & 15;
 }
 
 /* Not under the lock. */
@@ -224,28 +277,35 @@ static __always_inline void count_eviction(__u32 r)
 		event(EVENT_IDLE_EVICTED);
 }
 
-/* The slot for a new record: the highest rank, the longest unseen among equals,
- * the first in probing order among those. */
+/* The slot for a new record, marked as its own: the highest rank, the longest
+ * unseen among equals, the first on the way among those. */
 static __always_inline struct flow *vacancy(const struct setting *cfg, struct bucket *b,
-					    __u64 hash, __u64 now, __u32 *best_rank)
+					    __u64 hash, __u64 now, __u32 span, __u32 *best_rank)
 {
-	struct flow *best = 0; /* not its number: the verifier would try all of them */
+	__u32 top = 0, best = 0, home = hash >> 56;
 	__u64 oldest = 0;
-	__u32 top = 0;
+	struct flow *f;
 
-	for (__u32 i = 0; i < BUCKET_SLOTS; i++) {
-		struct flow *f = slot(b, hash, i);
-		__u32 r = rank(cfg, f, now);
-		__u64 seen = r == RANK_FREE ? 0 : f->seen;
+	for (__u32 i = 0; i < span; i++) {
+		__u32 r;
 
-		if (r > top || (r == top && r && seen < oldest)) {
-			best = f;
+		f = slot(b, hash, i, span);
+		r = rank(cfg, f, now);
+		if (r > top || (r == top && r && f->seen < oldest)) {
 			top = r;
-			oldest = seen;
+			oldest = f->seen;
+			best = home + i;
 		}
+		if (r == RANK_FREE)
+			break;
 	}
 	*best_rank = top;
-	return best;
+	if (!top)
+		return 0;
+	best = (best - home) & (span - 1);
+	f = slot(b, hash, best, span);
+	mark(b, f, hash, best, span);
+	return f;
 }
 
 static __always_inline void overwrite(struct flow *f, const struct flow *with)
@@ -254,7 +314,6 @@ static __always_inline void overwrite(struct flow *f, const struct flow *with)
 	f->state = with->state;
 	f->flags = with->flags;
 	f->proto = with->proto;
-	f->layout = FLOW_LAYOUT;
 	f->seen = with->seen;
 	f->client = with->client;
 	f->port = with->port;

@@ -76,8 +76,8 @@ static __always_inline int peek_anywhere(const struct setting *cfg, struct walk 
 
 	if (!place_of(cfg, k->wanted.hash, &at))
 		return 0;
-	return peek(cfg, at.flows, &k->wanted, &k->advance.flow) ||
-	       peek(cfg, at.half_open, &k->wanted, &k->advance.flow);
+	return peek(cfg, at.flows, &k->wanted, &k->advance.flow, FLOW_SPAN) ||
+	       peek(cfg, at.half_open, &k->wanted, &k->advance.flow, HALF_SPAN);
 }
 
 /* Rewrites the quoted transport checksum if the quote reaches that far; returns

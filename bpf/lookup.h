@@ -15,12 +15,30 @@ static __always_inline __u32 hint_index(const struct addr *vip, __be16 port, __u
 	return h >> 52 & (HINTS - 1);
 }
 
+/* What a packet's listener was last time. That it still is, the listener says itself. */
+static __always_inline struct listener *hinted(const struct addr *vip, __be16 port, __u8 proto)
+{
+	__u32 index = hint_index(vip, port, proto);
+	__u32 *id = bpf_map_lookup_elem(&listener_hints, &index);
+	struct listener *l;
+
+	if (!id || !*id)
+		return 0;
+	l = listener_by_id(*id);
+	if (!l || l->port != port || l->proto != proto || !addr_equal(&l->vip, vip))
+		return 0;
+	return l;
+}
+
 /* key is room for one: the stack is short. */
 static __always_inline struct listener *listener_of(const struct packet *p,
 						    struct listener_key *key)
 {
+	struct listener *l = hinted(&p->dst, p->dport, p->proto);
 	__u32 index, *hint, *id;
 
+	if (l)
+		return l;
 	key->vip = p->dst;
 	key->port = p->dport;
 	key->proto = p->proto;

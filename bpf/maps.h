@@ -10,7 +10,9 @@
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_endian.h>
 
-#define BUCKET_SLOTS 8
+#define BUCKET_SLOTS 16
+#define FLOW_SPAN BUCKET_SLOTS
+#define HALF_SPAN 4 /* slots of a half_open bucket that one hash may use */
 #define HASH_KEYS 32
 #define MAX_CHOICES 5
 
@@ -144,19 +146,19 @@ enum flow_state {
 	FLOW_NAT,         /* (VIP, nat port) -> client, beside a source-NATed flow */
 };
 
-#define FLOW_LAYOUT 1
-
 #define FLOW_CLIENT_FIN 1u
 #define FLOW_TARGET_FIN 2u
 #define FLOW_PROVEN 4u /* FLOW_NAT: its flow is established */
 
 /* One flow, both directions, one cache line. */
 struct flow {
-	__u32 version; /* odd while being written: readers take no lock */
+	__u16 version; /* odd while being written: readers take no lock */
+	__u8 passed;   /* how many records lie behind this slot on the way from their home */
+	__u8 home;     /* the slot where this record's way begins */
+	__u8 distance; /* how far from there it lies */
 	__u8 state;
 	__u8 flags;
 	__u8 proto;
-	__u8 layout;
 	__u64 seen;  /* jiffies of the last packet */
 	struct addr client;
 	__be16 port; /* the client's */

@@ -43,13 +43,15 @@ static __always_inline int is_nat(const struct flow *f, const struct nat *n, __u
 }
 
 static __always_inline struct flow *find_nat(struct bucket *b, __u64 hash, const struct nat *n,
-					     __u64 vip)
+					     __u64 vip, __u32 span)
 {
-	for (__u32 i = 0; i < BUCKET_SLOTS; i++) {
-		struct flow *f = slot(b, hash, i);
+	for (__u32 i = 0; i < span; i++) {
+		struct flow *f = slot(b, hash, i, span);
 
 		if (is_nat(f, n, vip))
 			return f;
+		if (!f->passed)
+			return 0;
 	}
 	return 0;
 }
@@ -60,7 +62,6 @@ static __always_inline void write_nat(struct flow *f, const struct nat *n, __u64
 	f->state = FLOW_NAT;
 	f->flags = n->state == FLOW_ESTABLISHED ? FLOW_PROVEN : 0;
 	f->proto = n->proto;
-	f->layout = FLOW_LAYOUT;
 	f->seen = now;
 	f->client = n->client;
 	f->port = n->port;
@@ -89,9 +90,9 @@ JUDGED_ALONE int nat_lookup(struct nat *n, __u64 now)
 	if (!place_of(cfg, hash, &at))
 		return 0;
 	bpf_spin_lock(&at.lock->lock);
-	f = find_nat(at.flows, hash, n, vip);
+	f = find_nat(at.flows, hash, n, vip, FLOW_SPAN);
 	if (!f)
-		f = find_nat(at.half_open, hash, n, vip);
+		f = find_nat(at.half_open, hash, n, vip, HALF_SPAN);
 	if (f && !expired(cfg, f, now)) {
 		f->seen = now;
 		n->client = f->client;
@@ -119,15 +120,15 @@ JUDGED_ALONE int nat_claim(const struct nat *n, __u64 now)
 	if (!place_of(cfg, hash, &at))
 		return 0;
 	bpf_spin_lock(&at.lock->lock);
-	f = find_nat(at.flows, hash, n, vip);
+	f = find_nat(at.flows, hash, n, vip, FLOW_SPAN);
 	if (!f)
-		f = find_nat(at.half_open, hash, n, vip);
+		f = find_nat(at.half_open, hash, n, vip, HALF_SPAN);
 	if (f) {
 		mine = expired(cfg, f, now) ||
 		       (addr_equal(&f->client, &n->client) && f->port == n->port &&
 			f->listener == n->listener);
 	} else {
-		f = vacancy(cfg, at.half_open, hash, now, &r);
+		f = vacancy(cfg, at.half_open, hash, now, HALF_SPAN, &r);
 		mine = f != 0;
 	}
 	if (mine && f)
@@ -192,14 +193,14 @@ JUDGED_ALONE int nat_touch(const struct nat *n, __u64 now)
 	if (!place_of(cfg, hash, &at))
 		return 0;
 	bpf_spin_lock(&at.lock->lock);
-	f = find_nat(at.flows, hash, n, vip);
+	f = find_nat(at.flows, hash, n, vip, FLOW_SPAN);
 	if (f) {
 		f->seen = now;
 	} else {
-		f = find_nat(at.half_open, hash, n, vip);
+		f = find_nat(at.half_open, hash, n, vip, HALF_SPAN);
 		if (f)
-			release(f);
-		f = vacancy(cfg, at.flows, hash, now, &r);
+			release(at.half_open, f, HALF_SPAN);
+		f = vacancy(cfg, at.flows, hash, now, FLOW_SPAN, &r);
 		if (f)
 			write_nat(f, n, vip, now);
 	}

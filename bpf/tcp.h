@@ -68,20 +68,21 @@ static __always_inline void learn_link(struct flow *f, __u64 mac)
 		f->link = (f->link & ~MAC_MASK) | mac;
 }
 
+/* The functions below say by gone that the record is to be released. */
 static __always_inline enum step client_in_flows(const struct setting *cfg, struct flow *f,
-						 const struct packet *p, __u64 now)
+						 const struct packet *p, __u64 now, int *gone)
 {
 	int opening = is_opening(p);
 	int closing = f->state == FLOW_CLOSING;
 
 	if (expired(cfg, f, now)) {
-		release(f);
+		*gone = 1;
 		if (opening)
 			return STEP_OPEN;
 		return closing ? STEP_UNKNOWN : STEP_IDLE;
 	}
 	if (closing && opening && p->proto == IPPROTO_TCP) {
-		release(f);
+		*gone = 1;
 		return STEP_OPEN;
 	}
 	track_close(f, p, FLOW_CLIENT_FIN);
@@ -100,12 +101,12 @@ static __always_inline int proves(const struct flow *f, const struct packet *p)
 }
 
 static __always_inline enum step client_in_half_open(const struct setting *cfg, struct flow *f,
-						     const struct packet *p, __u64 now)
+						     const struct packet *p, __u64 now, int *gone)
 {
 	int opening = is_opening(p);
 
 	if (expired(cfg, f, now) || (opening && f->state == FLOW_CLOSING)) {
-		release(f);
+		*gone = 1;
 		return opening ? STEP_OPEN : STEP_UNKNOWN;
 	}
 	if (!opening && !(p->flags & TCP_RST))
@@ -118,7 +119,7 @@ static __always_inline struct flow *promote(const struct setting *cfg, struct pl
 					    struct flow *f, const struct packet *p,
 					    const struct wanted *w, __u32 *evicted)
 {
-	struct flow *to = vacancy(cfg, at->flows, w->hash, w->now, evicted);
+	struct flow *to = vacancy(cfg, at->flows, w->hash, w->now, FLOW_SPAN, evicted);
 
 	if (to) {
 		overwrite(to, f);
@@ -130,8 +131,30 @@ static __always_inline struct flow *promote(const struct setting *cfg, struct pl
 		write_end(to);
 		track_close(to, p, FLOW_CLIENT_FIN);
 	}
-	release(f);
 	return to;
+}
+
+/* Whether a hash has no such record, so far as can be told without the lock. */
+static __always_inline int absent(struct bucket *b, const struct wanted *w, __u32 span)
+{
+	struct flow *f = slot(b, w->hash, 0, span);
+	__u16 version = READ_ONCE(f->version);
+
+	memory_order();
+	return !(version & 1) && !READ_ONCE(f->passed) && !matches(f, w) &&
+	       READ_ONCE(f->version) == version;
+}
+
+/* Whether a packet begins a flow for all that one look at each table tells. It
+ * spares new flows one of two passes under the lock; insert looks again. */
+static __always_inline int begins_flow(const struct setting *cfg, const struct packet *p,
+				       const struct wanted *w)
+{
+	struct place at;
+
+	if (!is_opening(p) || !place_of(cfg, w->hash, &at))
+		return 0;
+	return absent(at.flows, w, FLOW_SPAN) && absent(at.half_open, w, HALF_SPAN);
 }
 
 /* Looks up and advances the flow of a packet from the client. */
@@ -139,8 +162,9 @@ JUDGED_ALONE int advance_client(const struct packet *p, const struct wanted *w,
 				struct advance *result)
 {
 	struct setting *cfg = settings_get();
+	struct flow *f, *half;
 	struct place at;
-	struct flow *f;
+	int gone = 0;
 
 	if (!cfg || !p || !w || !result)
 		return 0;
@@ -149,20 +173,25 @@ JUDGED_ALONE int advance_client(const struct packet *p, const struct wanted *w,
 	if (!place_of(cfg, w->hash, &at))
 		return 0;
 	bpf_spin_lock(&at.lock->lock);
-	f = find(at.flows, w);
+	f = find(at.flows, w, FLOW_SPAN);
 	if (f) {
-		result->step = client_in_flows(cfg, f, p, w->now);
+		result->step = client_in_flows(cfg, f, p, w->now, &gone);
+		if (gone)
+			release(at.flows, f, FLOW_SPAN);
 	} else {
-		f = find(at.half_open, w);
+		half = f = find(at.half_open, w, HALF_SPAN);
 		if (!f) {
 			result->step = is_opening(p) ? STEP_OPEN : STEP_UNKNOWN;
 		} else if (!expired(cfg, f, w->now) && proves(f, p)) {
 			f = promote(cfg, &at, f, p, w, &result->evicted);
 			result->step = f ? STEP_DELIVER : STEP_FULL;
 			result->promoted = f != 0;
+			gone = 1;
 		} else {
-			result->step = client_in_half_open(cfg, f, p, w->now);
+			result->step = client_in_half_open(cfg, f, p, w->now, &gone);
 		}
+		if (half && gone)
+			release(at.half_open, half, HALF_SPAN);
 	}
 	if (f && result->step == STEP_DELIVER) {
 		learn_link(f, w->mac);
@@ -173,10 +202,10 @@ JUDGED_ALONE int advance_client(const struct packet *p, const struct wanted *w,
 }
 
 static __always_inline enum step target_in_half_open(const struct setting *cfg, struct flow *f,
-						     const struct packet *p, __u64 now)
+						     const struct packet *p, __u64 now, int *gone)
 {
 	if (expired(cfg, f, now)) {
-		release(f);
+		*gone = 1;
 		return STEP_UNKNOWN;
 	}
 	f->seen = now;
@@ -192,12 +221,12 @@ static __always_inline enum step target_in_half_open(const struct setting *cfg, 
 }
 
 static __always_inline enum step target_in_flows(const struct setting *cfg, struct flow *f,
-						 const struct packet *p, __u64 now)
+						 const struct packet *p, __u64 now, int *gone)
 {
 	int closing = f->state == FLOW_CLOSING;
 
 	if (expired(cfg, f, now)) {
-		release(f);
+		*gone = 1;
 		return closing || p->proto != IPPROTO_TCP ? STEP_UNKNOWN : STEP_IDLE;
 	}
 	track_close(f, p, FLOW_TARGET_FIN);
@@ -212,6 +241,7 @@ JUDGED_ALONE int advance_target(const struct packet *p, const struct wanted *w,
 	struct setting *cfg = settings_get();
 	struct place at;
 	struct flow *f;
+	int gone = 0;
 
 	if (!cfg || !p || !w || !result)
 		return 0;
@@ -219,15 +249,19 @@ JUDGED_ALONE int advance_target(const struct packet *p, const struct wanted *w,
 	if (!place_of(cfg, w->hash, &at))
 		return 0;
 	bpf_spin_lock(&at.lock->lock);
-	f = find(at.flows, w);
+	f = find(at.flows, w, FLOW_SPAN);
 	if (f) {
 		copy_out(&result->flow, f);
-		result->step = target_in_flows(cfg, f, p, w->now);
+		result->step = target_in_flows(cfg, f, p, w->now, &gone);
+		if (gone)
+			release(at.flows, f, FLOW_SPAN);
 	} else {
-		f = find(at.half_open, w);
+		f = find(at.half_open, w, HALF_SPAN);
 		if (f) {
 			copy_out(&result->flow, f);
-			result->step = target_in_half_open(cfg, f, p, w->now);
+			result->step = target_in_half_open(cfg, f, p, w->now, &gone);
+			if (gone)
+				release(at.half_open, f, HALF_SPAN);
 		}
 	}
 	bpf_spin_unlock(&at.lock->lock);
@@ -243,17 +277,18 @@ enum inserted {
 };
 
 static __always_inline int conflicts(const struct setting *cfg, struct bucket *b,
-				     const struct flow *made, __u64 hash, __u64 now)
+				     const struct flow *made, __u64 hash, __u64 now, __u32 span)
 {
-	for (__u32 i = 0; i < BUCKET_SLOTS; i++) {
-		struct flow *f = slot(b, hash, i);
+	for (__u32 i = 0; i < span; i++) {
+		struct flow *f = slot(b, hash, i, span);
 
-		if (f->state == FLOW_FREE || f->state == FLOW_NAT || f->tag != made->tag ||
-		    f->nat != made->nat || f->port != made->port || f->proto != made->proto ||
-		    !addr_equal(&f->client, &made->client))
-			continue;
-		if (f->state != FLOW_CLOSING && !expired(cfg, f, now))
+		if (f->state != FLOW_FREE && f->state != FLOW_NAT && f->tag == made->tag &&
+		    f->nat == made->nat && f->port == made->port && f->proto == made->proto &&
+		    addr_equal(&f->client, &made->client) && f->state != FLOW_CLOSING &&
+		    !expired(cfg, f, now))
 			return 1;
+		if (!f->passed)
+			return 0;
 	}
 	return 0;
 }
@@ -272,17 +307,18 @@ JUDGED_ALONE int insert(const struct wanted *w, const struct flow *made, struct 
 	if (!place_of(cfg, w->hash, &at))
 		return INSERT_FULL;
 	bpf_spin_lock(&at.lock->lock);
-	f = find(at.flows, w);
+	f = find(at.flows, w, FLOW_SPAN);
 	if (!f)
-		f = find(at.half_open, w);
+		f = find(at.half_open, w, HALF_SPAN);
 	if (f) {
 		result = INSERTED_BY_ANOTHER;
 		copy_out(out, f);
-	} else if (!made->nat && (conflicts(cfg, at.flows, made, w->hash, w->now) ||
-				  conflicts(cfg, at.half_open, made, w->hash, w->now))) {
+	} else if (!made->nat &&
+		   (conflicts(cfg, at.flows, made, w->hash, w->now, FLOW_SPAN) ||
+		    conflicts(cfg, at.half_open, made, w->hash, w->now, HALF_SPAN))) {
 		result = INSERT_CONFLICT;
 	} else {
-		f = vacancy(cfg, at.half_open, w->hash, w->now, &r);
+		f = vacancy(cfg, at.half_open, w->hash, w->now, HALF_SPAN, &r);
 		if (f)
 			overwrite(f, made);
 		else
@@ -305,11 +341,14 @@ JUDGED_ALONE int forget(const struct wanted *w)
 	if (!place_of(cfg, w->hash, &at))
 		return 0;
 	bpf_spin_lock(&at.lock->lock);
-	f = find(at.flows, w);
-	if (!f)
-		f = find(at.half_open, w);
-	if (f)
-		release(f);
+	f = find(at.flows, w, FLOW_SPAN);
+	if (f) {
+		release(at.flows, f, FLOW_SPAN);
+	} else {
+		f = find(at.half_open, w, HALF_SPAN);
+		if (f)
+			release(at.half_open, f, HALF_SPAN);
+	}
 	bpf_spin_unlock(&at.lock->lock);
 	return 0;
 }

@@ -45,7 +45,7 @@ static __always_inline struct flow *peek_established(const struct setting *cfg, 
 
 	if (!b || !is_plain(&k->packet))
 		return 0;
-	f = peek(cfg, b, &k->wanted, &k->advance.flow);
+	f = peek(cfg, b, &k->wanted, &k->advance.flow, FLOW_SPAN);
 	return f && k->advance.flow.state == FLOW_ESTABLISHED ? f : 0;
 }
 

@@ -34,7 +34,7 @@ import (
 type Config struct {
 	Interface string // the uplink: clients and targets are reached over it
 	PinDir    string // maps and link survive the process here; empty: they do not
-	Flows     int    // room for this many flows, 64 bytes each; default 1,048,576; kept by adopted maps
+	Flows     int    // room for this many flows, 128 bytes each; default 524,288; kept by adopted maps
 	Echo      bool   // answer echo requests to load balancer addresses; NLB does not
 	Logger    *slog.Logger
 }

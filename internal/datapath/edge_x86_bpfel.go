@@ -41,7 +41,7 @@ type edgeBalancerCounts struct {
 
 type edgeBucket struct {
 	_    structs.HostLayout
-	Flow [8]edgeFlow
+	Flow [16]edgeFlow
 }
 
 type edgeChoice struct {
@@ -70,11 +70,13 @@ const (
 
 type edgeFlow struct {
 	_        structs.HostLayout
-	Version  uint32
+	Version  uint16
+	Passed   uint8
+	Home     uint8
+	Distance uint8
 	State    uint8
 	Flags    uint8
 	Proto    uint8
-	Layout   uint8
 	Seen     uint64
 	Client   edgeAddr
 	Port     uint16

@@ -15,8 +15,9 @@ import (
 
 // Defaults of Config and of the program's settings.
 const (
-	defaultFlows    = 1 << 20
-	slotsPerBucket  = 8
+	defaultFlows    = 1 << 19
+	slotsPerFlow    = 2 // a bucket that is full is then one among many that are not
+	slotsPerBucket  = 16
 	halfOpenShare   = 8 // half-open records are a part of the flows'
 	halfOpenSeconds = 30
 	closingSeconds  = 10
@@ -59,12 +60,14 @@ func load(pinDir string, flows int, edit func(*ebpf.CollectionSpec) error) (*edg
 	return &objs, &bpfStore{maps: objs.edgeMaps, inner: spec.Maps[edgeMapTables].InnerMap}, nil
 }
 
-// bucketsFor rounds a number of flows up to a power of two of buckets.
+// bucketsFor is a power of two of buckets in which a number of flows has room. At
+// that number less than one flow in a thousand finds its bucket full, at half of it
+// one in a million.
 func bucketsFor(flows int) uint32 {
 	if flows <= 0 {
 		flows = defaultFlows
 	}
-	buckets := (flows + slotsPerBucket - 1) / slotsPerBucket
+	buckets := (flows*slotsPerFlow + slotsPerBucket - 1) / slotsPerBucket
 	return 1 << bits.Len32(uint32(buckets-1))
 }
 

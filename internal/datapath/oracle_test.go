@@ -286,6 +286,9 @@ func TestProgramDoesWhatTheModelSays(t *testing.T) {
 		w := everything(rng)
 		r.install(t, w)
 		s := &source{rng, r.model}
+		if s.pick(4) == 0 {
+			r.fill(t, w, s)
+		}
 		for i := range *oracleFrames {
 			if jump := s.jump(); jump != 0 {
 				r.setClock(t, w, jump)
@@ -305,6 +308,25 @@ func TestProgramDoesWhatTheModelSays(t *testing.T) {
 			}
 		}
 	})
+}
+
+// fill establishes flows until there is no room, so that a sequence starts where
+// others seldom come.
+func (r *rig) fill(t fataler, w *world, s *source) {
+	vip := "198.18.0.100:80"
+	for port := range 3 * rigBuckets * slotsPerBucket {
+		client := fmt.Sprintf("192.0.2.99:%d", 2000+port)
+		r.send(t, tcp(client, vip, fSYN, 100, 0, 0))
+		for _, b := range s.m.HalfOpen {
+			for _, f := range b {
+				if target, ok := s.m.Targets[f.Target]; ok && f.State == model.Opening && f.NAT == 0 && f.Client.String() == client {
+					r.send(t, tcp(target.Addr.String(), client, fSYN|fACK, 500, 101, 0))
+					r.send(t, tcp(client, vip, fACK, 101, 501, 0))
+				}
+			}
+		}
+	}
+	r.setClock(t, w, pickOf(s, []uint64{0, 61 * rigHZ}))
 }
 
 // change alters the configuration under the flows: a target is terminated,

@@ -27,7 +27,7 @@ type rig struct {
 }
 
 const (
-	rigBuckets = 4 // few, so that buckets fill up
+	rigBuckets = 2 // few, so that buckets fill up
 	rigHZ      = 250
 )
 
@@ -51,7 +51,7 @@ func newRig(t testing.TB) *rig {
 	if err := unix.SchedSetaffinity(0, &cpu); err != nil {
 		t.Fatal(err)
 	}
-	objs, store, err := load("", rigBuckets*slotsPerBucket, func(spec *ebpf.CollectionSpec) error {
+	objs, store, err := load("", rigBuckets*slotsPerBucket/slotsPerFlow, func(spec *ebpf.CollectionSpec) error {
 		spec.Maps[edgeMapHalfOpen].MaxEntries = rigBuckets / 2
 		return spec.Variables[edgeVarFixedClock].Set(uint32(1))
 	})
@@ -215,6 +215,7 @@ func (r *rig) compareFlows(t fataler, name string, m *ebpf.Map, want []model.Buc
 	if err != nil {
 		t.Fatalf("%v", err)
 	}
+	span := map[string]int{"flows": slotsPerBucket, "half_open": 4} // FLOW_SPAN, HALF_SPAN
 	var bucket edgeBucket
 	raw := unsafe.Slice((*byte)(unsafe.Pointer(&bucket)), unsafe.Sizeof(bucket))
 	for b := range want {
@@ -225,11 +226,27 @@ func (r *rig) compareFlows(t fataler, name string, m *ebpf.Map, want []model.Buc
 			if got := flowToModel(&bucket.Flow[i]); got != want[b][i] {
 				t.Fatalf("%s[%d][%d] after %x (-model +program):\n%s", name, b, i, frame, cmp.Diff(fmt.Sprintf("%+v", want[b][i]), fmt.Sprintf("%+v", got)))
 			}
+			if got, want := bucket.Flow[i].Passed, passed(&bucket, i, span[name]); got != want {
+				t.Fatalf("%s[%d][%d] says that %d records lie behind it, want %d, after %x", name, b, i, got, want, frame)
+			}
 			if bucket.Flow[i].Version&1 != 0 {
 				t.Fatalf("%s[%d][%d] is left half written", name, b, i)
 			}
 		}
 	}
+}
+
+// passed counts the records of a bucket that lie behind a slot on their way, which
+// goes round in span slots.
+func passed(b *edgeBucket, slot, span int) (n uint8) {
+	for _, f := range b.Flow {
+		for d := range int(f.Distance) {
+			if home := int(f.Home); home/span*span+(home+d)%span == slot {
+				n++
+			}
+		}
+	}
+	return n
 }
 
 func flowToModel(f *edgeFlow) model.Flow {

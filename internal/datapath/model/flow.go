@@ -42,7 +42,10 @@ type Flow struct {
 }
 
 // Bucket is struct bucket.
-type Bucket [8]Flow
+type Bucket [16]Flow
+
+// halfSpan is how many slots of a half-open bucket one hash may use.
+const halfSpan = 4
 
 // wanted is what a record is looked up by; listener 0 means from the target.
 type wanted struct {
@@ -64,16 +67,22 @@ func (w wanted) matches(f *Flow) bool {
 }
 
 // slots returns the records of a hash in probing order.
-func slots(table []Bucket, hash uint64) (out [8]*Flow) {
+func (m *Maps) slots(table []Bucket, hash uint64) []*Flow {
 	b := &table[hash&uint64(len(table)-1)]
+	span := uint64(len(b))
+	if &table[0] == &m.HalfOpen[0] {
+		span = halfSpan
+	}
+	out := make([]*Flow, span)
 	for i := range out {
-		out[i] = &b[(hash>>61+uint64(i))&7]
+		home := hash >> 56 % uint64(len(b))
+		out[i] = &b[home/span*span+(home+uint64(i))%span]
 	}
 	return out
 }
 
 func (m *Maps) find(table []Bucket, w wanted) *Flow {
-	for _, f := range slots(table, m.FlowHash(w.client, w.proto)) {
+	for _, f := range m.slots(table, m.FlowHash(w.client, w.proto)) {
 		if w.matches(f) {
 			return f
 		}
@@ -124,7 +133,7 @@ func (r *run) rank(f *Flow) int {
 // first in probing order. It counts what the new record will displace.
 func (r *run) vacancy(table []Bucket, hash uint64) *Flow {
 	var best *Flow
-	for _, f := range slots(table, hash) {
+	for _, f := range r.slots(table, hash) {
 		rank := r.rank(f)
 		if rank == 0 {
 			continue

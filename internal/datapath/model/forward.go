@@ -257,7 +257,7 @@ func (r *run) newFlow(l Listener, w wanted) (f Flow, failure string) {
 func (r *run) conflicts(made Flow) bool {
 	hash := r.FlowHash(made.Client, made.Proto)
 	for _, table := range [][]Bucket{r.Flows, r.HalfOpen} {
-		for _, f := range slots(table, hash) {
+		for _, f := range r.slots(table, hash) {
 			if f.State != Free && f.State != NAT && f.State != Closing && f.Client == made.Client &&
 				f.Proto == made.Proto && f.Tag == made.Tag && f.NAT == made.NAT && !r.expired(f) {
 				return true

@@ -12,7 +12,7 @@ const (
 )
 
 func (r *run) findNAT(table []Bucket, hash uint64, nat Flow) *Flow {
-	for _, f := range slots(table, hash) {
+	for _, f := range r.slots(table, hash) {
 		if f.State == NAT && f.NAT == nat.NAT && f.Tag == nat.Tag && f.Proto == nat.Proto && f.VIPHash == nat.VIPHash {
 			return f
 		}
