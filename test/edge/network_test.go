@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -37,8 +38,17 @@ type bench struct {
 	engine              *engine
 }
 
-// newBench builds network and binary and starts the engine's end of the stream.
+// newBench is a network with the engine's end of the stream, which says what the
+// test tells it.
 func newBench(t *testing.T) *bench {
+	t.Helper()
+	b := newNetwork(t)
+	b.serveEngine(t)
+	return b
+}
+
+// newNetwork builds network and binary.
+func newNetwork(t *testing.T) *bench {
 	t.Helper()
 	b := &bench{prefix: netlabtest.Prefix(t), dir: t.TempDir(), engine: newEngine()}
 	b.binary = filepath.Join(b.dir, "fairlead")
@@ -48,7 +58,6 @@ func newBench(t *testing.T) *bench {
 	if err := netlab.Apply(b.topology()); err != nil {
 		t.Fatal(err)
 	}
-	b.serveEngine(t)
 	return b
 }
 
@@ -199,22 +208,32 @@ func (b *bench) run(t *testing.T, ns string, args ...string) {
 // then echoes.
 func (b *bench) serve(t *testing.T, ns string) (stop func()) {
 	t.Helper()
+	ln := b.listen(t, ns, 30080)
+	go greet(ln, ns)
+	return func() { ln.Close() }
+}
+
+// listen listens in a namespace until the test ends.
+func (b *bench) listen(t *testing.T, ns string, port int) net.Listener {
+	t.Helper()
 	var ln net.Listener
-	if err := netlab.In(b.prefix+ns, func() (err error) { ln, err = net.Listen("tcp", ":30080"); return err }); err != nil {
+	if err := netlab.In(b.prefix+ns, func() (err error) { ln, err = net.Listen("tcp", fmt.Sprintf(":%d", port)); return err }); err != nil {
 		t.Fatal(err)
 	}
-	go func() {
-		for conn, err := ln.Accept(); err == nil; conn, err = ln.Accept() {
-			go func() {
-				defer conn.Close()
-				io.WriteString(conn, ns+" "+conn.RemoteAddr().String()+"\n")
-				io.Copy(conn, conn)
-			}()
-		}
-	}()
-	stop = func() { ln.Close() }
-	t.Cleanup(stop)
-	return stop
+	t.Cleanup(func() { ln.Close() })
+	return ln
+}
+
+// greet tells each client the target's name and the address that it sees, then
+// echoes.
+func greet(ln net.Listener, name string) {
+	for conn, err := ln.Accept(); err == nil; conn, err = ln.Accept() {
+		go func() {
+			defer conn.Close()
+			io.WriteString(conn, name+" "+conn.RemoteAddr().String()+"\n")
+			io.Copy(conn, conn)
+		}()
+	}
 }
 
 // engine is the engine's side: a Source for one zone.
@@ -302,6 +321,11 @@ func (b *bench) dial(ns, addr string, timeout time.Duration) (connection, error)
 	if err != nil {
 		return connection{}, err
 	}
+	return greeted(conn)
+}
+
+// greeted reads what a target says first.
+func greeted(conn net.Conn) (connection, error) {
 	conn.SetDeadline(time.Now().Add(patience))
 	line := make([]byte, 0, 128)
 	for one := make([]byte, 1); !bytes.HasSuffix(line, []byte("\n")); line = append(line, one...) {
