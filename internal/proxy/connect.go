@@ -159,6 +159,7 @@ func (s *session) serve(ctx context.Context) {
 	target, choice, err := s.connect(ctx, negotiated(client))
 	if err != nil {
 		s.route.server.opts.Log.Debug("connection not served", "client", s.flow.Client, "listener", s.flow.Local, "error", err)
+		s.logFlow(client, netip.AddrPort{}, passage{}, passage{})
 		s.shut(abort)
 		s.end()
 		return

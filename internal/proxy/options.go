@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/fairlead-lb/fairlead/internal/proxy/accesslog"
 )
 
 // Options are what a Server is made of. The zero value of a field that has a
@@ -27,6 +29,10 @@ type Options struct {
 
 	// HTTP serves the connections of HTTP and HTTPS listeners; nil: there are none.
 	HTTP Handler
+
+	// AccessLog takes the lines of TCP and SSL listeners that keep access logs;
+	// nil: nobody does.
+	AccessLog *accesslog.Spool
 
 	// MaxConnections of clients at a time, over all listeners; more are reset
 	// and counted as rejected. Default 50,000.

@@ -26,6 +26,7 @@ func (s *session) relay(client, target net.Conn, choice Choice) {
 	r := &running{session: s, choice: choice}
 	r.left.Store(2)
 	there, back := newPump(r, client, target), newPump(r, target, client)
+	r.ended = func() { s.logFlow(client, choice.Target.Addr, there.passage, back.passage) }
 	go there.run() // on a small stack: this one has grown
 	go back.run()
 }
@@ -35,6 +36,7 @@ type running struct {
 	*session
 	choice Choice
 	left   atomic.Int32 // directions
+	ended  func()       // is called when both have ended
 }
 
 // finish ends one direction.
@@ -44,6 +46,7 @@ func (r *running) finish(err error) {
 	}
 	if r.left.Add(-1) == 0 {
 		r.choice.Done()
+		r.ended()
 		r.end()
 	}
 }
@@ -76,6 +79,7 @@ type pump struct {
 	pipe   pipe
 	inPipe int
 	buf    *buffer
+	passage
 	n      int
 	err    error
 }
@@ -110,7 +114,9 @@ func (p *pump) run() {
 		if p.err == nil && p.n > 0 {
 			p.r.activity.mark()
 			p.r.counters.ProcessedBytes.Add(int64(p.n))
+			p.came(p.n)
 			p.flush(drain)
+			p.passed()
 		}
 		if p.err == io.EOF {
 			p.r.finish(p.to.CloseWrite())
