@@ -14,3 +14,15 @@ var ControllerPolicy []byte
 //
 //go:embed rbac/controller.yaml
 var ControllerRBAC string
+
+// ClassPolicy stamps the class of new Services of type LoadBalancer, as YAML: a
+// MutatingAdmissionPolicy with what it needs.
+//
+//go:embed admission/load-balancer-class.yaml
+var ClassPolicy string
+
+// ReadinessGatePolicy gives the pods of labelled namespaces their readiness
+// gate, as YAML: a MutatingAdmissionPolicy with what it needs.
+//
+//go:embed admission/pod-readiness-gate.yaml
+var ReadinessGatePolicy string

@@ -50,6 +50,8 @@ type Reconciler struct {
 
 	mu       sync.Mutex // guards services
 	services map[types.NamespacedName]*service
+
+	gates gates
 }
 
 // service is what a Reconciler knows about a Service beyond what the API
@@ -65,6 +67,7 @@ type service struct {
 	drift    drift
 	failures int
 	settling settling
+	waiting  []*corev1.Pod     // pods that wait for the health of their targets
 	said     map[string]string // events by reason, to send each once
 	resyncAt time.Time
 	since    time.Time // when the change that is under way was first seen
@@ -121,6 +124,7 @@ func (r *Reconciler) forget(key types.NamespacedName) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	delete(r.services, key)
+	r.gates.forget(key)
 }
 
 // owned are the Services that this process works for.

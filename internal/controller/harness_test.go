@@ -215,6 +215,11 @@ func (w *world) clear() {
 	if err := w.kube.DeleteAllOf(ctx, &corev1.Node{}); err != nil {
 		w.t.Error(err)
 	}
+	for _, of := range []client.Object{&discoveryv1.EndpointSlice{}, &corev1.Pod{}} {
+		if err := w.kube.DeleteAllOf(ctx, of, client.InNamespace("default"), client.GracePeriodSeconds(0)); err != nil {
+			w.t.Error(err)
+		}
+	}
 }
 
 // once is one pass over a Service.

@@ -51,23 +51,16 @@ func (s *settling) changed(p plan.Plan) {
 
 func (s *settling) next() time.Duration { return min(firstPoll<<min(s.polls, 10), lastPoll) }
 
-// settle looks at the targets' health while a change is on its way, and writes
-// what it saw into the status. It says when to look again.
+// settle looks at the targets' health while a change is on its way or a pod
+// waits for it, and writes what it saw into the status. It says when to look
+// again.
 func (r *Reconciler) settle(ctx context.Context, svc *corev1.Service, st *service, status *corev1.ServiceStatus, want lb.Stack) (time.Duration, error) {
-	if !st.settling.active {
+	if !st.settling.active && len(st.waiting) == 0 {
 		return 0, nil
 	}
-	var seen health
-	for _, g := range want.TargetGroups {
-		e := find(st.rec.Groups, g.Name)
-		if e == nil {
-			continue
-		}
-		targets, err := r.api.DescribeTargetHealth(ctx, e.ID)
-		if err != nil {
-			return 0, err
-		}
-		seen.add(g.Key, targets)
+	seen, left, err := r.look(ctx, svc, st, want)
+	if err != nil {
+		return 0, err
 	}
 	st.settling.polls++
 	again := seen.pending && st.settling.polls < maxPolls
@@ -82,10 +75,13 @@ func (r *Reconciler) settle(ctx context.Context, svc *corev1.Service, st *servic
 		value, reason = metav1.ConditionFalse, "NoHealthyTargets"
 	}
 	set(svc, status, condHealthy, value, reason, strings.Join(seen.lines, "; "))
-	if !again {
-		return 0, nil
+	switch {
+	case left > 0:
+		return min(st.settling.next(), gatePoll), nil
+	case again:
+		return st.settling.next(), nil
 	}
-	return st.settling.next(), nil
+	return 0, nil
 }
 
 // health is a summary of all target groups of a Service.

@@ -35,6 +35,11 @@ func (r *Reconciler) input(ctx context.Context, svc *corev1.Service, st *service
 		in.Slices = append(in.Slices, &endpoints.Items[i])
 	}
 	var err error
+	if st.waiting = nil; intent.PodTargets(svc, r.opts.Defaults) {
+		if in.Fit, st.waiting, err = r.gatedPods(ctx, svc, in.Slices); err != nil {
+			return in, err
+		}
+	}
 	if in.NameTakenBy, err = r.nameTakenBy(ctx, svc, st); err != nil {
 		return in, err
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
@@ -28,6 +29,7 @@ import (
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"github.com/fairlead-lb/fairlead/internal/cloud"
+	"github.com/fairlead-lb/fairlead/internal/intent"
 )
 
 // Config is everything that a controller process is told.
@@ -65,7 +67,7 @@ func Run(ctx context.Context, cfg Config) error {
 		return err
 	}
 	r := New(mgr, cfg)
-	if err := r.setup(mgr, cfg.Workers); err != nil {
+	if err := errors.Join(r.setup(mgr, cfg.Workers), r.setupGates(mgr)); err != nil {
 		return fmt.Errorf("set up the controller: %w", err)
 	}
 	for _, add := range []func(string, healthz.Checker) error{mgr.AddHealthzCheck, mgr.AddReadyzCheck} {
@@ -89,13 +91,16 @@ func newManager(cfg Config, logger logr.Logger) (ctrl.Manager, error) {
 	if err := clientgoscheme.AddToScheme(scheme); err != nil {
 		return nil, err
 	}
-	// Nodes and slices are only read, and intent never changes what it reads.
+	// These are only read, and intent never changes what it reads.
 	readOnly := cache.ByObject{UnsafeDisableDeepCopy: new(true), Transform: slim}
+	// Of pods those that wait for load balancers, or did.
+	gated := readOnly
+	gated.Label = labels.SelectorFromSet(labels.Set{intent.GateLabel: intent.GateLabelValue})
 	mgr, err := ctrl.NewManager(cfg.Kube, ctrl.Options{
 		Scheme: scheme, Logger: logger,
 		Cache: cache.Options{
 			DefaultTransform: cache.TransformStripManagedFields(),
-			ByObject:         map[client.Object]cache.ByObject{&corev1.Node{}: readOnly, &discoveryv1.EndpointSlice{}: readOnly},
+			ByObject:         map[client.Object]cache.ByObject{&corev1.Node{}: readOnly, &discoveryv1.EndpointSlice{}: readOnly, &corev1.Pod{}: gated},
 		},
 		LeaderElection: cfg.LeaderElection, LeaderElectionID: "fairlead-controller", LeaderElectionNamespace: cfg.LeaseNamespace,
 		LeaderElectionReleaseOnCancel: true,
@@ -112,6 +117,11 @@ func newManager(cfg Config, logger logr.Logger) (ctrl.Manager, error) {
 func slim(o any) (any, error) {
 	if node, ok := o.(*corev1.Node); ok {
 		node.Status.Images, node.Status.Conditions, node.Annotations = nil, nil, nil
+	}
+	if pod, ok := o.(*corev1.Pod); ok {
+		pod.Annotations = nil
+		pod.Spec = corev1.PodSpec{ReadinessGates: pod.Spec.ReadinessGates}
+		pod.Status = corev1.PodStatus{Conditions: pod.Status.Conditions, PodIPs: pod.Status.PodIPs}
 	}
 	if object, ok := o.(client.Object); ok {
 		object.SetManagedFields(nil)

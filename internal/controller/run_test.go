@@ -23,24 +23,68 @@ import (
 	"github.com/fairlead-lb/fairlead/internal/lb"
 )
 
-// TestRun is the whole process: caches, watches, the lease and the endpoints.
-func TestRun(t *testing.T) {
-	w := newWorld(t)
-	health := freeAddress(t)
-	ctx, stop := context.WithCancel(t.Context())
+// start runs the whole process until the test ends: caches, watches, the lease
+// and the endpoints.
+func (w *world) start() (health string, ended <-chan error) {
+	w.t.Helper()
+	health = freeAddress(w.t)
+	ctx, stop := context.WithCancel(w.t.Context())
+	cfg := Config{
+		Options: w.r.opts, Kube: w.asServiceAccount(), API: w.r.api, Log: slog.New(slog.DiscardHandler), Registry: prometheus.NewRegistry(),
+		Workers: 2, MetricsListen: freeAddress(w.t), HealthListen: health, LeaderElection: true, LeaseNamespace: "kube-system",
+	}
 	done := make(chan error, 1)
 	go func() {
-		done <- Run(ctx, Config{
-			Options: w.r.opts, Kube: w.asServiceAccount(), API: w.r.api, Log: slog.New(slog.DiscardHandler), Registry: prometheus.NewRegistry(),
-			Workers: 2, MetricsListen: freeAddress(t), HealthListen: health, LeaderElection: true, LeaseNamespace: "kube-system",
-		})
+		done <- Run(ctx, cfg)
+		close(done)
 	}()
-	t.Cleanup(func() {
+	w.t.Cleanup(func() {
 		stop()
 		if err := <-done; err != nil {
-			t.Errorf("the controller ended with %v", err)
+			w.t.Errorf("the controller ended with %v", err)
 		}
 	})
+	return health, done
+}
+
+// TestRunOpensGates: pods that wait are found by their label, with the
+// published rights, and wake what opens their gates.
+func TestRunOpensGates(t *testing.T) {
+	w := newWorld(t)
+	w.create(postForPods("nginx"))
+	w.settle("nginx")
+	_, ended := w.start()
+	watch, err := w.kube.Watch(t.Context(), &corev1.PodList{}, client.InNamespace("default"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer watch.Stop()
+	until := func(pod, reason string) {
+		t.Helper()
+		timeout := time.After(time.Minute)
+		for w.gate(pod).Reason != reason {
+			select {
+			case <-watch.ResultChan():
+			case err := <-ended:
+				t.Fatalf("the controller ended: %v", err)
+			case <-timeout:
+				t.Fatalf("the gate of %s is %v after a minute, want %s", pod, w.gate(pod), reason)
+			}
+		}
+	}
+	w.addEndpoint("nginx", w.addGatedPod("web", "198.18.17.5"))
+	until("web", string(lb.RegistrationInProgress))
+	w.beHealthy()
+	until("web", reasonGateHealthy)
+	w.update("nginx", func(s *corev1.Service) { s.Spec.Selector["app"] = "other" })
+	w.addGatedPod("alone", "198.18.17.6")
+	until("alone", reasonGateNoTarget)
+}
+
+// TestRun is the whole process.
+func TestRun(t *testing.T) {
+	w := newWorld(t)
+	health, done := w.start()
 	watch, err := w.kube.Watch(t.Context(), &corev1.ServiceList{}, client.InNamespace("default"))
 	if err != nil {
 		t.Fatal(err)

@@ -192,8 +192,15 @@ func (r *Reconciler) refuse(ctx context.Context, svc *corev1.Service, st *servic
 		return r.failed(ctx, svc, st, err)
 	}
 	p := plan.Diff(want, *have, plan.Policy{}).TargetsOnly()
-	if _, err := r.apply(ctx, svc, st, p); err != nil {
+	left := 0
+	if _, err = r.apply(ctx, svc, st, p); err == nil && len(st.waiting) > 0 {
+		_, left, err = r.look(ctx, svc, st, want)
+	}
+	switch {
+	case err != nil:
 		return r.failed(ctx, svc, st, err)
+	case left > 0:
+		return reconcile.Result{RequeueAfter: gatePoll}, nil
 	}
 	return reconcile.Result{}, nil
 }

@@ -37,6 +37,7 @@ func (r *Reconciler) setup(mgr ctrl.Manager, workers int) error {
 		Watches(&corev1.Service{}, r.rivalHandler()).
 		Watches(&corev1.Node{}, r.nodeHandler()).
 		Watches(&discoveryv1.EndpointSlice{}, r.sliceHandler()).
+		Watches(&corev1.Pod{}, r.podHandler()).
 		WithOptions(controller.Options{MaxConcurrentReconciles: workers, SkipNameValidation: new(true)}).
 		Complete(r)
 }
