@@ -163,7 +163,7 @@ func statusLine(status int) string {
 // log writes the access log.
 func (x *exchange) log() {
 	spool := x.handler.opts.AccessLog
-	if spool == nil || x.view.AccessLog == nil {
+	if spool == nil || !x.view.logs {
 		return
 	}
 	r, e := &x.request, &x.entry

@@ -84,7 +84,7 @@ func (h *Handler) Serve(ctx context.Context, c net.Conn, route *proxy.Route) {
 	s.from = s.flow.Client.Addr().String()
 	if secure, ok := c.(*tls.Conn); ok {
 		s.scheme = "https"
-		s.cipher, s.tlsVersion = describe(secure.ConnectionState())
+		s.cipher, s.tlsVersion = accesslog.TLSNames(secure.ConnectionState())
 	}
 	l.add(s)
 	defer l.remove(s)

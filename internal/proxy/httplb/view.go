@@ -22,7 +22,8 @@ type view struct {
 	value    map[string]string // of the AWSELB cookie, by target ID
 	target   map[string]string // the reverse
 
-	destination accesslog.Destination // with an AccessLog
+	destination accesslog.Destination
+	logs        bool // to destination
 }
 
 func newView(l *proxy.Listener) *view {
@@ -35,12 +36,7 @@ func newView(l *proxy.Listener) *view {
 			v.cookie = l.Forward[i].Cookie
 		}
 	}
-	if l.AccessLog != nil {
-		v.destination = accesslog.Destination{
-			Bucket: l.AccessLog.Bucket, Prefix: l.AccessLog.Prefix, Interval: l.AccessLog.Interval,
-			Balancer: l.Balancer, Name: l.Name, Address: l.Address.Addr(),
-		}
-	}
+	v.destination, v.logs = l.LogDestination()
 	if v.cookie == nil {
 		return v
 	}
