@@ -11,6 +11,8 @@ import (
 	"context"
 	"log/slog"
 	"math/rand/v2"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -61,6 +63,7 @@ type service struct {
 	wanted   string // the load balancer name that the user asks for; guarded by the Reconciler's mu
 	rec      record
 	have     *plan.Observed // nil: not known
+	believed bool           // have is the record's word alone
 	lost     bool           // the finalizer says that there is a record, and there is none
 	removed  bool           // everything is gone, finalizers too
 	blocked  []plan.Step
@@ -169,6 +172,7 @@ func (r *Reconciler) converge(ctx context.Context, svc *corev1.Service, st *serv
 	resync := r.now().After(st.resyncAt)
 	stack := stackFingerprint(want)
 	if settled := !st.lost && st.rec.done(want, stack); settled && !resync {
+		st.believe(want)
 		return false, nil
 	} else if settled && intent.DriftPolicyOf(svc) == intent.ReportDrift {
 		return false, r.compare(ctx, svc, st, want)
@@ -211,6 +215,18 @@ func (r *Reconciler) converge(ctx context.Context, svc *corev1.Service, st *serv
 	return waiting, r.save(ctx, svc, st, rec)
 }
 
+// believe remembers what the record of a settled Service tells, targets
+// included: the first change after a restart need not read it from AWS then.
+func (st *service) believe(want lb.Stack) {
+	named := slices.ContainsFunc(want.LoadBalancer.SecurityGroups, func(id string) bool { return !strings.HasPrefix(id, "sg-") })
+	if st.have != nil || named {
+		return
+	}
+	if have, ok := st.rec.recall(want); ok {
+		st.have, st.believed = &have, true
+	}
+}
+
 // sharedBackend repairs the shared group and the nodes' rule when the Service
 // uses them.
 func (r *Reconciler) sharedBackend(ctx context.Context, want lb.Stack) (string, error) {
@@ -235,7 +251,7 @@ func (r *Reconciler) have(ctx context.Context, svc *corev1.Service, st *service,
 	if st.rec.Stack == stack {
 		have, err := r.recall(ctx, st, want)
 		if err != nil || have != nil {
-			st.have = have
+			st.have, st.believed = have, true
 			return have, err
 		}
 	}
@@ -244,7 +260,7 @@ func (r *Reconciler) have(ctx context.Context, svc *corev1.Service, st *service,
 	if err != nil {
 		return nil, err
 	}
-	st.have, st.lost = &have, false
+	st.have, st.lost, st.believed = &have, false, false
 	return st.have, nil
 }
 

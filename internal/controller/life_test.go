@@ -51,18 +51,35 @@ func TestTheLifeOfAServiceInCalls(t *testing.T) {
 	w.restart()
 	w.addNode(3)
 	w.settle("nginx")
-	step("a node joins, new process", []string{"RegisterTargets"})
+	step("a node joined, new process", []string{"RegisterTargets"})
+	w.settle("second")
+	w.aws.take()
+	w.restart()
+	w.settle("nginx")
+	w.removeNode(3)
+	w.settle("nginx")
+	if diff := cmp.Diff([]string{"DeregisterTargets"}, awsCalls(w.aws.take())); diff != "" {
+		t.Errorf("a node leaves after a restart: calls, looks at targets among them (-want +got):\n%s", diff)
+	}
+	w.settle("second")
+	w.aws.take()
 	w.remove("nginx")
 	w.settle("nginx")
+	step("delete, new process", []string{"DescribeTags", "DescribeSecurityGroups", "DeleteLoadBalancer", "DeleteTargetGroup", "DeleteSecurityGroup"})
+	w.create(post("third"))
+	w.settle("third")
+	w.aws.take()
+	w.remove("third")
+	w.settle("third")
 	step("delete", []string{"DeleteLoadBalancer", "DeleteTargetGroup", "DeleteSecurityGroup"})
 	w.restart()
 	w.remove("second")
 	w.settle("second")
 	step("delete the last, new process", []string{
-		"DescribeTags", "DescribeSecurityGroups", "DeleteLoadBalancer", "DeleteTargetGroup", "DeleteSecurityGroup",
-		"DescribeSecurityGroups", "DescribeSecurityGroups", "RevokeSecurityGroupIngress", "DeleteSecurityGroup",
+		"DescribeSecurityGroups", "DescribeTags", "DeleteLoadBalancer", "DeleteTargetGroup", "DeleteSecurityGroup",
+		"RevokeSecurityGroupIngress", "DeleteSecurityGroup",
 	})
-	if left := w.all(); !left.empty() || !w.gone("nginx") || !w.gone("second") {
+	if left := w.all(); !left.empty() || !w.gone("nginx") || !w.gone("second") || !w.gone("third") {
 		t.Errorf("left: %s", left)
 	}
 }

@@ -30,6 +30,8 @@ type observer struct {
 	want   lb.Stack
 	tags   map[string]map[string]string // by ARN
 	groups map[string]string            // target group names by ARN
+	// surveyed are all security groups of the cluster, when they were read anyway.
+	surveyed []cloud.SecurityGroup
 }
 
 // observe reads everything. On the way it drops what is not the Service's own.
@@ -281,9 +283,11 @@ func (o *observer) listeners(ctx context.Context, found []cloud.Listener) ([]pla
 // frontends reads the Service's own groups. Rules that are not ours count only
 // when they are wanted anyway: they are never revoked.
 func (o *observer) frontends(ctx context.Context) ([]plan.SecurityGroup, error) {
-	found, err := o.api.DescribeSecurityGroups(ctx, cloud.GroupFilter{Names: plan.FrontendNames(o.owner.FrontendName())})
-	if err != nil {
-		return nil, err
+	names, found, err := plan.FrontendNames(o.owner.FrontendName()), o.surveyed, error(nil)
+	if found == nil {
+		if found, err = o.api.DescribeSecurityGroups(ctx, cloud.GroupFilter{Names: names}); err != nil {
+			return nil, err
+		}
 	}
 	var want lb.SecurityGroup
 	if o.want.Frontend != nil {
@@ -291,7 +295,7 @@ func (o *observer) frontends(ctx context.Context) ([]plan.SecurityGroup, error) 
 	}
 	var out []plan.SecurityGroup
 	for _, g := range found {
-		if !o.owner.Owns(g.Tags) {
+		if !o.owner.Owns(g.Tags) || !slices.Contains(names, g.Name) {
 			continue
 		}
 		have := plan.SecurityGroup{ID: g.ID}

@@ -46,16 +46,20 @@ func (r *Reconciler) remove(ctx context.Context, svc *corev1.Service, st *servic
 }
 
 func (r *Reconciler) dismantle(ctx context.Context, svc *corev1.Service, st *service) error {
-	if st.have == nil {
+	if st.have == nil || st.believed {
 		if st.lost {
 			r.recover(ctx, svc, st)
 		}
-		o := observer{api: r.api, shared: r.shared, owner: intent.OwnerOf(r.opts.Cluster, svc), rec: st.rec}
+		groups, err := r.shared.Survey(ctx, svc.UID)
+		if err != nil {
+			return err
+		}
+		o := observer{api: r.api, shared: r.shared, owner: intent.OwnerOf(r.opts.Cluster, svc), rec: st.rec, surveyed: groups}
 		have, err := o.remains(ctx)
 		if err != nil {
 			return err
 		}
-		st.have = &have
+		st.have, st.believed = &have, false
 	}
 	p := plan.Diff(lb.Stack{}, *st.have, plan.Policy{AllowReplacement: true})
 	if _, err := r.apply(ctx, svc, st, p); err != nil {

@@ -188,13 +188,19 @@ func fromBackend(backend string) lb.Rule {
 	return lb.Rule{Protocol: "-1", FromPort: -1, ToPort: -1, SourceGroup: backend}
 }
 
+// tagged are all groups that carry the cluster's tag.
+func (s *shared) tagged(ctx context.Context) ([]cloud.SecurityGroup, error) {
+	return s.api.DescribeSecurityGroups(ctx, cloud.GroupFilter{TagKey: owner.TagKubernetesCluster + string(s.cluster)})
+}
+
 // nodeGroups are the groups that carry the cluster's tag and are not ours.
 func (s *shared) nodeGroups(ctx context.Context) ([]cloud.SecurityGroup, error) {
-	groups, err := s.api.DescribeSecurityGroups(ctx, cloud.GroupFilter{TagKey: owner.TagKubernetesCluster + string(s.cluster)})
-	if err != nil {
-		return nil, err
-	}
-	return slices.DeleteFunc(groups, func(g cloud.SecurityGroup) bool { return g.Tags[owner.TagCluster] != "" }), nil
+	groups, err := s.tagged(ctx)
+	return nodesOf(groups), err
+}
+
+func nodesOf(groups []cloud.SecurityGroup) []cloud.SecurityGroup {
+	return slices.DeleteFunc(slices.Clone(groups), func(g cloud.SecurityGroup) bool { return g.Tags[owner.TagCluster] != "" })
 }
 
 // Forget makes what is older than age be read again when it is needed next: a
@@ -225,15 +231,13 @@ func (s *shared) Release(ctx context.Context, uid types.UID) error {
 		return nil
 	}
 	if s.backendID == "" {
-		id, err := s.findBackend(ctx)
-		if err != nil || id == "" {
-			return err
-		}
-		nodes, err := s.nodeGroups(ctx)
+		groups, err := s.tagged(ctx)
 		if err != nil {
 			return err
 		}
-		s.backendID, s.nodeIDs = id, s.admitting(nodes, id)
+		if s.learn(groups); s.backendID == "" {
+			return nil
+		}
 	}
 	for _, node := range s.nodeIDs {
 		err := s.api.RevokeIngress(ctx, node, []lb.Rule{fromBackend(s.backendID)})
@@ -246,6 +250,37 @@ func (s *shared) Release(ctx context.Context, uid types.UID) error {
 	}
 	s.backendID, s.nodeIDs = "", nil
 	return nil
+}
+
+// Survey reads all security groups of the cluster in one call when the Service
+// is the last one: all of them are looked at then, its own and the shared ones.
+func (s *shared) Survey(ctx context.Context, uid types.UID) ([]cloud.SecurityGroup, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.count(ctx); err != nil {
+		return nil, err
+	}
+	if len(s.holders) != 1 || !s.holders[uid] || s.backendID != "" {
+		return nil, nil
+	}
+	groups, err := s.tagged(ctx)
+	if err != nil {
+		return nil, err
+	}
+	s.learn(groups)
+	return groups, nil
+}
+
+// learn takes the backend group and the nodes' groups that let it in from all
+// groups of the cluster.
+func (s *shared) learn(groups []cloud.SecurityGroup) {
+	i := slices.IndexFunc(groups, func(g cloud.SecurityGroup) bool {
+		return g.Name == s.cluster.BackendName() && s.cluster.OwnsShared(g.Tags)
+	})
+	if i >= 0 {
+		s.backendID = groups[i].ID
+		s.nodeIDs = s.admitting(nodesOf(groups), s.backendID)
+	}
 }
 
 // count makes sure that every Service that may have something in AWS counts,
