@@ -66,7 +66,7 @@ func edge(c Config, z layout.Zone) Component {
 		"--zone=" + z.Name, "--interface=" + layout.Uplink,
 		"--engine=" + controlAddress(edgePort), "--identity=" + c.Dir.EdgeIdentity(z.Name),
 		"--state-dir=" + c.Dir.Edge(z.Name), "--pin-dir=" + pins,
-		"--metrics-listen=" + localMetrics(),
+		"--metrics-listen=" + localMetrics(), "--access-log-dir=" + c.Dir.path("access-logs"),
 	}
 	o.Ready = Probe{URL: "http://" + localMetrics() + "/readyz"}
 	return o
