@@ -109,6 +109,8 @@ static __always_inline int open_flow(const struct setting *cfg, struct walk *k,
 
 	choose(&k->packet, l, &c);
 	t = c.target ? target_by_id(c.target) : 0;
+	if (!t && (c.flags & GROUP_UNRESOLVED))
+		return DROP_UNRESOLVED;
 	if (!t || addr_is_v4(&t->addr) != (k->packet.family == 4))
 		return RESET_NO_TARGET;
 	forbidden = judge_target(&k->packet, t);
@@ -159,8 +161,8 @@ static __noinline int client_opens(struct xdp_md *ctx, struct walk *k, const str
 		return to_target(ctx, cfg, k, l);
 	if (why == DROP_OUTBOUND_RULES)
 		return bar_outbound(&k->packet, l->balancer);
-	if (why == DROP_TARGET_RULES)
-		return verdict(XDP_DROP, DROP_TARGET_RULES);
+	if (why == DROP_TARGET_RULES || why == DROP_UNRESOLVED)
+		return verdict(XDP_DROP, why);
 	count_rejected(&k->packet, l);
 	if (why == RESET_NO_PORT)
 		COUNT(l->balancer, port_allocation_error_count, 1);

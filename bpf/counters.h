@@ -48,6 +48,7 @@ enum reason {
 	DROP_INBOUND_RULES,  /* the load balancer's security groups do not let the client in */
 	DROP_OUTBOUND_RULES, /* nor out to the target */
 	DROP_TARGET_RULES,   /* the target's security groups do not let the flow in */
+	DROP_UNRESOLVED, /* no next hop of the group's targets is known yet: the client tries again */
 	REASONS,
 };
 

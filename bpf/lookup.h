@@ -90,7 +90,7 @@ static __always_inline struct group *choose_group(const struct listener *l, __u3
 JUDGED_ALONE int choose(const struct packet *p, const struct listener *l, struct chosen *out)
 {
 	struct setting *cfg = settings_get();
-	__u32 index, slot = 0, *count, *id;
+	__u32 index, slot, slots, *count, *id;
 	struct group *g;
 	void *table;
 	__u64 hash;
@@ -106,13 +106,21 @@ JUDGED_ALONE int choose(const struct packet *p, const struct listener *l, struct
 	table = bpf_map_lookup_elem(&tables, &index);
 	if (!table)
 		return 0;
-	count = bpf_map_lookup_elem(table, &slot);
-	if (!count || !*count)
-		return 0;
 	if (g->flags & GROUP_STICKY)
 		hash = hash_end(cfg, KEY_SOURCE, &p->src, 0, 0);
-	slot = 1 + (__u32)hash % *count;
+	slots = g->slots;
+	if (!slots)
+		return 0;
+	slot = 1 + (__u32)hash % slots;
 	id = bpf_map_lookup_elem(table, &slot);
+	if (!id) {
+		slot = 0;
+		count = bpf_map_lookup_elem(table, &slot);
+		if (!count || !*count)
+			return 0;
+		slot = 1 + (__u32)hash % *count;
+		id = bpf_map_lookup_elem(table, &slot);
+	}
 	if (id)
 		out->target = *id;
 	return 0;

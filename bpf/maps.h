@@ -84,12 +84,13 @@ struct listener {
 #define GROUP_SOURCE_NAT 1u /* preserve_client_ip.enabled is false */
 #define GROUP_STICKY 2u     /* stickiness by source address */
 #define GROUP_FAIL_OPEN 4u  /* new flows count as UnhealthyRoutingFlowCount */
+#define GROUP_UNRESOLVED 8u /* has targets, but no next hop of theirs is known yet */
 
 struct group {
 	__u8 digest[16];
 	__u64 fingerprint; /* of the table: tells a new process whether it is current */
 	__u32 flags;
-	__u32 zero;
+	__u32 slots; /* of the table; right but for the instant in which that is replaced */
 };
 
 #define TARGET_TERMINATE 1u          /* established flows get a reset on their next packet */

@@ -30,9 +30,10 @@ const (
 
 // Flags of groups, listeners, addresses and targets, as in bpf/maps.h.
 const (
-	groupSourceNAT = 1
-	groupSticky    = 2
-	groupFailOpen  = 4
+	groupSourceNAT  = 1
+	groupSticky     = 2
+	groupFailOpen   = 4
+	groupUnresolved = 8
 
 	listenerLocal = 1
 	vipLocal      = 1
@@ -267,6 +268,11 @@ func (s *assigner) choices(groups map[string]uint32) {
 		members := s.members(g, index)
 		entry := s.want.groups[index]
 		entry.Fingerprint = fingerprint(members, maglev.Size(len(g.Targets)))
+		if len(members) > 0 {
+			entry.Slots = uint32(maglev.Size(len(g.Targets)))
+		} else if slices.ContainsFunc(g.Targets, func(t Target) bool { return t.Selectable }) {
+			entry.Flags |= groupUnresolved
+		}
 		s.want.groups[index] = entry
 		if s.have.groups[index].Digest == entry.Digest && s.have.groups[index].Fingerprint == entry.Fingerprint {
 			continue

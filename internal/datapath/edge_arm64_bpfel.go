@@ -104,7 +104,7 @@ type edgeGroup struct {
 	Digest      [16]uint8
 	Fingerprint uint64
 	Flags       uint32
-	Zero        uint32
+	Slots       uint32
 }
 
 type edgeLimiter struct {
@@ -193,7 +193,8 @@ const (
 	edgeReasonDROP_INBOUND_RULES     edgeReason = 35
 	edgeReasonDROP_OUTBOUND_RULES    edgeReason = 36
 	edgeReasonDROP_TARGET_RULES      edgeReason = 37
-	edgeReasonREASONS                edgeReason = 38
+	edgeReasonDROP_UNRESOLVED        edgeReason = 38
+	edgeReasonREASONS                edgeReason = 39
 )
 
 type edgeSetting struct {

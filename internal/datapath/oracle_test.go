@@ -37,7 +37,7 @@ func everything(rng *rand.Rand) *world {
 	w.group(1, groupFailOpen, id(2), id(3))
 	w.group(2, groupSticky, id(4), id(5), gone)
 	w.group(3, groupSourceNAT, id(6), id(1))
-	w.group(4, 0)
+	w.group(4, groupUnresolved)
 	w.group(5, 0, id(6))
 	half := edgeChoice{Group: 0, Bound: 1 << 31}
 	w.listener(id(0), "198.18.0.100:80", ipProtoTCP, 60, half, edgeChoice{Group: 3, Bound: 1<<32 - 1})

@@ -31,6 +31,7 @@ func simple(echo bool) *world {
 	w.group(2, groupSourceNAT|groupFailOpen, makeID(1, 2))
 	w.group(3, 0)
 	w.group(5, 0, makeID(1, 3))
+	w.group(9, groupUnresolved)
 	all := func(group uint32) edgeChoice { return edgeChoice{Group: group, Bound: 1<<32 - 1} }
 	for i, l := range []struct {
 		at    string
@@ -40,7 +41,7 @@ func simple(echo bool) *world {
 		{"198.18.0.100:80", ipProtoTCP, 0}, {"[2001:db8::100]:80", ipProtoTCP, 1}, {"198.18.0.100:53", ipProtoUDP, 0},
 		{"[2001:db8::100]:53", ipProtoUDP, 1}, {"198.18.0.100:81", ipProtoTCP, 2}, {"198.18.0.100:82", ipProtoTCP, 3},
 		{"198.18.0.100:83", ipProtoUDP, 3}, {"198.18.0.100:84", ipProtoTCP, 1}, {"198.18.0.100:85", ipProtoTCP, 5},
-		{"198.18.0.100:86", ipProtoTCP, 0}, {"198.18.0.100:87", ipProtoUDP, 5},
+		{"198.18.0.100:86", ipProtoTCP, 0}, {"198.18.0.100:87", ipProtoUDP, 5}, {"198.18.0.100:88", ipProtoTCP, 9},
 	} {
 		w.listener(makeID(1, uint32(i)), l.at, l.proto, 350, all(l.group))
 	}
@@ -178,6 +179,7 @@ func verdicts() map[string]outcome {
 		"SYN and FIN":                      {frame: tcp(client4, vipTCP4, fSYN|fFIN, 1, 0, 0), want: model.Drop, moved: "drop_flags"},
 		"no TCP flag at all":               {frame: tcp(client4, vipTCP4, 0, 1, 0, 0), want: model.Drop, moved: "drop_flags"},
 		"SYN to a listener without target": {frame: tcp(client4, "198.18.0.100:82", fSYN, 1, 0, 0), want: model.TX, moved: "reset_no_target RejectedFlowCountTCP TCPELBResetCount"},
+		"SYN before a next hop is known":   {frame: tcp(client4, "198.18.0.100:88", fSYN, 1, 0, 0), want: model.Drop, moved: "drop_unresolved"},
 		"datagram without target":          {frame: udp(client4, "198.18.0.100:83", 0), want: model.Drop, moved: "drop_no_target RejectedFlowCountUDP"},
 		"target of the other family":       {frame: tcp(client4, "198.18.0.100:84", fSYN, 1, 0, 0), want: model.TX, moved: "reset_no_target RejectedFlowCountTCP TCPELBResetCount"},
 		"SYN-ACK of the target":            {before: established4[:1], frame: established4[1], want: model.TX, moved: "sent_to_client ProcessedPackets ProcessedBytesTCP=40"},

@@ -112,10 +112,11 @@ func (w *world) target(id uint32, addr string, group, instance uint32, flags uin
 }
 
 func (w *world) group(index, flags uint32, slots ...uint32) {
-	w.contents.groups[index] = edgeGroup{Digest: [16]byte{1, byte(index)}, Flags: flags}
+	w.contents.groups[index] = edgeGroup{Digest: [16]byte{1, byte(index)}, Flags: flags, Slots: uint32(len(slots))}
 	w.contents.tables[index] = slots
 	w.model.Groups[index] = model.Group{
 		SourceNAT: flags&groupSourceNAT != 0, Sticky: flags&groupSticky != 0, FailOpen: flags&groupFailOpen != 0, Slots: slots,
+		Unresolved: flags&groupUnresolved != 0,
 	}
 }
 

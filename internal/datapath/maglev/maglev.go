@@ -28,11 +28,15 @@ type Target struct {
 	Weight int    // share relative to the others; targets of weight 0 get no slot
 }
 
-// Size returns the number of slots for a number of targets: at least a hundred
-// slots each, which keeps shares within one per cent, as long as a table can.
+// slotsPerTarget keeps shares within half a per cent, and below one per cent the
+// slots that change hands between targets that stay when one of them leaves.
+const slotsPerTarget = 250
+
+// Size returns the number of slots for a number of targets: slotsPerTarget each,
+// as long as a table can.
 func Size(targets int) int {
 	for _, size := range sizes {
-		if size >= 100*targets {
+		if size >= slotsPerTarget*targets {
 			return size
 		}
 	}

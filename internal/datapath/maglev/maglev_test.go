@@ -28,8 +28,8 @@ func names(all []maglev.Target, table []int) []string {
 	return out
 }
 
-func TestSizeGivesEachTargetAHundredSlots(t *testing.T) {
-	for n, want := range map[int]int{0: 1021, 1: 1021, 10: 1021, 11: 4093, 40: 4093, 41: 16381, 163: 16381, 164: 65537, 500: 65537, 1000: 65537} {
+func TestSizeGivesEachTargetItsSlots(t *testing.T) {
+	for n, want := range map[int]int{0: 1021, 4: 1021, 5: 4093, 16: 4093, 17: 16381, 65: 16381, 66: 65537, 500: 65537, 1000: 65537} {
 		if got := maglev.Size(n); got != want {
 			t.Errorf("Size(%d) = %d, want %d", n, got, want)
 		}

@@ -204,7 +204,7 @@ func (r *run) open(l Listener, w wanted) Action {
 		return r.toTarget(l, w, f)
 	case "outbound_rules":
 		return r.barOutbound(l)
-	case "target_rules":
+	case "target_rules", "unresolved":
 		return r.drop(why)
 	case "no_port":
 		r.count(l).PortAllocationErrorCount++
@@ -215,6 +215,9 @@ func (r *run) open(l Listener, w wanted) Action {
 
 func (r *run) newFlow(l Listener, w wanted) (f Flow, failure string) {
 	t, g, ok := r.choose(&r.p, l)
+	if !ok && g.Unresolved {
+		return f, "unresolved"
+	}
 	if !ok {
 		return f, "no_target"
 	}

@@ -85,6 +85,7 @@ type Choice struct{ Group, Bound uint32 }
 // Group is struct group with its hash table.
 type Group struct {
 	SourceNAT, Sticky, FailOpen bool
+	Unresolved                  bool     // no next hop of its targets is known yet
 	Slots                       []uint32 // target IDs
 }
 
