@@ -43,6 +43,8 @@ type account struct {
 	t     *testing.T
 	bench *bench
 	key   [2]string
+
+	engine *process
 }
 
 // newAccount builds the network, starts the engine, gives the edge its identity
@@ -54,9 +56,9 @@ func newAccount(t *testing.T) *account {
 	if err := os.WriteFile(file, []byte(inventory), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	b.start(t, "control", "engine", "--listen", engineAPI, "--insecure-http", "--edge-listen", "198.18.0.10:7441",
-		"--dns-listen", "", "--metrics-listen", "", "--state-dir", state, "--inventory", file)
 	a := &account{t: t, bench: b}
+	a.engine = b.start(t, "control", "engine", "--listen", engineAPI, "--insecure-http", "--edge-listen", "198.18.0.10:7441",
+		"--dns-listen", "", "--metrics-listen", "", "--state-dir", state, "--inventory", file)
 	wait(t, "the engine listens", func() bool {
 		conn, err := netlab.Dial(t.Context(), b.prefix+"control", "tcp", engineAPI)
 		if err != nil {

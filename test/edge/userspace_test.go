@@ -1,0 +1,162 @@
+package edge_test
+
+import (
+	"bytes"
+	"crypto/tls"
+	"encoding/base64"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/pires/go-proxyproto"
+)
+
+// network is a dualstack Network Load Balancer in front of both targets.
+type network struct {
+	*account
+	arn        string
+	vip4, vip6 netip.Addr
+}
+
+func (a *account) network() *network {
+	a.t.Helper()
+	n := &network{account: a}
+	n.arn = a.aws("elbv2", "create-load-balancer", "--name", "web", "--type", "network", "--ip-address-type", "dualstack", "--subnets", "subnet-a",
+		"--query", "LoadBalancers[0].LoadBalancerArn")
+	addresses := strings.Fields(a.aws("ec2", "describe-network-interfaces", "--query", "NetworkInterfaces[?contains(Description, 'net/web')].[PrivateIpAddress,Ipv6Addresses[0].Ipv6Address]"))
+	if len(addresses) != 2 {
+		a.t.Fatalf("addresses of the load balancer: %v, want one of each family", addresses)
+	}
+	n.vip4, n.vip6 = netip.MustParseAddr(addresses[0]), netip.MustParseAddr(addresses[1])
+	return n
+}
+
+// group makes a target group with targets, and attributes such as Key=a,Value=b.
+func (n *network) group(name, protocol, port string, attributes ...string) string {
+	n.t.Helper()
+	arn := n.aws("elbv2", "create-target-group", "--name", name, "--protocol", protocol, "--port", port, "--vpc-id", "vpc-1", "--target-type", "instance",
+		"--health-check-interval-seconds", "5", "--health-check-timeout-seconds", "2", "--healthy-threshold-count", "2", "--query", "TargetGroups[0].TargetGroupArn")
+	if len(attributes) > 0 {
+		n.aws(append([]string{"elbv2", "modify-target-group-attributes", "--target-group-arn", arn, "--attributes"}, attributes...)...)
+	}
+	n.aws("elbv2", "register-targets", "--target-group-arn", arn, "--targets", "Id=i-1", "Id=i-2")
+	return arn
+}
+
+func (n *network) listener(protocol, port, group string, more ...string) string {
+	n.t.Helper()
+	return n.aws(append([]string{"elbv2", "create-listener", "--load-balancer-arn", n.arn, "--protocol", protocol, "--port", port,
+		"--default-actions", "Type=forward,TargetGroupArn=" + group, "--query", "Listeners[0].ListenerArn"}, more...)...)
+}
+
+// waitHealthy waits until both targets of a group are healthy.
+func (n *network) waitHealthy(group string) {
+	n.t.Helper()
+	wait(n.t, "the targets are healthy", func() bool {
+		states := n.aws("elbv2", "describe-target-health", "--target-group-arn", group, "--query", "TargetHealthDescriptions[].TargetHealth.State")
+		return states == "healthy\thealthy"
+	})
+}
+
+func at(vip netip.Addr, port uint16) string { return netip.AddrPortFrom(vip, port).String() }
+
+func TestListenersInUserSpaceOfANetworkLoadBalancer(t *testing.T) {
+	a := newAccount(t)
+	b, n := a.bench, a.network()
+	for _, ns := range []string{"target1", "target2"} {
+		go greet(b.listen(t, ns, 30080), ns)
+		go greet(&proxyproto.Listener{Listener: b.listen(t, ns, 30081), ConnPolicy: lenient}, ns)
+		go greet(tls.NewListener(b.listen(t, ns, 30443), serverConfig(newCertificate(t, ns))), ns)
+		b.node(t, ns)
+	}
+	edge := b.edge(t)
+	www, api := newCertificate(t, "www.example.com"), newCertificate(t, "api.example.com")
+	wwwARN, apiARN := a.importCertificate(www, ""), a.importCertificate(api, "")
+	plain, told, secret := n.group("plain", "TCP", "30080"), n.group("told", "TCP", "30081", "Key=proxy_protocol_v2.enabled,Value=true"), n.group("secret", "TLS", "30443")
+	n.listener("TCP", "80", plain)
+	n.listener("TCP", "81", told)
+	n.listener("TLS", "444", secret, "--certificates", "CertificateArn="+wwwARN)
+	listener := n.listener("TLS", "443", plain, "--certificates", "CertificateArn="+wwwARN, "--alpn-policy", "HTTP2Preferred", "--ssl-policy", "ELBSecurityPolicy-TLS13-1-2-2021-06")
+	a.aws("elbv2", "add-listener-certificates", "--listener-arn", listener, "--certificates", "CertificateArn="+apiARN)
+	for _, group := range []string{plain, told, secret} {
+		n.waitHealthy(group)
+	}
+
+	for _, ns := range []string{"client", "near"} {
+		b.connect(t, ns, at(n.vip4, 80)) // by packets alone
+		if c := b.greeting(t, ns, at(n.vip6, 80)); !strings.HasPrefix(c.peer, n.vip4.String()+":") {
+			t.Errorf("an IPv4 target sees %s instead of an IPv6 client, want the load balancer's %s", c.peer, n.vip4)
+		}
+		for _, vip := range []netip.Addr{n.vip4, n.vip6} {
+			if c := b.greeting(t, ns, at(vip, 81)); c.peer != c.LocalAddr().String() {
+				t.Errorf("the PROXY header tells of %s, want %s", c.peer, c.LocalAddr())
+			}
+		}
+		c := b.secure(t, ns, at(n.vip4, 443), "www.example.com", []string{"http/1.1", "h2"})
+		if c.peer != c.LocalAddr().String() {
+			t.Errorf("the target behind TLS sees %s, want the client's own address %s", c.peer, c.LocalAddr())
+		}
+		if c.state.NegotiatedProtocol != "h2" || !bytes.Equal(c.state.PeerCertificates[0].Raw, www.Certificate[0]) {
+			t.Errorf("TLS: protocol %q and certificate of %v; want h2 and www.example.com", c.state.NegotiatedProtocol, c.state.PeerCertificates[0].DNSNames)
+		}
+		c.say(t, strings.Repeat("bulk ", 200_000))
+		if c := b.secure(t, ns, at(n.vip6, 443), "api.example.com", nil); !strings.HasPrefix(c.peer, n.vip4.String()+":") || c.state.PeerCertificates[0].DNSNames[0] != "api.example.com" {
+			t.Errorf("TLS over IPv6: the target sees %s, the client a certificate of %v", c.peer, c.state.PeerCertificates[0].DNSNames)
+		}
+		b.secure(t, ns, at(n.vip4, 444), "www.example.com", nil).say(t, "to a target with TLS")
+	}
+	answered := map[string]bool{}
+	for range 40 { // a target as client: of itself and of the other
+		answered[b.secure(t, "target1", at(n.vip4, 443), "", nil).target] = true
+	}
+	if diff := cmp.Diff(map[string]bool{"target1": true, "target2": true}, answered); diff != "" {
+		t.Errorf("who answers a target (-want +got):\n%s", diff)
+	}
+
+	held := b.secure(t, "client", at(n.vip4, 443), "www.example.com", nil)
+	renewed := newCertificate(t, "www.example.com")
+	a.importCertificate(renewed, wwwARN)
+	wait(t, "a new handshake shows the renewed certificate", func() bool {
+		c := b.secure(t, "client", at(n.vip4, 443), "www.example.com", nil)
+		return bytes.Equal(c.state.PeerCertificates[0].Raw, renewed.Certificate[0])
+	})
+	held.say(t, "the connection from before the renewal")
+
+	a.engine.end(syscall.SIGKILL)
+	edge.end(syscall.SIGKILL)
+	b.connect(t, "client", at(n.vip4, 80)).say(t, "packets do without either process")
+	noKeysOnDisk(t, filepath.Join(b.dir, "edge"), renewed, api)
+	b.edge(t)
+	wait(t, "TLS is served again without the engine", func() bool {
+		_, err := b.dial("client", at(n.vip4, 81), patience)
+		return err == nil
+	})
+	c := b.secure(t, "client", at(n.vip4, 443), "www.example.com", nil)
+	if !bytes.Equal(c.state.PeerCertificates[0].Raw, renewed.Certificate[0]) || c.peer != c.LocalAddr().String() {
+		t.Errorf("after a restart without the engine: certificate of %v, the target sees %s", c.state.PeerCertificates[0].NotBefore, c.peer)
+	}
+}
+
+// noKeysOnDisk fails when a private key lies readable in a directory.
+func noKeysOnDisk(t *testing.T, dir string, certificates ...tls.Certificate) {
+	t.Helper()
+	err := filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
+		if err != nil || !d.Type().IsRegular() {
+			return err
+		}
+		data, err := os.ReadFile(path)
+		for _, c := range certificates {
+			if key := marshalKey(t, c); bytes.Contains(data, []byte(base64.StdEncoding.EncodeToString(key))) || bytes.Contains(data, key) {
+				t.Errorf("%s holds a private key in clear", path)
+			}
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
