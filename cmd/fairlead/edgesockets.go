@@ -64,7 +64,7 @@ func openSockets(f edgeFlags, log *slog.Logger, metrics prometheus.Registerer) (
 	if s.http, err = httplb.New(httplb.Options{Metrics: metrics, AccessLog: s.spool}); err != nil {
 		return nil, err
 	}
-	s.server, err = proxy.New(proxy.Options{Log: log, Metrics: metrics, HTTP: s.http, DrainTimeout: f.sockets.drain})
+	s.server, err = proxy.New(proxy.Options{Log: log, Metrics: metrics, HTTP: s.http, AccessLog: s.spool, DrainTimeout: f.sockets.drain})
 	return s, err
 }
 
