@@ -42,7 +42,7 @@ func ours(program string) func(context.Context, *world) (running, error) {
 		}
 		defer log.Close() // the process has its own
 		cmd := exec.CommandContext(ctx, program, "controller", "--kubeconfig="+w.kubeconfig, "--cluster-name="+clusterName, "--region="+region,
-			"--vpc-id="+vpcID, "--take-unclassed", "--leader-elect=false", "--metrics-listen=0", "--health-listen=0")
+			"--vpc-id="+vpcID, "--take-unclassed", "--leader-elect=false", "--aws-request-rate=0", "--metrics-listen=0", "--health-listen=0")
 		cmd.Env = append(os.Environ(), "AWS_ENDPOINT_URL="+w.aws.URL, "AWS_REGION="+region, "AWS_EC2_METADATA_DISABLED=true",
 			"AWS_ACCESS_KEY_ID="+w.key.AccessKeyID, "AWS_SECRET_ACCESS_KEY="+w.key.SecretAccessKey)
 		cmd.Stdout, cmd.Stderr = log, log

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"math"
 	"os"
 	"strings"
 	"time"
@@ -25,6 +26,7 @@ type controllerFlags struct {
 	kubeconfig, cluster, region, vpc string
 	scheme, targetType               string
 	logLevel                         string
+	requestRate                      float64
 	config                           controller.Config
 }
 
@@ -63,6 +65,7 @@ func (f *controllerFlags) registerShared(cmd *cobra.Command) {
 	fl.StringVar(&f.region, "region", "", "AWS region; empty: from the environment")
 	fl.StringVar(&f.vpc, "vpc-id", "", "VPC of the load balancers (required)")
 	fl.BoolVar(&c.TakeUnclassed, "take-unclassed", false, "take Services without spec.loadBalancerClass too; only where no other service controller runs")
+	fl.Float64Var(&f.requestRate, "aws-request-rate", 1, "AWS calls per second at most, relative to what AWS publishes for an account; 0: no limit, for an endpoint of one's own")
 	fl.StringVar(&f.scheme, "default-scheme", string(lb.InternetFacing), "scheme of load balancers that do not say: internet-facing or internal")
 	fl.StringVar(&f.targetType, "default-target-type", string(lb.InstanceTarget), "target type of Services that do not say: instance or ip")
 	fl.DurationVar(&c.Defaults.HealthInterval, "default-health-check-interval", 10*time.Second, "time between health checks, 5s to 300s")
@@ -83,6 +86,7 @@ func (f *controllerFlags) check() error {
 	wrong.unless(d.HealthInterval >= 5*time.Second && d.HealthInterval <= 300*time.Second && d.HealthInterval%time.Second == 0, "--default-health-check-interval %s must be whole seconds from 5s to 300s", d.HealthInterval)
 	wrong.unless(d.HealthyThreshold >= 2 && d.HealthyThreshold <= 10, "--default-healthy-threshold %d must be 2 to 10", d.HealthyThreshold)
 	wrong.unless(d.UnhealthyThreshold >= 2 && d.UnhealthyThreshold <= 10, "--default-unhealthy-threshold %d must be 2 to 10", d.UnhealthyThreshold)
+	wrong.unless(f.requestRate >= 0, "--aws-request-rate %g must not be negative", f.requestRate)
 	wrong.unless(f.config.Workers >= 1, "--workers %d must be at least 1", f.config.Workers)
 	wrong.unless(f.config.Resync >= time.Minute, "--resync %s must be at least 1m", f.config.Resync)
 	wrong.unless(f.config.RetryMax >= time.Second, "--retry-max %s must be at least 1s", f.config.RetryMax)
@@ -114,12 +118,19 @@ func (f *controllerFlags) complete(ctx context.Context) (controller.Config, erro
 	c.Kube, c.Log, c.Registry, c.Cluster = kube, cli.Logger(os.Stderr, level), prometheus.NewRegistry(), f.cluster
 	c.Defaults.Scheme, c.Defaults.TargetType = lb.Scheme(f.scheme), lb.TargetType(f.targetType)
 	c.API, err = awssdk.New(ctx, awssdk.Config{
-		Region: f.region, VPCID: f.vpc, Description: owner.Cluster(f.cluster).RuleDescription(), Registerer: c.Registry,
+		Region: f.region, VPCID: f.vpc, Description: owner.Cluster(f.cluster).RuleDescription(), Registerer: c.Registry, RequestRate: f.budget(),
 	})
 	if err != nil {
 		return c, &cli.Error{What: "set up the AWS client", Err: err, Hint: "set AWS_REGION or --region; credentials come from the SDK's own chain"}
 	}
 	return c, nil
+}
+
+func (f *controllerFlags) budget() float64 {
+	if f.requestRate == 0 {
+		return math.Inf(1)
+	}
+	return f.requestRate
 }
 
 func kubeConfig(path string) (*rest.Config, error) {

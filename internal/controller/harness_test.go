@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"math"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -171,7 +172,7 @@ func (w *world) startEngine() {
 func (w *world) client(http aws.HTTPClient, as aws.CredentialsProvider) cloud.API {
 	w.t.Helper()
 	c, err := awssdk.New(w.t.Context(), awssdk.Config{
-		Region: "us-west-2", VPCID: "vpc-1", Description: owner.Cluster(clusterName).RuleDescription(), MaxAttempts: 1, Burst: 1 << 30,
+		Region: "us-west-2", VPCID: "vpc-1", Description: owner.Cluster(clusterName).RuleDescription(), MaxAttempts: 1, RequestRate: math.Inf(1),
 		Adjust: func(c *aws.Config) {
 			c.BaseEndpoint, c.HTTPClient, c.Credentials = &w.aws.url, http, as
 		},

@@ -64,7 +64,7 @@ func fromZone(z types.AvailabilityZone) lb.SubnetMapping {
 // SetSubnets implements cloud.LoadBalancers.
 func (c *Client) SetSubnets(ctx context.Context, arn string, want lb.LoadBalancer) error {
 	subnets, mappings := placement(want)
-	return run(ctx, c, writes, "set subnets of "+nameIn(arn), c.elb.SetSubnets, &elbv2.SetSubnetsInput{
+	return run(ctx, c, "set subnets of "+nameIn(arn), c.elb.SetSubnets, &elbv2.SetSubnetsInput{
 		LoadBalancerArn: &arn, Subnets: subnets, SubnetMappings: mappings, IpAddressType: types.IpAddressType(want.IPAddressType),
 		EnablePrefixForIpv6SourceNat: types.EnablePrefixForIpv6SourceNatEnum(want.IPv6SourceNAT),
 	})
@@ -72,7 +72,7 @@ func (c *Client) SetSubnets(ctx context.Context, arn string, want lb.LoadBalance
 
 // DescribeCapacityReservation implements cloud.LoadBalancers.
 func (c *Client) DescribeCapacityReservation(ctx context.Context, arn string) (int32, error) {
-	out, err := call(ctx, c, reads, "describe reserved capacity of "+nameIn(arn), c.elb.DescribeCapacityReservation, &elbv2.DescribeCapacityReservationInput{LoadBalancerArn: &arn})
+	out, err := call(ctx, c, "describe reserved capacity of "+nameIn(arn), c.elb.DescribeCapacityReservation, &elbv2.DescribeCapacityReservationInput{LoadBalancerArn: &arn})
 	if err != nil || out.MinimumLoadBalancerCapacity == nil {
 		return 0, err
 	}
@@ -85,5 +85,5 @@ func (c *Client) ModifyCapacityReservation(ctx context.Context, arn string, unit
 	if units > 0 {
 		in.ResetCapacityReservation, in.MinimumLoadBalancerCapacity = nil, &types.MinimumLoadBalancerCapacity{CapacityUnits: &units}
 	}
-	return run(ctx, c, writes, "reserve capacity for "+nameIn(arn), c.elb.ModifyCapacityReservation, in)
+	return run(ctx, c, "reserve capacity for "+nameIn(arn), c.elb.ModifyCapacityReservation, in)
 }

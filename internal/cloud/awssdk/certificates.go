@@ -17,7 +17,7 @@ func (c *Client) DescribeListenerCertificates(ctx context.Context, arn string) (
 	var out []string
 	in := &elbv2.DescribeListenerCertificatesInput{ListenerArn: &arn}
 	for {
-		page, err := call(ctx, c, reads, "describe certificates of "+nameIn(arn), c.elb.DescribeListenerCertificates, in)
+		page, err := call(ctx, c, "describe certificates of "+nameIn(arn), c.elb.DescribeListenerCertificates, in)
 		if err != nil {
 			return nil, err
 		}
@@ -34,10 +34,10 @@ func (c *Client) DescribeListenerCertificates(ctx context.Context, arn string) (
 
 // AddListenerCertificates implements cloud.Listeners.
 func (c *Client) AddListenerCertificates(ctx context.Context, arn string, arns []string) error {
-	return run(ctx, c, writes, "add certificates to "+nameIn(arn), c.elb.AddListenerCertificates, &elbv2.AddListenerCertificatesInput{ListenerArn: &arn, Certificates: certificates(arns)})
+	return run(ctx, c, "add certificates to "+nameIn(arn), c.elb.AddListenerCertificates, &elbv2.AddListenerCertificatesInput{ListenerArn: &arn, Certificates: certificates(arns)})
 }
 
 // RemoveListenerCertificates implements cloud.Listeners.
 func (c *Client) RemoveListenerCertificates(ctx context.Context, arn string, arns []string) error {
-	return run(ctx, c, writes, "remove certificates from "+nameIn(arn), c.elb.RemoveListenerCertificates, &elbv2.RemoveListenerCertificatesInput{ListenerArn: &arn, Certificates: certificates(arns)})
+	return run(ctx, c, "remove certificates from "+nameIn(arn), c.elb.RemoveListenerCertificates, &elbv2.RemoveListenerCertificatesInput{ListenerArn: &arn, Certificates: certificates(arns)})
 }

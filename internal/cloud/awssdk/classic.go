@@ -24,7 +24,7 @@ func (c *Client) CreateClassicLoadBalancer(ctx context.Context, want lb.LoadBala
 	if want.Scheme == lb.Internal {
 		in.Scheme = (*string)(&want.Scheme)
 	}
-	out, err := call(ctx, c, writes, "create Classic Load Balancer "+want.Name, c.classic.CreateLoadBalancer, in)
+	out, err := call(ctx, c, "create Classic Load Balancer "+want.Name, c.classic.CreateLoadBalancer, in)
 	if err != nil {
 		return "", err
 	}
@@ -34,7 +34,7 @@ func (c *Client) CreateClassicLoadBalancer(ctx context.Context, want lb.LoadBala
 // DescribeClassicLoadBalancers implements cloud.ClassicLoadBalancers.
 func (c *Client) DescribeClassicLoadBalancers(ctx context.Context, names []string) ([]cloud.ClassicLoadBalancer, error) {
 	return cloud.Existing(ctx, names, func(ctx context.Context, names []string) ([]cloud.ClassicLoadBalancer, error) {
-		out, err := call(ctx, c, reads, "describe Classic Load Balancers "+strings.Join(names, ", "), c.classic.DescribeLoadBalancers, &elb.DescribeLoadBalancersInput{LoadBalancerNames: names})
+		out, err := call(ctx, c, "describe Classic Load Balancers "+strings.Join(names, ", "), c.classic.DescribeLoadBalancers, &elb.DescribeLoadBalancersInput{LoadBalancerNames: names})
 		if err != nil {
 			return nil, err
 		}
@@ -100,28 +100,28 @@ func toClassicListener(l lb.ClassicListener) types.Listener {
 // DeleteClassicLoadBalancer implements cloud.ClassicLoadBalancers. Deleting what
 // is not there succeeds.
 func (c *Client) DeleteClassicLoadBalancer(ctx context.Context, name string) error {
-	return ignore(cloud.NotFound, run(ctx, c, writes, "delete Classic Load Balancer "+name, c.classic.DeleteLoadBalancer, &elb.DeleteLoadBalancerInput{LoadBalancerName: &name}))
+	return ignore(cloud.NotFound, run(ctx, c, "delete Classic Load Balancer "+name, c.classic.DeleteLoadBalancer, &elb.DeleteLoadBalancerInput{LoadBalancerName: &name}))
 }
 
 // AttachSubnets implements cloud.ClassicLoadBalancers.
 func (c *Client) AttachSubnets(ctx context.Context, name string, subnets []string) error {
-	return run(ctx, c, writes, "attach subnets to "+name, c.classic.AttachLoadBalancerToSubnets, &elb.AttachLoadBalancerToSubnetsInput{LoadBalancerName: &name, Subnets: subnets})
+	return run(ctx, c, "attach subnets to "+name, c.classic.AttachLoadBalancerToSubnets, &elb.AttachLoadBalancerToSubnetsInput{LoadBalancerName: &name, Subnets: subnets})
 }
 
 // DetachSubnets implements cloud.ClassicLoadBalancers.
 func (c *Client) DetachSubnets(ctx context.Context, name string, subnets []string) error {
-	return run(ctx, c, writes, "detach subnets from "+name, c.classic.DetachLoadBalancerFromSubnets, &elb.DetachLoadBalancerFromSubnetsInput{LoadBalancerName: &name, Subnets: subnets})
+	return run(ctx, c, "detach subnets from "+name, c.classic.DetachLoadBalancerFromSubnets, &elb.DetachLoadBalancerFromSubnetsInput{LoadBalancerName: &name, Subnets: subnets})
 }
 
 // ApplySecurityGroups implements cloud.ClassicLoadBalancers.
 func (c *Client) ApplySecurityGroups(ctx context.Context, name string, groups []string) error {
-	return run(ctx, c, writes, "apply security groups to "+name, c.classic.ApplySecurityGroupsToLoadBalancer, &elb.ApplySecurityGroupsToLoadBalancerInput{LoadBalancerName: &name, SecurityGroups: groups})
+	return run(ctx, c, "apply security groups to "+name, c.classic.ApplySecurityGroupsToLoadBalancer, &elb.ApplySecurityGroupsToLoadBalancerInput{LoadBalancerName: &name, SecurityGroups: groups})
 }
 
 // ConfigureHealthCheck implements cloud.ClassicLoadBalancers.
 func (c *Client) ConfigureHealthCheck(ctx context.Context, name string, h lb.HealthCheck) error {
 	target := string(h.Protocol) + ":" + h.Port + h.Path
-	return run(ctx, c, writes, "configure the health check of "+name, c.classic.ConfigureHealthCheck, &elb.ConfigureHealthCheckInput{LoadBalancerName: &name, HealthCheck: &types.HealthCheck{
+	return run(ctx, c, "configure the health check of "+name, c.classic.ConfigureHealthCheck, &elb.ConfigureHealthCheckInput{LoadBalancerName: &name, HealthCheck: &types.HealthCheck{
 		Target: &target, Interval: seconds(h.Interval), Timeout: seconds(h.Timeout),
 		HealthyThreshold: aws.Int32(int32(h.HealthyThreshold)), UnhealthyThreshold: aws.Int32(int32(h.UnhealthyThreshold)),
 	}})
@@ -143,23 +143,23 @@ func fromClassicHealthCheck(h *types.HealthCheck) lb.HealthCheck {
 
 // CreateListeners implements cloud.ClassicListeners.
 func (c *Client) CreateListeners(ctx context.Context, name string, listeners []lb.ClassicListener) error {
-	return run(ctx, c, writes, "create listeners of "+name, c.classic.CreateLoadBalancerListeners, &elb.CreateLoadBalancerListenersInput{LoadBalancerName: &name, Listeners: mapped(listeners, toClassicListener)})
+	return run(ctx, c, "create listeners of "+name, c.classic.CreateLoadBalancerListeners, &elb.CreateLoadBalancerListenersInput{LoadBalancerName: &name, Listeners: mapped(listeners, toClassicListener)})
 }
 
 // DeleteListeners implements cloud.ClassicListeners.
 func (c *Client) DeleteListeners(ctx context.Context, name string, ports []uint16) error {
 	numbers := mapped(ports, func(p uint16) int32 { return int32(p) })
-	return run(ctx, c, writes, "delete listeners of "+name, c.classic.DeleteLoadBalancerListeners, &elb.DeleteLoadBalancerListenersInput{LoadBalancerName: &name, LoadBalancerPorts: numbers})
+	return run(ctx, c, "delete listeners of "+name, c.classic.DeleteLoadBalancerListeners, &elb.DeleteLoadBalancerListenersInput{LoadBalancerName: &name, LoadBalancerPorts: numbers})
 }
 
 // SetListenerCertificate implements cloud.ClassicListeners.
 func (c *Client) SetListenerCertificate(ctx context.Context, name string, port uint16, arn string) error {
-	return run(ctx, c, writes, "set the certificate of "+name, c.classic.SetLoadBalancerListenerSSLCertificate, &elb.SetLoadBalancerListenerSSLCertificateInput{LoadBalancerName: &name, LoadBalancerPort: int32(port), SSLCertificateId: &arn})
+	return run(ctx, c, "set the certificate of "+name, c.classic.SetLoadBalancerListenerSSLCertificate, &elb.SetLoadBalancerListenerSSLCertificateInput{LoadBalancerName: &name, LoadBalancerPort: int32(port), SSLCertificateId: &arn})
 }
 
 // CreatePolicy implements cloud.ClassicListeners.
 func (c *Client) CreatePolicy(ctx context.Context, name string, p lb.ClassicPolicy) error {
-	return run(ctx, c, writes, "create policy "+p.Name+" of "+name, c.classic.CreateLoadBalancerPolicy, &elb.CreateLoadBalancerPolicyInput{
+	return run(ctx, c, "create policy "+p.Name+" of "+name, c.classic.CreateLoadBalancerPolicy, &elb.CreateLoadBalancerPolicyInput{
 		LoadBalancerName: &name, PolicyName: &p.Name, PolicyTypeName: &p.Type,
 		PolicyAttributes: mapped(p.Attributes, func(a lb.ClassicAttribute) types.PolicyAttribute {
 			return types.PolicyAttribute{AttributeName: &a.Name, AttributeValue: &a.Value}
@@ -169,17 +169,17 @@ func (c *Client) CreatePolicy(ctx context.Context, name string, p lb.ClassicPoli
 
 // DeletePolicy implements cloud.ClassicListeners.
 func (c *Client) DeletePolicy(ctx context.Context, name, policy string) error {
-	return run(ctx, c, writes, "delete policy "+policy+" of "+name, c.classic.DeleteLoadBalancerPolicy, &elb.DeleteLoadBalancerPolicyInput{LoadBalancerName: &name, PolicyName: &policy})
+	return run(ctx, c, "delete policy "+policy+" of "+name, c.classic.DeleteLoadBalancerPolicy, &elb.DeleteLoadBalancerPolicyInput{LoadBalancerName: &name, PolicyName: &policy})
 }
 
 // SetListenerPolicies implements cloud.ClassicListeners.
 func (c *Client) SetListenerPolicies(ctx context.Context, name string, port uint16, policies []string) error {
-	return run(ctx, c, writes, "set listener policies of "+name, c.classic.SetLoadBalancerPoliciesOfListener, &elb.SetLoadBalancerPoliciesOfListenerInput{LoadBalancerName: &name, LoadBalancerPort: int32(port), PolicyNames: given(policies)})
+	return run(ctx, c, "set listener policies of "+name, c.classic.SetLoadBalancerPoliciesOfListener, &elb.SetLoadBalancerPoliciesOfListenerInput{LoadBalancerName: &name, LoadBalancerPort: int32(port), PolicyNames: given(policies)})
 }
 
 // SetBackendPolicies implements cloud.ClassicListeners.
 func (c *Client) SetBackendPolicies(ctx context.Context, name string, instancePort uint16, policies []string) error {
-	return run(ctx, c, writes, "set backend policies of "+name, c.classic.SetLoadBalancerPoliciesForBackendServer, &elb.SetLoadBalancerPoliciesForBackendServerInput{LoadBalancerName: &name, InstancePort: aws.Int32(int32(instancePort)), PolicyNames: given(policies)})
+	return run(ctx, c, "set backend policies of "+name, c.classic.SetLoadBalancerPoliciesForBackendServer, &elb.SetLoadBalancerPoliciesForBackendServerInput{LoadBalancerName: &name, InstancePort: aws.Int32(int32(instancePort)), PolicyNames: given(policies)})
 }
 
 // given is a list that the SDK sends also when it is empty: none is a wish too.
@@ -187,19 +187,19 @@ func given(policies []string) []string { return append([]string{}, policies...) 
 
 // RegisterInstances implements cloud.ClassicInstances.
 func (c *Client) RegisterInstances(ctx context.Context, name string, ids []string) error {
-	return run(ctx, c, targets, "register instances with "+name, c.classic.RegisterInstancesWithLoadBalancer, &elb.RegisterInstancesWithLoadBalancerInput{LoadBalancerName: &name, Instances: mapped(ids, toInstance)})
+	return run(ctx, c, "register instances with "+name, c.classic.RegisterInstancesWithLoadBalancer, &elb.RegisterInstancesWithLoadBalancerInput{LoadBalancerName: &name, Instances: mapped(ids, toInstance)})
 }
 
 // DeregisterInstances implements cloud.ClassicInstances.
 func (c *Client) DeregisterInstances(ctx context.Context, name string, ids []string) error {
-	return run(ctx, c, targets, "deregister instances from "+name, c.classic.DeregisterInstancesFromLoadBalancer, &elb.DeregisterInstancesFromLoadBalancerInput{LoadBalancerName: &name, Instances: mapped(ids, toInstance)})
+	return run(ctx, c, "deregister instances from "+name, c.classic.DeregisterInstancesFromLoadBalancer, &elb.DeregisterInstancesFromLoadBalancerInput{LoadBalancerName: &name, Instances: mapped(ids, toInstance)})
 }
 
 func toInstance(id string) types.Instance { return types.Instance{InstanceId: &id} }
 
 // DescribeInstanceHealth implements cloud.ClassicInstances.
 func (c *Client) DescribeInstanceHealth(ctx context.Context, name string) ([]cloud.TargetHealth, error) {
-	out, err := call(ctx, c, targets, "describe instance health of "+name, c.classic.DescribeInstanceHealth, &elb.DescribeInstanceHealthInput{LoadBalancerName: &name})
+	out, err := call(ctx, c, "describe instance health of "+name, c.classic.DescribeInstanceHealth, &elb.DescribeInstanceHealthInput{LoadBalancerName: &name})
 	if err != nil {
 		return nil, err
 	}
@@ -222,20 +222,20 @@ func fromInstanceState(s types.InstanceState) cloud.TargetHealth {
 
 // AddClassicTags implements cloud.ClassicTags.
 func (c *Client) AddClassicTags(ctx context.Context, name string, tags map[string]string) error {
-	return run(ctx, c, writes, "tag "+name, c.classic.AddTags, &elb.AddTagsInput{LoadBalancerNames: []string{name}, Tags: classicTags(tags)})
+	return run(ctx, c, "tag "+name, c.classic.AddTags, &elb.AddTagsInput{LoadBalancerNames: []string{name}, Tags: classicTags(tags)})
 }
 
 // RemoveClassicTags implements cloud.ClassicTags.
 func (c *Client) RemoveClassicTags(ctx context.Context, name string, keys []string) error {
 	only := mapped(keys, func(k string) types.TagKeyOnly { return types.TagKeyOnly{Key: &k} })
-	return run(ctx, c, writes, "untag "+name, c.classic.RemoveTags, &elb.RemoveTagsInput{LoadBalancerNames: []string{name}, Tags: only})
+	return run(ctx, c, "untag "+name, c.classic.RemoveTags, &elb.RemoveTagsInput{LoadBalancerNames: []string{name}, Tags: only})
 }
 
 // DescribeClassicTags implements cloud.ClassicTags.
 func (c *Client) DescribeClassicTags(ctx context.Context, names []string) (map[string]map[string]string, error) {
 	all := map[string]map[string]string{}
 	for batch := range slices.Chunk(names, cloud.BatchSize) {
-		out, err := call(ctx, c, reads, "describe tags of "+strings.Join(batch, ", "), c.classic.DescribeTags, &elb.DescribeTagsInput{LoadBalancerNames: batch})
+		out, err := call(ctx, c, "describe tags of "+strings.Join(batch, ", "), c.classic.DescribeTags, &elb.DescribeTagsInput{LoadBalancerNames: batch})
 		if err != nil {
 			return nil, err
 		}
@@ -261,7 +261,7 @@ func classicTags(tags map[string]string) []types.Tag {
 // DescribeClassicAttributes implements cloud.ClassicLoadBalancers. What the API
 // leaves out has its default.
 func (c *Client) DescribeClassicAttributes(ctx context.Context, name string) (map[string]string, error) {
-	out, err := call(ctx, c, reads, "describe attributes of "+name, c.classic.DescribeLoadBalancerAttributes, &elb.DescribeLoadBalancerAttributesInput{LoadBalancerName: &name})
+	out, err := call(ctx, c, "describe attributes of "+name, c.classic.DescribeLoadBalancerAttributes, &elb.DescribeLoadBalancerAttributesInput{LoadBalancerName: &name})
 	if err != nil || out.LoadBalancerAttributes == nil {
 		return nil, err
 	}
@@ -307,7 +307,7 @@ func (c *Client) ModifyClassicAttributes(ctx context.Context, name string, attrs
 			a.AccessLog.S3BucketName, a.AccessLog.S3BucketPrefix, a.AccessLog.EmitInterval = &bucket, &prefix, numeral(attrs[lb.ClassicAccessLogInterval])
 		}
 	}
-	return run(ctx, c, writes, "modify attributes of "+name, c.classic.ModifyLoadBalancerAttributes, &elb.ModifyLoadBalancerAttributesInput{LoadBalancerName: &name, LoadBalancerAttributes: a})
+	return run(ctx, c, "modify attributes of "+name, c.classic.ModifyLoadBalancerAttributes, &elb.ModifyLoadBalancerAttributesInput{LoadBalancerName: &name, LoadBalancerAttributes: a})
 }
 
 // numeral is a decimal number, nil when it is none: intent lets only numbers by.

@@ -1,7 +1,7 @@
 // Package awssdk is cloud.API over the AWS SDK: the only package of the
 // controller that imports AWS clients.
 //
-// Invariants: every call has a time limit, a place in its family's budget and a
+// Invariants: every call has a time limit, a place in its budget and a
 // count in the metrics; every error is a *cloud.Error.
 package awssdk
 
@@ -19,7 +19,6 @@ import (
 	elbv2 "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2"
 	tagging "github.com/aws/aws-sdk-go-v2/service/resourcegroupstaggingapi"
 	"github.com/prometheus/client_golang/prometheus"
-	"golang.org/x/time/rate"
 
 	"github.com/fairlead-lb/fairlead/internal/cloud"
 	"github.com/fairlead-lb/fairlead/internal/cloud/plainbody"
@@ -33,7 +32,7 @@ type Config struct {
 	Description string        // of security group rules: it marks them as ours
 	Timeout     time.Duration // of one call with its retries; 0 means 30 s
 	MaxAttempts int           // of one call; 0 means 4
-	Burst       int           // calls of a family that need not wait for its budget; 0 means 100
+	RequestRate float64       // of calls, relative to what AWS publishes for an account; 0 means 1, +Inf no limit
 	Registerer  prometheus.Registerer
 
 	// Adjust changes the SDK's configuration last; tests put their own endpoint,
@@ -48,33 +47,12 @@ type Client struct {
 	classic *elasticloadbalancing.Client
 	ec2     *ec2.Client
 	tagging *tagging.Client
-	budgets map[family]*rate.Limiter
+	budget  *budget
 	calls   *prometheus.CounterVec
 	seconds *prometheus.HistogramVec
 }
 
 var _ cloud.API = (*Client)(nil)
-
-// family is a group of actions that share a budget, as AWS throttles by groups.
-type family string
-
-const (
-	reads    family = "read"
-	writes   family = "write"
-	targets  family = "targets"
-	ec2Calls family = "ec2"
-)
-
-// budgets are calls per second. AWS publishes no limits for ELBv2; these are
-// what accounts are seen to stand with room for other users.
-func budgets(burst int) map[family]*rate.Limiter {
-	return map[family]*rate.Limiter{
-		reads:    rate.NewLimiter(20, burst),
-		writes:   rate.NewLimiter(10, burst),
-		targets:  rate.NewLimiter(20, burst),
-		ec2Calls: rate.NewLimiter(20, burst),
-	}
-}
 
 // New is a client. It calls nothing yet.
 func New(ctx context.Context, cfg Config) (*Client, error) {
@@ -84,14 +62,12 @@ func New(ctx context.Context, cfg Config) (*Client, error) {
 	if cfg.MaxAttempts == 0 {
 		cfg.MaxAttempts = 4
 	}
-	if cfg.Burst == 0 {
-		cfg.Burst = 100
+	if cfg.RequestRate == 0 {
+		cfg.RequestRate = 1
 	}
 	options := []func(*config.LoadOptions) error{
 		config.WithRetryer(func() aws.Retryer {
-			return retry.NewAdaptiveMode(func(o *retry.AdaptiveModeOptions) {
-				o.StandardOptions = append(o.StandardOptions, func(s *retry.StandardOptions) { s.MaxAttempts = cfg.MaxAttempts })
-			})
+			return retry.NewStandard(func(s *retry.StandardOptions) { s.MaxAttempts = cfg.MaxAttempts })
 		}),
 	}
 	if cfg.Region != "" {
@@ -112,9 +88,9 @@ func New(ctx context.Context, cfg Config) (*Client, error) {
 		return nil, fmt.Errorf("load the AWS configuration: no region; set AWS_REGION or --region")
 	}
 	c := &Client{
-		cfg: cfg, elb: elbv2.NewFromConfig(sdk), classic: elasticloadbalancing.NewFromConfig(sdk), ec2: ec2.NewFromConfig(sdk), tagging: tagging.NewFromConfig(sdk), budgets: budgets(cfg.Burst),
+		cfg: cfg, elb: elbv2.NewFromConfig(sdk), classic: elasticloadbalancing.NewFromConfig(sdk), ec2: ec2.NewFromConfig(sdk), tagging: tagging.NewFromConfig(sdk), budget: newBudget(cfg.RequestRate),
 		calls: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "fairlead_aws_calls_total", Help: "AWS API calls by action and outcome: ok or the class of the error. Retries of the SDK count as one call.",
+			Name: "fairlead_aws_calls_total", Help: "AWS API calls by action and outcome: ok, the class of the error, or held-back by our own budget. Retries of the SDK count as one call.",
 		}, []string{"action", "outcome"}),
 		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "fairlead_aws_call_duration_seconds", Help: "Time of AWS API calls with their retries, without waiting for the budget.",
@@ -128,9 +104,10 @@ func New(ctx context.Context, cfg Config) (*Client, error) {
 }
 
 // call makes one API call: doing is for the error, such as "create listener".
-func call[In, Out, Opt any](ctx context.Context, c *Client, f family, doing string, fn func(context.Context, *In, ...func(*Opt)) (*Out, error), in *In) (*Out, error) {
-	if err := c.budgets[f].Wait(ctx); err != nil {
-		return nil, cloud.Wrap(doing, err)
+func call[In, Out, Opt any](ctx context.Context, c *Client, doing string, fn func(context.Context, *In, ...func(*Opt)) (*Out, error), in *In) (*Out, error) {
+	if err := c.budget.wait(ctx, doing, in); err != nil {
+		c.calls.WithLabelValues(actionOf(in), "held-back").Inc()
+		return nil, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, c.cfg.Timeout)
 	defer cancel()
@@ -148,7 +125,7 @@ func call[In, Out, Opt any](ctx context.Context, c *Client, f family, doing stri
 }
 
 // run is call without a result.
-func run[In, Out, Opt any](ctx context.Context, c *Client, f family, doing string, fn func(context.Context, *In, ...func(*Opt)) (*Out, error), in *In) error {
-	_, err := call(ctx, c, f, doing, fn, in)
+func run[In, Out, Opt any](ctx context.Context, c *Client, doing string, fn func(context.Context, *In, ...func(*Opt)) (*Out, error), in *In) error {
+	_, err := call(ctx, c, doing, fn, in)
 	return err
 }

@@ -19,7 +19,7 @@ func (c *Client) DescribeSubnets(ctx context.Context) ([]intent.Subnet, error) {
 	var out []intent.Subnet
 	in := &ec2.DescribeSubnetsInput{Filters: []types.Filter{filter("vpc-id", c.cfg.VPCID)}}
 	for {
-		page, err := call(ctx, c, ec2Calls, "describe subnets of "+c.cfg.VPCID, c.ec2.DescribeSubnets, in)
+		page, err := call(ctx, c, "describe subnets of "+c.cfg.VPCID, c.ec2.DescribeSubnets, in)
 		if err != nil {
 			return nil, err
 		}
@@ -46,7 +46,7 @@ func fromSubnet(s types.Subnet) intent.Subnet {
 
 // CreateSecurityGroup implements cloud.SecurityGroups.
 func (c *Client) CreateSecurityGroup(ctx context.Context, want lb.SecurityGroup) (string, error) {
-	out, err := call(ctx, c, ec2Calls, "create security group "+want.Name, c.ec2.CreateSecurityGroup, &ec2.CreateSecurityGroupInput{
+	out, err := call(ctx, c, "create security group "+want.Name, c.ec2.CreateSecurityGroup, &ec2.CreateSecurityGroupInput{
 		GroupName: &want.Name, Description: &want.Description, VpcId: &c.cfg.VPCID,
 		TagSpecifications: []types.TagSpecification{{ResourceType: types.ResourceTypeSecurityGroup, Tags: ec2Tags(want.Tags)}},
 	})
@@ -71,7 +71,7 @@ func (c *Client) DescribeSecurityGroups(ctx context.Context, by cloud.GroupFilte
 	}
 	var out []cloud.SecurityGroup
 	for {
-		page, err := call(ctx, c, ec2Calls, "describe security groups", c.ec2.DescribeSecurityGroups, in)
+		page, err := call(ctx, c, "describe security groups", c.ec2.DescribeSecurityGroups, in)
 		if err != nil {
 			return nil, err
 		}
@@ -120,7 +120,7 @@ func rangeRule(rule lb.Rule, cidr, description string) cloud.IngressRule {
 
 // AuthorizeIngress implements cloud.SecurityGroups.
 func (c *Client) AuthorizeIngress(ctx context.Context, groupID string, rules []lb.Rule) error {
-	return run(ctx, c, ec2Calls, "authorize ingress in "+groupID, c.ec2.AuthorizeSecurityGroupIngress, &ec2.AuthorizeSecurityGroupIngressInput{
+	return run(ctx, c, "authorize ingress in "+groupID, c.ec2.AuthorizeSecurityGroupIngress, &ec2.AuthorizeSecurityGroupIngressInput{
 		GroupId: &groupID, IpPermissions: c.permissions(rules, c.cfg.Description),
 	})
 }
@@ -128,7 +128,7 @@ func (c *Client) AuthorizeIngress(ctx context.Context, groupID string, rules []l
 // RevokeIngress implements cloud.SecurityGroups. One rule that is not there
 // makes EC2 refuse all of them.
 func (c *Client) RevokeIngress(ctx context.Context, groupID string, rules []lb.Rule) error {
-	return run(ctx, c, ec2Calls, "revoke ingress in "+groupID, c.ec2.RevokeSecurityGroupIngress, &ec2.RevokeSecurityGroupIngressInput{
+	return run(ctx, c, "revoke ingress in "+groupID, c.ec2.RevokeSecurityGroupIngress, &ec2.RevokeSecurityGroupIngressInput{
 		GroupId: &groupID, IpPermissions: c.permissions(rules, ""),
 	})
 }
@@ -160,12 +160,12 @@ func (c *Client) permissions(rules []lb.Rule, description string) []types.IpPerm
 // DeleteSecurityGroup implements cloud.SecurityGroups. Deleting what is not
 // there succeeds.
 func (c *Client) DeleteSecurityGroup(ctx context.Context, groupID string) error {
-	return ignore(cloud.NotFound, run(ctx, c, ec2Calls, "delete security group "+groupID, c.ec2.DeleteSecurityGroup, &ec2.DeleteSecurityGroupInput{GroupId: &groupID}))
+	return ignore(cloud.NotFound, run(ctx, c, "delete security group "+groupID, c.ec2.DeleteSecurityGroup, &ec2.DeleteSecurityGroupInput{GroupId: &groupID}))
 }
 
 // CreateTags implements cloud.Tags.
 func (c *Client) CreateTags(ctx context.Context, id string, tags map[string]string) error {
-	return run(ctx, c, ec2Calls, "tag "+id, c.ec2.CreateTags, &ec2.CreateTagsInput{Resources: []string{id}, Tags: ec2Tags(tags)})
+	return run(ctx, c, "tag "+id, c.ec2.CreateTags, &ec2.CreateTagsInput{Resources: []string{id}, Tags: ec2Tags(tags)})
 }
 
 // DeleteTags implements cloud.Tags.
@@ -174,7 +174,7 @@ func (c *Client) DeleteTags(ctx context.Context, id string, keys []string) error
 	for _, k := range keys {
 		in.Tags = append(in.Tags, types.Tag{Key: aws.String(k)})
 	}
-	return run(ctx, c, ec2Calls, "untag "+id, c.ec2.DeleteTags, in)
+	return run(ctx, c, "untag "+id, c.ec2.DeleteTags, in)
 }
 
 func ec2Tags(tags map[string]string) []types.Tag {

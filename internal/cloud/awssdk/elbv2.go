@@ -16,7 +16,7 @@ import (
 // CreateLoadBalancer implements cloud.LoadBalancers.
 func (c *Client) CreateLoadBalancer(ctx context.Context, want lb.LoadBalancer) (cloud.LoadBalancer, error) {
 	subnets, mappings := placement(want)
-	out, err := call(ctx, c, writes, "create load balancer "+want.Name, c.elb.CreateLoadBalancer, &elbv2.CreateLoadBalancerInput{
+	out, err := call(ctx, c, "create load balancer "+want.Name, c.elb.CreateLoadBalancer, &elbv2.CreateLoadBalancerInput{
 		Name: &want.Name, Type: types.LoadBalancerTypeEnum(want.Type), Scheme: types.LoadBalancerSchemeEnum(want.Scheme),
 		IpAddressType: types.IpAddressType(want.IPAddressType), Subnets: subnets, SubnetMappings: mappings,
 		EnablePrefixForIpv6SourceNat: types.EnablePrefixForIpv6SourceNatEnum(want.IPv6SourceNAT), SecurityGroups: want.SecurityGroups, Tags: elbTags(want.Tags),
@@ -30,7 +30,7 @@ func (c *Client) CreateLoadBalancer(ctx context.Context, want lb.LoadBalancer) (
 // DescribeLoadBalancers implements cloud.LoadBalancers.
 func (c *Client) DescribeLoadBalancers(ctx context.Context, names []string) ([]cloud.LoadBalancer, error) {
 	return cloud.Existing(ctx, names, func(ctx context.Context, names []string) ([]cloud.LoadBalancer, error) {
-		out, err := call(ctx, c, reads, "describe load balancers "+strings.Join(names, ", "), c.elb.DescribeLoadBalancers, &elbv2.DescribeLoadBalancersInput{Names: names})
+		out, err := call(ctx, c, "describe load balancers "+strings.Join(names, ", "), c.elb.DescribeLoadBalancers, &elbv2.DescribeLoadBalancersInput{Names: names})
 		if err != nil {
 			return nil, err
 		}
@@ -59,7 +59,7 @@ func fromLoadBalancer(b types.LoadBalancer) cloud.LoadBalancer {
 // DeleteLoadBalancer implements cloud.LoadBalancers. Deleting what is not there
 // succeeds.
 func (c *Client) DeleteLoadBalancer(ctx context.Context, arn string) error {
-	return ignore(cloud.NotFound, run(ctx, c, writes, "delete load balancer "+nameIn(arn), c.elb.DeleteLoadBalancer, &elbv2.DeleteLoadBalancerInput{LoadBalancerArn: &arn}))
+	return ignore(cloud.NotFound, run(ctx, c, "delete load balancer "+nameIn(arn), c.elb.DeleteLoadBalancer, &elbv2.DeleteLoadBalancerInput{LoadBalancerArn: &arn}))
 }
 
 // SetSecurityGroups implements cloud.LoadBalancers.
@@ -68,19 +68,19 @@ func (c *Client) SetSecurityGroups(ctx context.Context, arn string, groups []str
 	if privateLinkUnfiltered {
 		enforce = types.EnforceSecurityGroupInboundRulesOnPrivateLinkTrafficEnumOff
 	}
-	return run(ctx, c, writes, "set security groups of "+nameIn(arn), c.elb.SetSecurityGroups, &elbv2.SetSecurityGroupsInput{
+	return run(ctx, c, "set security groups of "+nameIn(arn), c.elb.SetSecurityGroups, &elbv2.SetSecurityGroupsInput{
 		LoadBalancerArn: &arn, SecurityGroups: groups, EnforceSecurityGroupInboundRulesOnPrivateLinkTraffic: enforce,
 	})
 }
 
 // SetIPAddressType implements cloud.LoadBalancers.
 func (c *Client) SetIPAddressType(ctx context.Context, arn string, t lb.IPAddressType) error {
-	return run(ctx, c, writes, "set address type of "+nameIn(arn), c.elb.SetIpAddressType, &elbv2.SetIpAddressTypeInput{LoadBalancerArn: &arn, IpAddressType: types.IpAddressType(t)})
+	return run(ctx, c, "set address type of "+nameIn(arn), c.elb.SetIpAddressType, &elbv2.SetIpAddressTypeInput{LoadBalancerArn: &arn, IpAddressType: types.IpAddressType(t)})
 }
 
 // DescribeLoadBalancerAttributes implements cloud.LoadBalancers.
 func (c *Client) DescribeLoadBalancerAttributes(ctx context.Context, arn string) (map[string]string, error) {
-	out, err := call(ctx, c, reads, "describe attributes of "+nameIn(arn), c.elb.DescribeLoadBalancerAttributes, &elbv2.DescribeLoadBalancerAttributesInput{LoadBalancerArn: &arn})
+	out, err := call(ctx, c, "describe attributes of "+nameIn(arn), c.elb.DescribeLoadBalancerAttributes, &elbv2.DescribeLoadBalancerAttributesInput{LoadBalancerArn: &arn})
 	if err != nil {
 		return nil, err
 	}
@@ -97,7 +97,7 @@ func (c *Client) ModifyLoadBalancerAttributes(ctx context.Context, arn string, a
 	for _, kv := range pairs(attrs) {
 		in.Attributes = append(in.Attributes, types.LoadBalancerAttribute{Key: &kv[0], Value: &kv[1]})
 	}
-	return run(ctx, c, writes, "modify attributes of "+nameIn(arn), c.elb.ModifyLoadBalancerAttributes, in)
+	return run(ctx, c, "modify attributes of "+nameIn(arn), c.elb.ModifyLoadBalancerAttributes, in)
 }
 
 // CreateTargetGroup implements cloud.TargetGroups.
@@ -111,7 +111,7 @@ func (c *Client) CreateTargetGroup(ctx context.Context, want lb.TargetGroup) (cl
 		HealthyThresholdCount: aws.Int32(int32(h.HealthyThreshold)), UnhealthyThresholdCount: aws.Int32(int32(h.UnhealthyThreshold)),
 	}
 	in.HealthCheckPath, in.Matcher = httpCheck(h)
-	out, err := call(ctx, c, writes, "create target group "+want.Name, c.elb.CreateTargetGroup, in)
+	out, err := call(ctx, c, "create target group "+want.Name, c.elb.CreateTargetGroup, in)
 	if err != nil {
 		return cloud.TargetGroup{}, err
 	}
@@ -128,7 +128,7 @@ func httpCheck(h lb.HealthCheck) (path *string, matcher *types.Matcher) {
 // DescribeTargetGroups implements cloud.TargetGroups.
 func (c *Client) DescribeTargetGroups(ctx context.Context, names []string) ([]cloud.TargetGroup, error) {
 	return cloud.Existing(ctx, names, func(ctx context.Context, names []string) ([]cloud.TargetGroup, error) {
-		out, err := call(ctx, c, reads, "describe target groups "+strings.Join(names, ", "), c.elb.DescribeTargetGroups, &elbv2.DescribeTargetGroupsInput{Names: names})
+		out, err := call(ctx, c, "describe target groups "+strings.Join(names, ", "), c.elb.DescribeTargetGroups, &elbv2.DescribeTargetGroupsInput{Names: names})
 		if err != nil {
 			return nil, err
 		}
@@ -162,18 +162,18 @@ func (c *Client) ModifyTargetGroup(ctx context.Context, arn string, h lb.HealthC
 		HealthyThresholdCount: aws.Int32(int32(h.HealthyThreshold)), UnhealthyThresholdCount: aws.Int32(int32(h.UnhealthyThreshold)),
 	}
 	in.HealthCheckPath, in.Matcher = httpCheck(h)
-	return run(ctx, c, writes, "modify target group "+nameIn(arn), c.elb.ModifyTargetGroup, in)
+	return run(ctx, c, "modify target group "+nameIn(arn), c.elb.ModifyTargetGroup, in)
 }
 
 // DeleteTargetGroup implements cloud.TargetGroups. Deleting what is not there
 // succeeds.
 func (c *Client) DeleteTargetGroup(ctx context.Context, arn string) error {
-	return ignore(cloud.NotFound, run(ctx, c, writes, "delete target group "+nameIn(arn), c.elb.DeleteTargetGroup, &elbv2.DeleteTargetGroupInput{TargetGroupArn: &arn}))
+	return ignore(cloud.NotFound, run(ctx, c, "delete target group "+nameIn(arn), c.elb.DeleteTargetGroup, &elbv2.DeleteTargetGroupInput{TargetGroupArn: &arn}))
 }
 
 // DescribeTargetGroupAttributes implements cloud.TargetGroups.
 func (c *Client) DescribeTargetGroupAttributes(ctx context.Context, arn string) (map[string]string, error) {
-	out, err := call(ctx, c, reads, "describe attributes of "+nameIn(arn), c.elb.DescribeTargetGroupAttributes, &elbv2.DescribeTargetGroupAttributesInput{TargetGroupArn: &arn})
+	out, err := call(ctx, c, "describe attributes of "+nameIn(arn), c.elb.DescribeTargetGroupAttributes, &elbv2.DescribeTargetGroupAttributesInput{TargetGroupArn: &arn})
 	if err != nil {
 		return nil, err
 	}
@@ -190,5 +190,5 @@ func (c *Client) ModifyTargetGroupAttributes(ctx context.Context, arn string, at
 	for _, kv := range pairs(attrs) {
 		in.Attributes = append(in.Attributes, types.TargetGroupAttribute{Key: &kv[0], Value: &kv[1]})
 	}
-	return run(ctx, c, writes, "modify attributes of "+nameIn(arn), c.elb.ModifyTargetGroupAttributes, in)
+	return run(ctx, c, "modify attributes of "+nameIn(arn), c.elb.ModifyTargetGroupAttributes, in)
 }

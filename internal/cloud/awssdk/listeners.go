@@ -19,7 +19,7 @@ const maxTargets = 200
 func (c *Client) RegisterTargets(ctx context.Context, arn string, all []cloud.Target) error {
 	for batch := range slices.Chunk(all, maxTargets) {
 		in := &elbv2.RegisterTargetsInput{TargetGroupArn: &arn, Targets: mapped(batch, toTarget)}
-		if err := run(ctx, c, targets, "register targets in "+nameIn(arn), c.elb.RegisterTargets, in); err != nil {
+		if err := run(ctx, c, "register targets in "+nameIn(arn), c.elb.RegisterTargets, in); err != nil {
 			return err
 		}
 	}
@@ -30,7 +30,7 @@ func (c *Client) RegisterTargets(ctx context.Context, arn string, all []cloud.Ta
 func (c *Client) DeregisterTargets(ctx context.Context, arn string, all []cloud.Target) error {
 	for batch := range slices.Chunk(all, maxTargets) {
 		in := &elbv2.DeregisterTargetsInput{TargetGroupArn: &arn, Targets: mapped(batch, toTarget)}
-		if err := run(ctx, c, targets, "deregister targets from "+nameIn(arn), c.elb.DeregisterTargets, in); err != nil {
+		if err := run(ctx, c, "deregister targets from "+nameIn(arn), c.elb.DeregisterTargets, in); err != nil {
 			return err
 		}
 	}
@@ -47,7 +47,7 @@ func toTarget(t cloud.Target) types.TargetDescription {
 
 // DescribeTargetHealth implements cloud.Targets.
 func (c *Client) DescribeTargetHealth(ctx context.Context, arn string) ([]cloud.TargetHealth, error) {
-	out, err := call(ctx, c, targets, "describe target health of "+nameIn(arn), c.elb.DescribeTargetHealth, &elbv2.DescribeTargetHealthInput{TargetGroupArn: &arn})
+	out, err := call(ctx, c, "describe target health of "+nameIn(arn), c.elb.DescribeTargetHealth, &elbv2.DescribeTargetHealthInput{TargetGroupArn: &arn})
 	if err != nil {
 		return nil, err
 	}
@@ -74,7 +74,7 @@ func (c *Client) CreateListener(ctx context.Context, balancer string, want cloud
 	if s := want.Security; want.Protocol == lb.TLS {
 		in.Certificates, in.SslPolicy, in.AlpnPolicy = certificates(s.Certificates), &s.SSLPolicy, []string{s.ALPNPolicy}
 	}
-	out, err := call(ctx, c, writes, "create listener on "+nameIn(balancer), c.elb.CreateListener, in)
+	out, err := call(ctx, c, "create listener on "+nameIn(balancer), c.elb.CreateListener, in)
 	if err != nil {
 		return "", err
 	}
@@ -101,7 +101,7 @@ func (c *Client) DescribeListeners(ctx context.Context, balancer string) ([]clou
 	var out []cloud.Listener
 	in := &elbv2.DescribeListenersInput{LoadBalancerArn: &balancer}
 	for {
-		page, err := call(ctx, c, reads, "describe listeners of "+nameIn(balancer), c.elb.DescribeListeners, in)
+		page, err := call(ctx, c, "describe listeners of "+nameIn(balancer), c.elb.DescribeListeners, in)
 		if err != nil {
 			return nil, err
 		}
@@ -141,17 +141,17 @@ func (c *Client) ModifyListener(ctx context.Context, want cloud.Listener) error 
 	if s := want.Security; want.Protocol == lb.TLS {
 		in.Certificates, in.SslPolicy, in.AlpnPolicy = certificates(s.Certificates), &s.SSLPolicy, []string{s.ALPNPolicy}
 	}
-	return run(ctx, c, writes, "modify listener "+nameIn(want.ARN), c.elb.ModifyListener, in)
+	return run(ctx, c, "modify listener "+nameIn(want.ARN), c.elb.ModifyListener, in)
 }
 
 // DeleteListener implements cloud.Listeners. Deleting what is not there succeeds.
 func (c *Client) DeleteListener(ctx context.Context, arn string) error {
-	return ignore(cloud.NotFound, run(ctx, c, writes, "delete listener "+nameIn(arn), c.elb.DeleteListener, &elbv2.DeleteListenerInput{ListenerArn: &arn}))
+	return ignore(cloud.NotFound, run(ctx, c, "delete listener "+nameIn(arn), c.elb.DeleteListener, &elbv2.DeleteListenerInput{ListenerArn: &arn}))
 }
 
 // DescribeListenerAttributes implements cloud.Listeners.
 func (c *Client) DescribeListenerAttributes(ctx context.Context, arn string) (map[string]string, error) {
-	out, err := call(ctx, c, reads, "describe attributes of "+nameIn(arn), c.elb.DescribeListenerAttributes, &elbv2.DescribeListenerAttributesInput{ListenerArn: &arn})
+	out, err := call(ctx, c, "describe attributes of "+nameIn(arn), c.elb.DescribeListenerAttributes, &elbv2.DescribeListenerAttributesInput{ListenerArn: &arn})
 	if err != nil {
 		return nil, err
 	}
@@ -168,5 +168,5 @@ func (c *Client) ModifyListenerAttributes(ctx context.Context, arn string, attrs
 	for _, kv := range pairs(attrs) {
 		in.Attributes = append(in.Attributes, types.ListenerAttribute{Key: &kv[0], Value: &kv[1]})
 	}
-	return run(ctx, c, writes, "modify attributes of "+nameIn(arn), c.elb.ModifyListenerAttributes, in)
+	return run(ctx, c, "modify attributes of "+nameIn(arn), c.elb.ModifyListenerAttributes, in)
 }

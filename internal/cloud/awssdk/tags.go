@@ -19,19 +19,19 @@ import (
 
 // AddTags implements cloud.Tags.
 func (c *Client) AddTags(ctx context.Context, arn string, tags map[string]string) error {
-	return run(ctx, c, writes, "tag "+nameIn(arn), c.elb.AddTags, &elbv2.AddTagsInput{ResourceArns: []string{arn}, Tags: elbTags(tags)})
+	return run(ctx, c, "tag "+nameIn(arn), c.elb.AddTags, &elbv2.AddTagsInput{ResourceArns: []string{arn}, Tags: elbTags(tags)})
 }
 
 // RemoveTags implements cloud.Tags.
 func (c *Client) RemoveTags(ctx context.Context, arn string, keys []string) error {
-	return run(ctx, c, writes, "untag "+nameIn(arn), c.elb.RemoveTags, &elbv2.RemoveTagsInput{ResourceArns: []string{arn}, TagKeys: keys})
+	return run(ctx, c, "untag "+nameIn(arn), c.elb.RemoveTags, &elbv2.RemoveTagsInput{ResourceArns: []string{arn}, TagKeys: keys})
 }
 
 // DescribeTags implements cloud.Tags.
 func (c *Client) DescribeTags(ctx context.Context, arns []string) (map[string]map[string]string, error) {
 	out := map[string]map[string]string{}
 	for batch := range slices.Chunk(arns, cloud.BatchSize) {
-		page, err := call(ctx, c, reads, "describe tags", c.elb.DescribeTags, &elbv2.DescribeTagsInput{ResourceArns: batch})
+		page, err := call(ctx, c, "describe tags", c.elb.DescribeTags, &elbv2.DescribeTagsInput{ResourceArns: batch})
 		if err != nil {
 			return nil, err
 		}
@@ -54,7 +54,7 @@ func (c *Client) FindByTags(ctx context.Context, tags map[string]string) ([]stri
 	}
 	var out []string
 	for {
-		page, err := call(ctx, c, reads, "find resources by tags", c.tagging.GetResources, in)
+		page, err := call(ctx, c, "find resources by tags", c.tagging.GetResources, in)
 		if err != nil {
 			return nil, err
 		}

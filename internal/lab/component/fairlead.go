@@ -94,7 +94,7 @@ func controller(c Config) Component {
 		c.Fairlead, "controller",
 		"--kubeconfig=" + c.Dir.Kubeconfig(Controller),
 		"--cluster-name=" + c.Cluster, "--region=" + c.Layout.Region, "--vpc-id=" + c.Layout.VPCID,
-		"--take-unclassed", "--leader-elect=false",
+		"--take-unclassed", "--leader-elect=false", "--aws-request-rate=0",
 		"--default-health-check-interval=5s", "--default-healthy-threshold=2", "--default-unhealthy-threshold=2",
 		"--health-listen=" + controllerHealth, "--metrics-listen=" + controllerMetrics,
 	}
