@@ -35,16 +35,19 @@ func (s *session) relay(client, target net.Conn, choice Choice) {
 type running struct {
 	*session
 	choice Choice
-	left   atomic.Int32 // directions
+	left   atomic.Int32 // directions that have not ended
+	over   atomic.Int32 // goroutines that have
 	ended  func()       // is called when both have ended
 }
 
-// finish ends one direction.
-func (r *running) finish(err error) {
-	if err != nil {
+// finish ends one direction. The last one needs no half-close: what follows is
+// the end of both.
+func (r *running) finish(p *pump) {
+	last := r.left.Add(-1) == 0
+	if p.err != io.EOF || (!last || !p.plain) && p.to.CloseWrite() != nil {
 		r.shut(abort)
 	}
-	if r.left.Add(-1) == 0 {
+	if r.over.Add(1) == 2 {
 		r.choice.Done()
 		r.ended()
 		r.end()
@@ -74,17 +77,22 @@ type pump struct {
 
 	secure *tls.Conn // what is read is TLS
 	under  *rawConn  // beneath secure
-	splice bool      // neither side is TLS
+	plain  bool      // neither side is TLS
+	bulk   bool      // the last read got much
 
 	pipe   pipe
 	inPipe int
 	buf    *buffer
 	passage
-	n      int
-	err    error
+	n   int
+	err error
 }
 
-type buffer [32 << 10]byte
+// A plain read that fills a buffer is followed by splices until one moves less
+// than smallSplice: below that a copy costs less than two system calls more.
+type buffer [16 << 10]byte
+
+const smallSplice = 4 << 10
 
 func newPump(r *running, from, to net.Conn) *pump {
 	p := &pump{r: r, to: to.(closeWriter)}
@@ -93,7 +101,7 @@ func newPump(r *running, from, to net.Conn) *pump {
 		p.under = p.secure.NetConn().(*rawConn)
 	}
 	_, sealed := to.(*tls.Conn)
-	p.splice = p.secure == nil && !sealed
+	p.plain = p.secure == nil && !sealed
 	p.from, p.out = rawOf(from), rawOf(to)
 	return p
 }
@@ -108,8 +116,7 @@ func (p *pump) run() {
 	fill, drain := p.fill, p.drain
 	for {
 		if err := p.from.Read(fill); err != nil {
-			p.r.finish(err)
-			return
+			p.err = err
 		}
 		if p.err == nil && p.n > 0 {
 			p.r.activity.mark()
@@ -118,12 +125,8 @@ func (p *pump) run() {
 			p.flush(drain)
 			p.passed()
 		}
-		if p.err == io.EOF {
-			p.r.finish(p.to.CloseWrite())
-			return
-		}
 		if p.err != nil {
-			p.r.finish(p.err)
+			p.r.finish(p)
 			return
 		}
 	}
@@ -133,7 +136,7 @@ func (p *pump) run() {
 // something.
 func (p *pump) fill(fd uintptr) bool {
 	p.n, p.err = 0, nil
-	if p.splice {
+	if p.plain && p.bulk {
 		if one, ok := p.r.route.server.pipes.get(); ok {
 			return p.fillPipe(int(fd), one)
 		}
@@ -144,6 +147,7 @@ func (p *pump) fill(fd uintptr) bool {
 	} else {
 		p.n, p.err = readNow(int(fd), p.buf[:])
 	}
+	p.bulk = p.n == len(p.buf)
 	if p.n == 0 {
 		p.release()
 	}
@@ -169,7 +173,7 @@ func (p *pump) readTLS(fd int) {
 func (p *pump) fillPipe(fd int, one pipe) bool {
 	n, err := spliceNow(fd, one.w, pipeSize)
 	if n > 0 {
-		p.pipe, p.inPipe, p.n = one, n, n
+		p.pipe, p.inPipe, p.n, p.bulk = one, n, n, n >= smallSplice
 		return true
 	}
 	p.r.route.server.pipes.put(one, true)
