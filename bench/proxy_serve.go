@@ -13,6 +13,7 @@ import (
 
 	"github.com/fairlead-lb/fairlead/internal/lb"
 	"github.com/fairlead-lb/fairlead/internal/proxy"
+	"github.com/fairlead-lb/fairlead/internal/proxy/httplb"
 )
 
 // serveProxyCommand makes this program the proxy that is measured: a process of
@@ -23,7 +24,8 @@ const serveProxyCommand = "serve-proxy"
 type servedListener struct {
 	Port        uint16         `json:"port"`
 	Target      netip.AddrPort `json:"target"`
-	Certificate string         `json:"certificate"` // file with certificate and key; empty: plain TCP
+	Certificate string         `json:"certificate"` // file with certificate and key; empty: no TLS
+	Protocol    lb.Protocol    `json:"protocol"`    // empty: TCP, or TLS with a certificate
 }
 
 // serveProxy serves what the file says until ctx ends.
@@ -44,7 +46,12 @@ func serveProxy(ctx context.Context, file string) error {
 		}
 		cfg.Listeners = append(cfg.Listeners, l)
 	}
-	server, err := proxy.New(proxy.Options{Log: slog.New(slog.NewTextHandler(os.Stderr, nil))})
+	handler, err := httplb.New(httplb.Options{})
+	if err != nil {
+		return err
+	}
+	defer handler.Close()
+	server, err := proxy.New(proxy.Options{Log: slog.New(slog.NewTextHandler(os.Stderr, nil)), HTTP: handler})
 	if err != nil {
 		return err
 	}
@@ -62,6 +69,9 @@ func (s servedListener) listener() (proxy.Listener, error) {
 		Balancer: "bench", Name: "bench", Protocol: lb.TCP, IdleTimeout: 350 * time.Second,
 		Address: netip.AddrPortFrom(netip.IPv4Unspecified(), s.Port),
 		Forward: []proxy.Pool{{Key: "bench", Protocol: lb.TCP, Targets: []proxy.Target{{ID: "target", Addr: s.Target, Eligible: true, Healthy: true}}}},
+	}
+	if s.Protocol == lb.HTTP {
+		l.Protocol, l.Forward[0].Protocol, l.Forward[0].Balance = lb.HTTP, lb.HTTP, proxy.LeastOutstanding
 	}
 	if s.Certificate == "" {
 		return l, nil

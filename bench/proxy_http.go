@@ -1,0 +1,151 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"slices"
+
+	"github.com/fairlead-lb/fairlead/internal/lb"
+	"github.com/fairlead-lb/fairlead/internal/netlab"
+)
+
+const httpAim = 0.6 // ours over the better of the two peers, requests a second
+
+// httpHops are the HTTP proxies that append X-Forwarded-For and keep connections
+// to the target, each on a machine of its own.
+func httpHops() ([]hop, error) {
+	target := netip.AddrPortFrom(netip.MustParseAddr(fmt.Sprintf("198.18.0.%d", chainTarget)), targetPort)
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	served, err := json.Marshal([]servedListener{{Port: listenPort, Target: target, Protocol: lb.HTTP}})
+	if err != nil {
+		return nil, err
+	}
+	at := func(host int) string { return fmt.Sprintf("198.18.0.%d:%d", host, listenPort) }
+	return []hop{
+		{name: "fairlead", ours: true, host: 4, address: at(4), program: []string{self, serveProxyCommand, "FILE"}, config: string(served)},
+		{name: "haproxy_http", host: 7, address: at(7), program: []string{"haproxy", "-db", "-f", "FILE"},
+			config: fmt.Sprintf("global\n maxconn 8000\ndefaults\n mode http\n option forwardfor\n http-reuse always\n timeout connect 5s\n timeout client 60s\n timeout server 60s\n"+
+				"listen lb\n bind :%d\n server target %s\n", listenPort, target)},
+		{name: "nginx_http", host: 8, address: at(8), program: nginx(),
+			config: fmt.Sprintf("user root;\npid DIR/http.pid;\nerror_log DIR/http.log;\nworker_processes auto;\nevents { worker_connections 8000; }\n"+
+				"http { access_log off; keepalive_requests 1000000000;\n upstream lb { server %s; keepalive 256; keepalive_requests 1000000000; }\n"+
+				" server { listen %d; location / { proxy_http_version 1.1; proxy_set_header Connection \"\"; proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for; proxy_pass http://lb; } } }\n", target, listenPort)},
+	}, nil
+}
+
+// newHTTPSegment joins the proxies, their clients and the target.
+func newHTTPSegment(dir string, hops []hop) *segment {
+	s := &segment{prefix: fmt.Sprintf("flhttp%d-", os.Getpid()), dir: dir, launcher: netlab.NewLauncher()}
+	ports := []netlab.Sysctl{{Key: "net/ipv4/ip_local_port_range", Value: "1024 65535"}}
+	target := s.machine(webServer())
+	s.network.Namespaces = append(s.network.Namespaces, netlab.Namespace{Name: s.prefix + "bridge", Bridges: []string{"br0"}}, netlab.Namespace{Name: target})
+	s.join(target, "target", chainTarget, hop{})
+	for _, h := range hops {
+		s.network.Namespaces = append(s.network.Namespaces, netlab.Namespace{Name: s.machine(h), Sysctls: ports}, netlab.Namespace{Name: s.client(h), Sysctls: ports})
+		s.join(s.machine(h), fmt.Sprintf("m%d", h.host), h.host, hop{})
+		s.join(s.client(h), fmt.Sprintf("c%d", h.host), h.host+10, hop{})
+	}
+	return s
+}
+
+// proxyHTTP measures requests through an HTTP listener and through its peers.
+func proxyHTTP(ctx context.Context, _ programs) (rows []Row, err error) {
+	dir, err := os.MkdirTemp("", "fairlead-bench-")
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	hops, err := httpHops()
+	if err != nil {
+		return nil, err
+	}
+	s := newHTTPSegment(dir, hops)
+	defer func() { err = errors.Join(err, s.close()) }()
+	if err := netlab.Apply(s.network); err != nil {
+		return nil, err
+	}
+	for _, h := range append([]hop{webServer()}, hops...) {
+		if err := s.start(ctx, h); err != nil {
+			return nil, err
+		}
+	}
+	for _, l := range loads() {
+		results := map[string][]wrkResult{}
+		for range chainRounds {
+			for _, h := range hops {
+				r, err := s.wrk(ctx, h, l)
+				if err != nil {
+					return nil, fmt.Errorf("%s through %s: %w", l.name, h.name, err)
+				}
+				results[h.name] = append(results[h.name], r)
+			}
+		}
+		fmt.Fprintf(os.Stderr, "   %s done, load averages: %s\n", l.name, loadAverages())
+		rows = append(rows, httpRows(l, hops, results)...)
+	}
+	return rows, nil
+}
+
+// httpRows sets our results beside each peer's, and the rate beside the better
+// peer's of each round: ratios of pairs, since what disturbs a round disturbs all.
+func httpRows(l load, hops []hop, results map[string][]wrkResult) []Row {
+	var rows []Row
+	for _, f := range []struct {
+		name, unit string
+		of         func(wrkResult) float64
+	}{
+		{"rate", "1/s", func(r wrkResult) float64 { return r.rate }},
+		{"p50", "ms", func(r wrkResult) float64 { return r.p50 }},
+		{"p99", "ms", func(r wrkResult) float64 { return r.p99 }},
+	} {
+		values := map[string][]float64{}
+		for _, h := range hops {
+			for _, r := range results[h.name] {
+				values[h.name] = append(values[h.name], f.of(r))
+			}
+		}
+		name := "proxy.http." + l.name + "." + f.name
+		for _, h := range hops[1:] {
+			rows = append(rows, paired(Row{Name: name + "." + h.name, Unit: f.unit}, values[hops[0].name], values[h.name], h.name))
+		}
+		if f.name == "rate" {
+			row := paired(Row{Name: name, Unit: f.unit}, values[hops[0].name], better(hops[1:], values), "the better of both")
+			if l.name == "keepalive" {
+				met := row.Ratio >= httpAim
+				row.Aim, row.Met = fmt.Sprintf(">= %g x peer", httpAim), &met
+			}
+			rows = append(rows, row)
+		}
+	}
+	return rows
+}
+
+// better is the highest value of each round.
+func better(peers []hop, values map[string][]float64) []float64 {
+	best := slices.Clone(values[peers[0].name])
+	for _, h := range peers[1:] {
+		for i, v := range values[h.name] {
+			best[i] = max(best[i], v)
+		}
+	}
+	return best
+}
+
+// paired fills a row with the medians of both and of their rounds' ratios.
+func paired(row Row, ours, theirs []float64, peer string) Row {
+	ratios := make([]float64, len(ours))
+	for i := range ours {
+		ratios[i] = ours[i] / theirs[i]
+	}
+	row.Value = median(ours)
+	row = row.beside(peer, median(theirs))
+	row.Ratio = median(ratios)
+	return row
+}
