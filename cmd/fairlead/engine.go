@@ -19,6 +19,7 @@ import (
 
 	"github.com/fairlead-lb/fairlead/internal/cli"
 	"github.com/fairlead-lb/fairlead/internal/engine"
+	"github.com/fairlead-lb/fairlead/internal/engine/elb"
 	"github.com/fairlead-lb/fairlead/internal/engine/elbv2"
 	"github.com/fairlead-lb/fairlead/internal/engine/sealed"
 	"github.com/fairlead-lb/fairlead/internal/store"
@@ -41,7 +42,7 @@ type engineFlags struct {
 }
 
 func newEngineCommand() *cobra.Command {
-	f := engineFlags{config: engine.Config{Quotas: elbv2.DefaultQuotas()}}
+	f := engineFlags{config: engine.Config{Quotas: elbv2.DefaultQuotas(), Classic: elb.DefaultQuotas()}}
 	cmd := &cobra.Command{
 		Use:   "engine",
 		Short: "Serve the AWS load balancing API and steer the edges",
@@ -69,6 +70,7 @@ At its first start it makes a root key and prints it once.`,
 	flags.StringVar(&f.config.AccountID, "account-id", "000000000000", "AWS account ID that the engine answers for, twelve digits")
 	flags.DurationVar(&f.config.DNSTTL, "dns-ttl", 5*time.Second, "how long clients may remember an address; AWS says 60s")
 	flags.IntVar(&f.config.Quotas.LoadBalancers, "max-load-balancers", f.config.Quotas.LoadBalancers, "load balancers at most; an AWS account starts with 50")
+	flags.IntVar(&f.config.Classic.LoadBalancers, "max-classic-load-balancers", f.config.Classic.LoadBalancers, "Classic Load Balancers at most; an AWS account starts with 20")
 	flags.IntVar(&f.config.Quotas.TargetGroups, "max-target-groups", f.config.Quotas.TargetGroups, "target groups at most; an AWS account starts with 3000")
 	flags.Int64Var(&f.config.AuditMaxBytes, "audit-max-bytes", engine.DefaultAuditMaxBytes, "size of a file of the audit log, audit.jsonl in the state directory, in bytes")
 	flags.IntVar(&f.config.AuditFiles, "audit-files", engine.DefaultAuditFiles, "files of the audit log at most; the oldest goes")

@@ -40,6 +40,7 @@ import (
 	"github.com/fairlead-lb/fairlead/internal/engine/tagging"
 	"github.com/fairlead-lb/fairlead/internal/engine/targethealth"
 	"github.com/fairlead-lb/fairlead/internal/engine/trouble"
+	"github.com/fairlead-lb/fairlead/internal/engine/vpc"
 	"github.com/fairlead-lb/fairlead/internal/iam/directory"
 	"github.com/fairlead-lb/fairlead/internal/inventory"
 	"github.com/fairlead-lb/fairlead/internal/store"
@@ -69,6 +70,7 @@ type Config struct {
 	Inventory string // path of the inventory file
 	IAM       string // path of the IAM file; empty: the root key alone
 	Quotas    elbv2.Quotas
+	Classic   elb.Quotas       // zero: elb.DefaultQuotas
 	Trouble   trouble.Settings // that there is from the start
 	DNSTTL    time.Duration
 
@@ -116,6 +118,9 @@ func Open(c Config) (*Engine, error) {
 	}
 	if err := e.openState(); err != nil {
 		return nil, err
+	}
+	if err := file.fit(func(i *inventory.Index) error { return vpc.Check(i, e.db.Current()) }); err != nil {
+		return nil, errors.Join(err, e.Close())
 	}
 	if e.trouble, err = trouble.New(c.Trouble, time.Now); err != nil {
 		return nil, errors.Join(err, e.Close())
@@ -178,13 +183,13 @@ func (e *Engine) apis(db state.DB, network func() *inventory.Index) []wire.API {
 		DB: db, Network: network, Health: e.health, Authorizer: e.directory, Now: time.Now,
 	})
 	classic := elb.New(elb.Config{
-		Region: e.Region, AccountID: e.AccountID, Quotas: elb.DefaultQuotas(), Certificate: hasCertificate,
+		Region: e.Region, AccountID: e.AccountID, Quotas: cmp.Or(e.Classic, elb.DefaultQuotas()), Certificate: hasCertificate,
 		DB: db, Network: network, Health: e.health, Authorizer: e.directory, Now: time.Now,
 	})
 	vpcs := ec2.New(ec2.Config{
 		Region: e.Region, AccountID: e.AccountID, DB: db, Network: network, Authorizer: e.directory,
 	})
-	tags := tagging.New(tagging.Config{DB: db, Authorizer: e.directory, EC2: vpcs.Tagged})
+	tags := tagging.New(tagging.Config{DB: db, Authorizer: e.directory, Region: e.Region, AccountID: e.AccountID, EC2: vpcs.Tagged})
 	return []wire.API{v2.API(), classic.API(), vpcs.API(), tags.API(), e.certificates(db).API()}
 }
 

@@ -43,8 +43,9 @@ func (n *network) watch() (*inventory.Index, <-chan struct{}) {
 // inventoryFile holds the inventory in force and follows its file. A version with
 // problems is logged and not taken; the one before stays in force.
 type inventoryFile struct {
-	path string
-	log  *slog.Logger
+	path  string
+	log   *slog.Logger
+	check func(*inventory.Index) error // whether it fits what was made through the API
 
 	mu      sync.Mutex
 	index   *inventory.Index
@@ -57,7 +58,8 @@ func openInventory(path string, log *slog.Logger) (*inventoryFile, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &inventoryFile{path: path, log: log, index: index, changed: make(chan struct{})}, nil
+	check := func(*inventory.Index) error { return nil }
+	return &inventoryFile{path: path, log: log, check: check, index: index, changed: make(chan struct{})}, nil
 }
 
 func readInventory(path string) (*inventory.Index, error) {
@@ -115,8 +117,20 @@ func (n *inventoryFile) follow(ctx context.Context) error {
 	}
 }
 
+// fit makes check decide on every version that is to come, after the present one.
+func (n *inventoryFile) fit(check func(*inventory.Index) error) error {
+	n.check = check
+	if err := check(n.current()); err != nil {
+		return fmt.Errorf("%s: %w", n.path, err)
+	}
+	return nil
+}
+
 func (n *inventoryFile) reload() {
 	index, err := readInventory(n.path)
+	if err == nil {
+		err = n.check(index)
+	}
 	if err != nil {
 		n.log.Error("the inventory is not taken, the one before stays in force", "path", n.path, "error", err)
 		return

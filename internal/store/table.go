@@ -194,6 +194,19 @@ func (x *Index[V]) All(r Reader, key string) iter.Seq[V] {
 	}
 }
 
+// Prefix yields the values found under keys that begin with prefix, in order of
+// those keys; a value as often as it has such keys.
+func (x *Index[V]) Prefix(r Reader, prefix string) iter.Seq[V] {
+	return func(yield func(V) bool) {
+		for k := range r.slot(x.at).(tree.Map[struct{}]).Prefix(prefix) {
+			v, ok := x.table.Get(r, k[strings.LastIndex(k, separator)+len(separator):])
+			if ok && !yield(v) {
+				return
+			}
+		}
+	}
+}
+
 // First returns the first value found under key.
 func (x *Index[V]) First(r Reader, key string) (V, bool) {
 	for v := range x.All(r, key) {

@@ -111,6 +111,7 @@ func (s *Service) writes() []wire.Action {
 		wire.EC2("AssociateRouteTable", s.associateRouteTable),
 		wire.EC2("DisassociateRouteTable", s.disassociateRouteTable),
 		wire.EC2("CreateRoute", s.createRoute),
+		wire.EC2("ReplaceRoute", s.replaceRoute),
 		wire.EC2("DeleteRoute", s.deleteRoute),
 		wire.EC2("AllocateAddress", s.allocateAddress),
 		wire.EC2("ReleaseAddress", s.releaseAddress),

@@ -111,7 +111,7 @@ func classicNic(index *inventory.Index, b state.ClassicLoadBalancer, z state.Zon
 
 // zonalNic completes the interface of a load balancer in a zone.
 func zonalNic(index *inventory.Index, arn string, z state.ZoneMapping, n nic) nic {
-	n.id = derivedID("eni", arn, z.Zone)
+	n.id = state.InterfaceID(arn, z.Zone)
 	n.subnet, _ = index.Subnet(z.SubnetID)
 	n.description = "ELB " + arn[strings.LastIndex(arn, "loadbalancer/")+len("loadbalancer/"):]
 	n.mac = "02:" + colons(n.id[len(n.id)-10:])
@@ -288,18 +288,24 @@ func (s *Service) describeNetworkInterfaces(ctx context.Context, in *describeNet
 	}), token(next)}, nil
 }
 
-// nicByID finds an interface. Those of load balancers have no index of their
-// own: nobody asks for them by ID but who has just listed them.
+// nicByID finds an interface.
 func (n *network) nicByID(r store.Reader, id string) (nic, bool) {
 	if v, ok := n.interfaces[id]; ok {
 		return v, true
 	}
-	for v := range balancerNics(r, n.Index) {
-		if v.id == id {
-			return v, true
-		}
+	if b, ok := state.LoadBalancersByInterface.First(r, id); ok {
+		return balancerNic(n.Index, b, zoneOf(b.ARN, b.Zones, id)), true
+	}
+	if b, ok := state.ClassicLoadBalancersByInterface.First(r, id); ok {
+		return classicNic(n.Index, b, zoneOf(b.ARN, b.Zones, id)), true
 	}
 	return nic{}, false
+}
+
+// zoneOf is the zone of a load balancer that an interface is of.
+func zoneOf(arn string, zones []state.ZoneMapping, interfaceID string) state.ZoneMapping {
+	i := slices.IndexFunc(zones, func(z state.ZoneMapping) bool { return state.InterfaceID(arn, z.Zone) == interfaceID })
+	return zones[i] // the index found the load balancer by it
 }
 
 func (s *Service) networkInterface(n nic, groups groupNames, tags map[string]string) NetworkInterface {

@@ -117,6 +117,7 @@ func TestANetworkIsTakenDownInOrderAndLeavesNothing(t *testing.T) {
 		t.Errorf("the SDK's waiter: %v", err)
 	}
 	must[*sdk.DisassociateRouteTableOutput](t)(b.DisassociateRouteTable(ctx, &sdk.DisassociateRouteTableInput{AssociationId: m.association}))
+	must[*sdk.ReplaceRouteOutput](t)(b.ReplaceRoute(ctx, &sdk.ReplaceRouteInput{RouteTableId: m.table, DestinationCidrBlock: aws.String("0.0.0.0/0"), GatewayId: m.gateway}))
 	must[*sdk.DeleteRouteOutput](t)(b.DeleteRoute(ctx, &sdk.DeleteRouteInput{RouteTableId: m.table, DestinationCidrBlock: aws.String("0.0.0.0/0")}))
 	must[*sdk.DeleteSubnetOutput](t)(b.DeleteSubnet(ctx, &sdk.DeleteSubnetInput{SubnetId: m.subnet}))
 	del("a gateway")
@@ -246,6 +247,8 @@ func TestNetworkRequestsThatAreRefused(t *testing.T) {
 		"a gateway that is elsewhere":         {errorOf(b.DetachInternetGateway(ctx, &sdk.DetachInternetGatewayInput{InternetGatewayId: m.gateway, VpcId: aws.String(otherVPC)})), "Gateway.NotAttached"},
 		"a route twice":                       {route(m.table, "0.0.0.0/0", m.gateway), "RouteAlreadyExists"},
 		"a route to no gateway":               {route(m.table, "192.0.2.0/24", aws.String("igw-0")), "InvalidGatewayID.NotFound"},
+		"replacing one that is not there":     {errorOf(b.ReplaceRoute(ctx, &sdk.ReplaceRouteInput{RouteTableId: m.table, DestinationCidrBlock: aws.String("192.0.2.0/24"), GatewayId: m.gateway})), "InvalidRoute.NotFound"},
+		"replacing one by nothing":            {errorOf(b.ReplaceRoute(ctx, &sdk.ReplaceRouteInput{RouteTableId: m.table, DestinationCidrBlock: aws.String("0.0.0.0/0")})), "MissingParameter"},
 		"a route that is not there":           {errorOf(b.DeleteRoute(ctx, &sdk.DeleteRouteInput{RouteTableId: m.table, DestinationCidrBlock: aws.String("192.0.2.0/24")})), "InvalidRoute.NotFound"},
 		"a route of the file":                 {route(&fileTable, "192.0.2.0/24", aws.String(derivedID("igw", vpcID))), "OperationNotPermitted"},
 		"to delete a VPC of the file":         {errorOf(b.DeleteVpc(ctx, &sdk.DeleteVpcInput{VpcId: aws.String(vpcID)})), "OperationNotPermitted"},

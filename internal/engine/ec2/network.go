@@ -1,12 +1,9 @@
 package ec2
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"maps"
 	"net/netip"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/fairlead-lb/fairlead/internal/engine/state"
@@ -108,13 +105,7 @@ func (n *network) defaultVPC() (inventory.VPC, bool) {
 
 // derivedID makes an ID of EC2's form, the same for the same parts, for things
 // that follow from others.
-func derivedID(prefix string, parts ...string) string {
-	h := sha256.New()
-	for _, p := range parts {
-		h.Write([]byte(strconv.Itoa(len(p)) + ":" + p))
-	}
-	return prefix + "-" + hex.EncodeToString(h.Sum(nil))[:17]
-}
+func derivedID(prefix string, parts ...string) string { return state.DerivedID(prefix, parts...) }
 
 // tagsOf merges the tags of the inventory with those given through the API.
 func tagsOf(r store.Reader, id string, fromFile map[string]string) map[string]string {

@@ -192,13 +192,11 @@ type returnOutput struct {
 }
 
 func (s *Service) createRoute(ctx context.Context, in *createRouteInput) (*returnOutput, error) {
-	destination, err := in.destination()
+	route, err := in.route()
 	if err != nil {
 		return nil, err
 	}
-	if (in.GatewayID == "") == (in.InstanceID == "") {
-		return nil, wire.Errorf("MissingParameter", "The request must contain exactly one of the parameters gatewayId and instanceId; other targets are not offered by this endpoint")
-	}
+	destination := route.Destination
 	return &returnOutput{true}, s.editTable(ctx, "CreateRoute", in.TableRef, func(tx *store.Tx, n *network, t *state.RouteTable) error {
 		if err := checkNextHop(tx, n, in, t.VPCID); err != nil {
 			return err
@@ -207,7 +205,34 @@ func (s *Service) createRoute(ctx context.Context, in *createRouteInput) (*retur
 		if destination == v.CIDRBlock || destination == v.IPv6CIDRBlock || slices.ContainsFunc(t.Routes, func(r state.Route) bool { return r.Destination == destination }) {
 			return wire.Errorf("RouteAlreadyExists", "The route identified by %s already exists.", destination)
 		}
-		t.Routes = append(t.Routes, state.Route{Destination: destination, GatewayID: in.GatewayID, InstanceID: in.InstanceID})
+		t.Routes = append(t.Routes, route)
+		return nil
+	})
+}
+
+// route is the route that a request asks for.
+func (in *createRouteInput) route() (state.Route, error) {
+	destination, err := in.destination()
+	if err == nil && (in.GatewayID == "") == (in.InstanceID == "") {
+		err = wire.Errorf("MissingParameter", "The request must contain exactly one of the parameters gatewayId and instanceId; other targets are not offered by this endpoint")
+	}
+	return state.Route{Destination: destination, GatewayID: in.GatewayID, InstanceID: in.InstanceID}, err
+}
+
+func (s *Service) replaceRoute(ctx context.Context, in *createRouteInput) (*noOutput, error) {
+	route, err := in.route()
+	if err != nil {
+		return nil, err
+	}
+	return nil, s.editTable(ctx, "ReplaceRoute", in.TableRef, func(tx *store.Tx, n *network, t *state.RouteTable) error {
+		if err := checkNextHop(tx, n, in, t.VPCID); err != nil {
+			return err
+		}
+		i := slices.IndexFunc(t.Routes, func(r state.Route) bool { return r.Destination == route.Destination })
+		if i < 0 {
+			return wire.Errorf("InvalidRoute.NotFound", "There is no route defined for '%s' in the route table. Use CreateRoute instead.", route.Destination)
+		}
+		t.Routes[i] = route
 		return nil
 	})
 }

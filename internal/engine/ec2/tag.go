@@ -282,7 +282,7 @@ func (s *Service) describeTags(ctx context.Context, in *describeTagsInput) (*des
 		return nil, err
 	}
 	n, r := s.network(), s.DB.Current()
-	ids := n.tagged(r)
+	ids := n.tagged(state.TagSets.From(r, afterARNs))
 	if named, ok := literals(in.Filters, "resource-id"); ok {
 		ids = slices.Values(named)
 	}
@@ -309,8 +309,9 @@ func (s *Service) describeTags(ctx context.Context, in *describeTagsInput) (*des
 // afterARNs is the key where tags of ELB's resources, which go by ARN, are past.
 const afterARNs = "arn;"
 
-// tagged yields the IDs of resources that may have tags; some twice.
-func (n *network) tagged(r store.Reader) iter.Seq[string] {
+// tagged yields the IDs of resources that may have tags: those of the inventory,
+// and of the sets those that go by ID; some twice.
+func (n *network) tagged(sets iter.Seq[state.TagSet]) iter.Seq[string] {
 	return func(yield func(string) bool) {
 		var ids []string
 		for _, v := range n.VPCs {
@@ -325,8 +326,10 @@ func (n *network) tagged(r store.Reader) iter.Seq[string] {
 		for _, v := range n.SecurityGroups {
 			ids = append(ids, v.GroupID)
 		}
-		for t := range state.TagSets.From(r, afterARNs) {
-			ids = append(ids, t.Resource)
+		for t := range sets {
+			if !strings.HasPrefix(t.Resource, "arn:") {
+				ids = append(ids, t.Resource)
+			}
 		}
 		for _, id := range ids {
 			if !yield(id) {
@@ -336,12 +339,13 @@ func (n *network) tagged(r store.Reader) iter.Seq[string] {
 	}
 }
 
-// Tagged yields the ARNs of all resources that have tags, with these.
-func (s *Service) Tagged(r store.Reader) iter.Seq2[string, map[string]string] {
+// Tagged yields the ARNs and tags of resources that have any: those of the
+// inventory, and those of the sets.
+func (s *Service) Tagged(r store.Reader, sets iter.Seq[state.TagSet]) iter.Seq2[string, map[string]string] {
 	n := s.network()
 	return func(yield func(string, map[string]string) bool) {
 		seen := map[string]bool{}
-		for id := range n.tagged(r) {
+		for id := range n.tagged(sets) {
 			t, err := n.taggable(r, id)
 			if err != nil || seen[id] { // gone, or tagged in the file and through the API
 				continue

@@ -72,6 +72,7 @@ var (
 // Indexes of Classic Load Balancers.
 var (
 	ClassicLoadBalancersByDNSName       = store.NewIndex(schema, ClassicLoadBalancers, func(b ClassicLoadBalancer) []string { return []string{strings.ToLower(b.DNSName)} }) // lower case
+	ClassicLoadBalancersByInterface     = store.NewIndex(schema, ClassicLoadBalancers, func(b ClassicLoadBalancer) []string { return interfaceIDs(b.ARN, b.Zones) })
 	ClassicLoadBalancersBySecurityGroup = store.NewIndex(schema, ClassicLoadBalancers, func(b ClassicLoadBalancer) []string { return b.SecurityGroups })
 	ClassicLoadBalancersByCertificate   = store.NewIndex(schema, ClassicLoadBalancers, CertificatesOfClassic)
 	DrainingClassicInstances            = store.NewIndex(schema, ClassicInstances, drainingInstanceKeys) // by AllDraining

@@ -51,9 +51,11 @@ var (
 
 // Indexes. What they are looked up by stands in their names.
 var (
+	TagSetsByTag                 = store.NewIndex(schema, TagSets, tagKeys) // by TagKey
 	LoadBalancersByName          = store.NewIndex(schema, LoadBalancers, func(b LoadBalancer) []string { return []string{b.Name} })
 	LoadBalancersByDNSName       = store.NewIndex(schema, LoadBalancers, func(b LoadBalancer) []string { return []string{strings.ToLower(b.DNSName)} }) // lower case
 	LoadBalancersBySecurityGroup = store.NewIndex(schema, LoadBalancers, func(b LoadBalancer) []string { return b.SecurityGroups })
+	LoadBalancersByInterface     = store.NewIndex(schema, LoadBalancers, func(b LoadBalancer) []string { return interfaceIDs(b.ARN, b.Zones) })
 	ListenersByLoadBalancer      = store.NewIndex(schema, Listeners, func(l Listener) []string { return []string{l.LoadBalancerARN} })
 	ListenersByTargetGroup       = store.NewIndex(schema, Listeners, Listener.TargetGroupARNs)
 	ListenersByRule              = store.NewIndex(schema, Listeners, func(l Listener) []string { return []string{l.RuleARN} })
@@ -87,6 +89,18 @@ func drainingKeys(t Target) []string {
 		return nil
 	}
 	return []string{AllDraining}
+}
+
+// TagKey is the key under which TagSetsByTag holds what has a tag with a value.
+// Without a value it is the beginning of the keys of all values.
+func TagKey(key, value string) string { return key + "\x01" + value }
+
+func tagKeys(t TagSet) []string {
+	keys := make([]string, 0, len(t.Values))
+	for k, v := range t.Values {
+		keys = append(keys, TagKey(k, v))
+	}
+	return keys
 }
 
 func optional(key string) []string {

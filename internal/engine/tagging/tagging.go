@@ -26,10 +26,13 @@ type Authorizer interface {
 
 // Config is what a Service stands on. All fields are required.
 type Config struct {
+	Region     string
+	AccountID  string
 	DB         state.DB
 	Authorizer Authorizer
-	// EC2 yields the ARNs and tags of EC2's resources, which are not known by ARN.
-	EC2 func(store.Reader) iter.Seq2[string, map[string]string]
+	// EC2 yields the ARNs and tags of EC2's resources, which are not known by ARN:
+	// those that have tags in the inventory, and those of the sets.
+	EC2 func(r store.Reader, sets iter.Seq[state.TagSet]) iter.Seq2[string, map[string]string]
 }
 
 // Service answers the action.
@@ -94,12 +97,13 @@ func (s *Service) getResources(ctx context.Context, in *getResourcesInput) (*get
 		return nil, wire.Errorf("PaginationTokenExpiredException", "The pagination token '%s' is not valid.", in.PaginationToken)
 	}
 	out := &getResourcesOutput{ResourceTagMappingList: []resource{}}
-	for arn, tags := range s.resources() {
+	for arn, tags := range s.resources(in) {
 		if arn > string(after) && in.matches(arn, tags) {
 			out.ResourceTagMappingList = append(out.ResourceTagMappingList, resource{arn, tagList(tags)})
 		}
 	}
 	slices.SortFunc(out.ResourceTagMappingList, func(a, b resource) int { return strings.Compare(a.ResourceARN, b.ResourceARN) })
+	out.ResourceTagMappingList = slices.CompactFunc(out.ResourceTagMappingList, func(a, b resource) bool { return a.ResourceARN == b.ResourceARN })
 	if len(out.ResourceTagMappingList) > size {
 		out.ResourceTagMappingList = out.ResourceTagMappingList[:size]
 		out.PaginationToken = base64.RawURLEncoding.EncodeToString([]byte(out.ResourceTagMappingList[size-1].ResourceARN))
@@ -134,18 +138,79 @@ func (in *getResourcesInput) check() (int, error) {
 	return size, nil
 }
 
-// resources yields everything that has tags.
-func (s *Service) resources() iter.Seq2[string, map[string]string] {
+// resources yields what may match a request: everything that has its first tag,
+// or is of its types, or is named.
+func (s *Service) resources(in *getResourcesInput) iter.Seq2[string, map[string]string] {
 	r := s.DB.Current()
+	sets := s.candidates(r, in)
 	return func(yield func(string, map[string]string) bool) {
-		for set := range state.TagSets.Prefix(r, "arn:") {
-			if !yield(set.Resource, set.Values) {
+		for set := range sets {
+			if strings.HasPrefix(set.Resource, "arn:") && !yield(set.Resource, set.Values) {
 				return
 			}
 		}
-		for arn, tags := range s.EC2(r) {
+		if len(in.ResourceTypeFilters) > 0 && !slices.ContainsFunc(in.ResourceTypeFilters, ofEC2) {
+			return
+		}
+		for arn, tags := range s.EC2(r, sets) {
 			if !yield(arn, tags) {
 				return
+			}
+		}
+	}
+}
+
+func ofEC2(filter string) bool { return filter == "ec2" || strings.HasPrefix(filter, "ec2:") }
+
+// candidates are the tag sets that an index or the order of ARNs leaves over.
+func (s *Service) candidates(r store.Reader, in *getResourcesInput) iter.Seq[state.TagSet] {
+	var parts []iter.Seq[state.TagSet]
+	switch {
+	case len(in.ResourceARNList) > 0:
+		parts = append(parts, named(r, in.ResourceARNList))
+	case len(in.TagFilters) > 0 && len(in.TagFilters[0].Values) > 0:
+		for _, v := range in.TagFilters[0].Values {
+			parts = append(parts, state.TagSetsByTag.All(r, state.TagKey(in.TagFilters[0].Key, v)))
+		}
+	case len(in.TagFilters) > 0:
+		parts = append(parts, state.TagSetsByTag.Prefix(r, state.TagKey(in.TagFilters[0].Key, "")))
+	case len(in.ResourceTypeFilters) > 0:
+		for _, t := range in.ResourceTypeFilters {
+			parts = append(parts, state.TagSets.Prefix(r, s.prefix(t)))
+		}
+	default:
+		parts = append(parts, state.TagSets.All(r))
+	}
+	return func(yield func(state.TagSet) bool) {
+		for _, part := range parts {
+			for set := range part {
+				if !yield(set) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// prefix is how the keys of a type's tag sets begin: with the ARN, or anyhow for
+// EC2's, which go by ID.
+func (s *Service) prefix(typeFilter string) string {
+	if ofEC2(typeFilter) {
+		return ""
+	}
+	service, kind, _ := strings.Cut(typeFilter, ":")
+	return "arn:aws:" + service + ":" + s.Region + ":" + s.AccountID + ":" + kind
+}
+
+// named yields the tag sets of some ARNs; those of EC2 lie under the ID, which
+// is the last part.
+func named(r store.Reader, arns []string) iter.Seq[state.TagSet] {
+	return func(yield func(state.TagSet) bool) {
+		for _, arn := range arns {
+			for _, key := range []string{arn, arn[strings.LastIndex(arn, "/")+1:]} {
+				if set, ok := state.TagSets.Get(r, key); ok && !yield(set) {
+					return
+				}
 			}
 		}
 	}

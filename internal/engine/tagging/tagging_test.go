@@ -72,11 +72,11 @@ func client(t *testing.T, a Authorizer) *sdk.Client {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ec2 := func(store.Reader) iter.Seq2[string, map[string]string] {
+	ec2 := func(store.Reader, iter.Seq[state.TagSet]) iter.Seq2[string, map[string]string] {
 		return maps.All(map[string]map[string]string{group: {"cluster": "a"}, "arn:aws:ec2:us-west-2:000000000000:vpc/vpc-1": {}})
 	}
 	server := httptest.NewServer(wire.NewHandler(wire.Config{
-		APIs: []wire.API{New(Config{DB: db, Authorizer: a, EC2: ec2}).API()}, Credentials: key{}, Region: "us-west-2",
+		APIs: []wire.API{New(Config{Region: "us-west-2", AccountID: "000000000000", DB: db, Authorizer: a, EC2: ec2}).API()}, Credentials: key{}, Region: "us-west-2",
 		Now: time.Now, Logger: slog.New(slog.DiscardHandler),
 	}))
 	t.Cleanup(server.Close)
@@ -147,5 +147,52 @@ func TestGetResourcesThatAreRefused(t *testing.T) {
 				t.Errorf("got %v, want %s", err, tc.code)
 			}
 		})
+	}
+}
+
+// TestFiltersLookAtWhatTheyAreAboutAlone: a request costs what it is about, not
+// what the account has.
+func TestFiltersLookAtWhatTheyAreAboutAlone(t *testing.T) {
+	disk, err := store.OpenFile(filepath.Join(t.TempDir(), "db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	db, err := state.Open(disk)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	const others = 100
+	err = db.Update(func(tx *store.Tx) error {
+		state.PutTags(tx, balancer, map[string]string{"cluster": "a", "service": "x"})
+		state.PutTags(tx, target, map[string]string{"cluster": "ab"})
+		for i := range others {
+			state.PutTags(tx, fmt.Sprint("sg-", i), map[string]string{"other": "a"})
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := New(Config{Region: "us-west-2", AccountID: "000000000000", DB: db})
+	for name, tc := range map[string]struct {
+		in   getResourcesInput
+		want int
+	}{
+		"all":              {getResourcesInput{}, others + 2},
+		"a tag":            {getResourcesInput{TagFilters: []tagFilter{{Key: "cluster", Values: []string{"a"}}}}, 1},
+		"a tag's key":      {getResourcesInput{TagFilters: []tagFilter{{Key: "cluster"}}}, 2},
+		"part of a key":    {getResourcesInput{TagFilters: []tagFilter{{Key: "clust"}}}, 0},
+		"a type":           {getResourcesInput{ResourceTypeFilters: []string{"elasticloadbalancing:loadbalancer"}}, 1},
+		"ARNs":             {getResourcesInput{ResourceARNList: []string{target, "arn:aws:ec2:us-west-2:000000000000:security-group/sg-7"}}, 2},
+		"a tag and a type": {getResourcesInput{TagFilters: []tagFilter{{Key: "cluster"}}, ResourceTypeFilters: []string{"ec2"}}, 2},
+	} {
+		n := 0
+		for range s.candidates(db.Current(), &tc.in) {
+			n++
+		}
+		if n != tc.want {
+			t.Errorf("%s: %d looked at, want %d", name, n, tc.want)
+		}
 	}
 }
