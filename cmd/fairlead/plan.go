@@ -75,24 +75,18 @@ func printPreview(w io.Writer, p controller.Preview, output string) error {
 	if n := len(intent.Errors(p.Problems)); n > 0 {
 		return &cli.Error{What: "plan Service " + p.Service, Err: fmt.Errorf("%d problems", n), Hint: "correct them; the controller does nothing for the Service before", Code: cli.ExitUnhealthy}
 	}
-	if p.Claim != intent.NLB {
-		return &cli.Error{What: "plan Service " + p.Service, Err: errors.New(unclaimed(p.Claim)), Code: cli.ExitUnhealthy}
+	if p.Claim == intent.NotOurs {
+		err := errors.New("the controller does not take it: its type or class is not ours, or it has no class and --take-unclassed is off")
+		return &cli.Error{What: "plan Service " + p.Service, Err: err, Code: cli.ExitUnhealthy}
 	}
 	return nil
-}
-
-func unclaimed(c intent.Claim) string {
-	if c == intent.Classic {
-		return "it asks for a Classic Load Balancer, which this version does not offer"
-	}
-	return "the controller does not take it: its type or class is not ours, or it has no class and --take-unclassed is off"
 }
 
 func printText(w io.Writer, p controller.Preview) {
 	for _, problem := range p.Problems {
 		fmt.Fprintf(w, "%s: %s\n", problem.Severity, problem)
 	}
-	if p.Claim == intent.NLB && len(intent.Errors(p.Problems)) == 0 {
+	if p.Claim != intent.NotOurs && len(intent.Errors(p.Problems)) == 0 {
 		fmt.Fprint(w, p.Plan.Text())
 	}
 }

@@ -65,6 +65,7 @@ type service struct {
 	have     *plan.Observed // nil: not known
 	believed bool           // have is the record's word alone
 	lost     bool           // the finalizer says that there is a record, and there is none
+	found    bool           // what a lost record told has been found by its tags
 	removed  bool           // everything is gone, finalizers too
 	blocked  []plan.Step
 	drift    drift
@@ -85,19 +86,14 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 		}
 		return reconcile.Result{}, client.IgnoreNotFound(err)
 	}
-	claim := intent.ClaimOf(svc, r.opts.TakeUnclassed)
-	switch {
-	case !svc.DeletionTimestamp.IsZero(), claim == intent.NotOurs:
-		if !intent.HasFinalizer(svc) {
-			r.forget(req.NamespacedName)
-			return reconcile.Result{}, nil
-		}
-		return r.remove(ctx, svc, r.service(svc))
-	case claim == intent.Classic:
-		return reconcile.Result{}, r.refuseClassic(ctx, svc, r.service(svc))
-	default:
+	if svc.DeletionTimestamp.IsZero() && intent.ClaimOf(svc, r.opts.TakeUnclassed) != intent.NotOurs {
 		return r.ensure(ctx, svc, r.service(svc))
 	}
+	if !intent.HasFinalizer(svc) {
+		r.forget(req.NamespacedName)
+		return reconcile.Result{}, nil
+	}
+	return r.remove(ctx, svc, r.service(svc))
 }
 
 // service is the memory of a Service, a new one when the Service is new to this
@@ -146,32 +142,30 @@ func (r *Reconciler) ensure(ctx context.Context, svc *corev1.Service, st *servic
 	if r.now().After(st.resyncAt) && intent.DriftPolicyOf(svc) == intent.IgnoreDrift {
 		st.resyncAt = r.now().Add(jitter(r.opts.Resync))
 	}
-	in, err := r.input(ctx, svc, st)
+	w, err := r.wish(ctx, svc, st)
 	if err != nil {
 		return r.failed(ctx, svc, st, err)
 	}
-	want, problems := intent.Desired(in)
-	if len(intent.Errors(problems)) > 0 {
-		return r.refuse(ctx, svc, st, want, problems)
+	if len(intent.Errors(w.problems)) > 0 {
+		return r.refuse(ctx, svc, st, w.want, w.problems)
 	}
 	if intent.DryRun(svc) {
-		return r.rehearse(ctx, svc, st, want, problems)
+		return r.rehearse(ctx, svc, st, w)
 	}
-	pinned := intent.Pin(in, want)
-	waiting, err := r.converge(ctx, svc, st, want, pinned)
+	waiting, err := r.converge(ctx, svc, st, w)
 	if err != nil {
 		return r.failed(ctx, svc, st, err)
 	}
 	st.failures = 0
-	return r.succeed(ctx, svc, st, outcome{want: want, problems: problems, waiting: waiting})
+	return r.succeed(ctx, svc, st, outcome{want: w.want, problems: w.problems, waiting: waiting})
 }
 
 // converge makes what is wanted, and keeps the record on the way. It does
 // nothing when the record tells of exactly what is wanted.
-func (r *Reconciler) converge(ctx context.Context, svc *corev1.Service, st *service, want lb.Stack, pinned intent.Pinned) (waiting bool, err error) {
+func (r *Reconciler) converge(ctx context.Context, svc *corev1.Service, st *service, w wish) (waiting bool, err error) {
 	resync := r.now().After(st.resyncAt)
-	stack := stackFingerprint(want)
-	if settled := !st.lost && st.rec.done(want, stack); settled && !resync {
+	want, stack := w.want, stackFingerprint(w.want)
+	if settled := !st.lost && w.instead == nil && st.rec.done(want, stack); settled && !resync {
 		st.believe(want)
 		return false, nil
 	} else if settled && intent.DriftPolicyOf(svc) == intent.ReportDrift {
@@ -196,13 +190,14 @@ func (r *Reconciler) converge(ctx context.Context, svc *corev1.Service, st *serv
 	if err != nil {
 		return false, err
 	}
-	p := plan.Diff(want, *have, plan.Policy{AllowReplacement: intent.AllowReplacement(svc)})
+	w.want = want
+	p := w.plan(*have, plan.Policy{AllowReplacement: intent.AllowReplacement(svc)})
 	st.blocked = p.Blocked
 	if waiting, err = r.apply(ctx, svc, st, p); err != nil {
 		return false, err
 	}
 	rec := st.rec.now(*st.have)
-	rec.Subnets = pinned
+	rec.Subnets = w.pinned
 	if !waiting && len(p.Blocked) == 0 {
 		rec = rec.end(want, *st.have)
 		rec.Stack = stack
@@ -285,6 +280,11 @@ func (r *Reconciler) recall(ctx context.Context, st *service, want lb.Stack) (*p
 			return nil, err
 		}
 		g.Targets = targets
+	}
+	for i := range have.Classic {
+		if exists, err := r.recallInstances(ctx, st.rec, &have.Classic[i]); err != nil || !exists {
+			return nil, err
+		}
 	}
 	return &have, nil
 }

@@ -45,7 +45,7 @@ func (e *executor) run(ctx context.Context, steps []plan.Step) (waiting bool, er
 // ready says whether a replacement may take over: one of the new targets is
 // healthy, or none of the old ones is and there is nothing to lose.
 func (e *executor) ready(ctx context.Context, s plan.Step) (bool, error) {
-	health, err := e.api.DescribeTargetHealth(ctx, e.group(s.Resource.Name))
+	health, _, err := e.health(ctx, s.Resource.Name)
 	if err != nil {
 		return false, err
 	}
@@ -54,12 +54,9 @@ func (e *executor) ready(ctx context.Context, s plan.Step) (bool, error) {
 	}
 	old := s.Before.Targets
 	if s.Before.Text != "" {
-		g := e.have.Group(s.Before.Text)
-		if g == nil {
-			return true, nil
-		}
-		if health, err = e.api.DescribeTargetHealth(ctx, g.ARN); err != nil {
-			return false, err
+		var exists bool
+		if health, exists, err = e.health(ctx, s.Before.Text); err != nil || !exists {
+			return err == nil, err
 		}
 		old = nil
 		for _, h := range health {
@@ -86,6 +83,8 @@ func (e *executor) do(ctx context.Context, s plan.Step) (plan.Result, error) {
 	switch s.Resource.Kind {
 	case plan.KindLoadBalancer:
 		return e.doBalancer(ctx, s)
+	case plan.KindClassic:
+		return e.doClassic(ctx, s)
 	case plan.KindTargetGroup:
 		return e.doGroup(ctx, s)
 	case plan.KindListener:

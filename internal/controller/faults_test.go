@@ -26,6 +26,7 @@ type phase struct {
 func phases() []phase {
 	none := func(*world) {}
 	exists := func(w *world) { w.create(post("nginx")); w.settle("nginx") }
+	isClassic := func(w *world) { w.create(everyClassic("nginx")); w.settle("nginx") }
 	change := func(f func(*corev1.Service)) func(*world) {
 		return func(w *world) { w.update("nginx", f) }
 	}
@@ -45,6 +46,17 @@ func phases() []phase {
 		})},
 		{name: "a node leaves", before: exists, act: func(w *world) { w.removeNode(2) }},
 		{name: "delete", before: exists, act: func(w *world) { w.remove("nginx") }},
+		{name: "Classic: create", before: none, act: func(w *world) { w.create(everyClassic("nginx")) }},
+		{name: "Classic: change in place", before: isClassic, act: func(w *world) { w.update("nginx", plainAgain) }},
+		{name: "Classic: a node leaves", before: isClassic, act: func(w *world) { w.removeNode(2) }},
+		{name: "Classic: delete", before: isClassic, act: func(w *world) { w.remove("nginx") }},
+		{name: "to Classic, with consent", before: exists, act: change(func(s *corev1.Service) {
+			delete(s.Annotations, prefix+"type")
+			s.Annotations["fairlead.io/allow-replacement"] = "true"
+		})},
+		{name: "from Classic, with consent", before: isClassic, act: change(func(s *corev1.Service) {
+			s.Annotations = map[string]string{prefix + "type": "nlb", "fairlead.io/allow-replacement": "true", intent.KeyRecord: s.Annotations[intent.KeyRecord]}
+		})},
 		{name: "another type", before: exists, act: change(func(s *corev1.Service) {
 			s.Spec.Type, s.Spec.ExternalTrafficPolicy = corev1.ServiceTypeClusterIP, ""
 			s.Spec.Ports[0].NodePort, s.Spec.HealthCheckNodePort = 0, 0

@@ -17,6 +17,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
+	elbsdk "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancing"
 	elbv2sdk "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2"
 	"github.com/go-logr/logr"
 	"github.com/prometheus/client_golang/prometheus"
@@ -95,15 +96,16 @@ users:
 
 // world is an engine of its own and a Reconciler, on the shared API server.
 type world struct {
-	t      *testing.T
-	kube   client.WithWatch
-	engine *engine.Engine
-	aws    *wire
-	api    cloud.API // without faults and counting
-	elb    *elbv2sdk.Client
-	r      *Reconciler
-	notes  *notes
-	now    time.Time
+	t       *testing.T
+	kube    client.WithWatch
+	engine  *engine.Engine
+	aws     *wire
+	api     cloud.API // without faults and counting
+	elb     *elbv2sdk.Client
+	classic *elbsdk.Client
+	r       *Reconciler
+	notes   *notes
+	now     time.Time
 }
 
 func newWorld(t *testing.T) *world {
@@ -167,6 +169,7 @@ func (w *world) startEngine() {
 	root := credentials.NewStaticCredentialsProvider(key.AccessKeyID, key.SecretAccessKey, "")
 	w.api = w.client(server.Client(), root)
 	w.elb = elbv2sdk.New(elbv2sdk.Options{Region: "us-west-2", BaseEndpoint: &server.URL, Credentials: root, HTTPClient: plainbody.Client(nil)})
+	w.classic = elbsdk.New(elbsdk.Options{Region: "us-west-2", BaseEndpoint: &server.URL, Credentials: root, HTTPClient: plainbody.Client(nil)})
 }
 
 func (w *world) client(http aws.HTTPClient, as aws.CredentialsProvider) cloud.API {
@@ -262,6 +265,7 @@ func (w *world) beHealthy() {
 				})
 			}
 		}
+		report.Targets = append(report.Targets, w.classicHealth()...)
 		w.engine.Source().Report(report)
 	}
 }
@@ -296,6 +300,9 @@ func (w *world) all() everything {
 		w.t.Fatal(err)
 	}
 	for _, b := range balancers.LoadBalancers {
+		out.balancers = append(out.balancers, *b.LoadBalancerName)
+	}
+	for _, b := range w.classics() {
 		out.balancers = append(out.balancers, *b.LoadBalancerName)
 	}
 	for _, g := range groups.TargetGroups {

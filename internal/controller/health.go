@@ -42,7 +42,7 @@ func (s *settling) resume(svc *corev1.Service) {
 func (s *settling) changed(p plan.Plan) {
 	for _, step := range p.Steps {
 		switch step.Action {
-		case plan.RegisterTargets, plan.CreateListener, plan.ModifyListener, plan.ModifyTargetGroup:
+		case plan.RegisterTargets, plan.CreateListener, plan.ModifyListener, plan.ModifyTargetGroup, plan.RegisterInstances, plan.ConfigureHealthCheck:
 			*s = settling{active: true}
 			return
 		}
@@ -61,6 +61,13 @@ func (r *Reconciler) settle(ctx context.Context, svc *corev1.Service, st *servic
 	seen, left, err := r.look(ctx, svc, st, want)
 	if err != nil {
 		return 0, err
+	}
+	if name := classicName(want); name != "" && find(st.rec.Classic, name) != nil {
+		instances, err := r.api.DescribeInstanceHealth(ctx, name)
+		if err != nil {
+			return 0, err
+		}
+		seen.add("instances", instances)
 	}
 	st.settling.polls++
 	again := seen.pending && st.settling.polls < maxPolls

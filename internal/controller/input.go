@@ -56,7 +56,7 @@ func (r *Reconciler) input(ctx context.Context, svc *corev1.Service, st *service
 // for, or asked for it before.
 func (r *Reconciler) nameTakenBy(ctx context.Context, svc *corev1.Service, st *service) (string, error) {
 	name := intent.WantedName(svc)
-	if name == "" || find(st.rec.Balancers, name) != nil {
+	if name == "" || st.rec.balancer(name) {
 		return "", nil
 	}
 	rivals, err := r.rivals(ctx, svc)
@@ -65,7 +65,7 @@ func (r *Reconciler) nameTakenBy(ctx context.Context, svc *corev1.Service, st *s
 	}
 	for _, other := range rivals {
 		rec, _ := readRecord(&other)
-		if find(rec.Balancers, name) != nil || older(&other, svc) {
+		if rec.balancer(name) || older(&other, svc) {
 			return other.Namespace + "/" + other.Name, nil
 		}
 	}
@@ -81,7 +81,7 @@ func (r *Reconciler) rivals(ctx context.Context, svc *corev1.Service) ([]corev1.
 		return nil, err
 	}
 	return slices.DeleteFunc(all.Items, func(s corev1.Service) bool {
-		ours := intent.ClaimOf(&s, r.opts.TakeUnclassed) == intent.NLB || intent.HasFinalizer(&s)
+		ours := intent.ClaimOf(&s, r.opts.TakeUnclassed) != intent.NotOurs || intent.HasFinalizer(&s)
 		return s.UID == svc.UID || intent.WantedName(&s) != name || !ours
 	}), nil
 }

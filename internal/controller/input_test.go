@@ -46,9 +46,12 @@ func TestBadInputIsSaidOnceAndTouchesNothing(t *testing.T) {
 			},
 			"Invalid", "InvalidLoadBalancer", []string{"spec.ports[0].nodePort", "no node port"},
 		},
-		"nothing said, and Classic is not offered": {
-			func(s *corev1.Service) { delete(s.Annotations, prefix+"type") },
-			"ClassicNotOffered", "LoadBalancerNotOffered", []string{"Classic", "nlb"},
+		"what a Classic Load Balancer cannot be": {
+			func(s *corev1.Service) {
+				delete(s.Annotations, prefix+"type")
+				s.Spec.SessionAffinity = corev1.ServiceAffinityClientIP
+			},
+			"Invalid", "InvalidLoadBalancer", []string{"spec.sessionAffinity", "Network Load Balancer"},
 		},
 	}
 	for name, tt := range tests {

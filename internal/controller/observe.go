@@ -28,7 +28,7 @@ type observer struct {
 	owner  owner.Service
 	rec    record
 	want   lb.Stack
-	tags   map[string]map[string]string // by ARN
+	tags   map[string]map[string]string // by ARN, of Classic Load Balancers by name
 	groups map[string]string            // target group names by ARN
 	// surveyed are all security groups of the cluster, when they were read anyway.
 	surveyed []cloud.SecurityGroup
@@ -40,7 +40,7 @@ type observer struct {
 // is found even when no record names it.
 func (o *observer) observe(ctx context.Context) (plan.Observed, error) {
 	var have plan.Observed
-	balancers, err := o.api.DescribeLoadBalancers(ctx, o.names(o.rec.Balancers, o.want.LoadBalancer.Name))
+	balancers, err := o.api.DescribeLoadBalancers(ctx, o.names(o.rec.Balancers, networkName(o.want)))
 	if err != nil {
 		return have, err
 	}
@@ -75,7 +75,7 @@ func (o *observer) observe(ctx context.Context) (plan.Observed, error) {
 			return have, err
 		}
 	}
-	return have, nil
+	return have, o.classics(ctx, &have)
 }
 
 func forwardedTo(listeners []cloud.Listener) (names []string) {
@@ -193,7 +193,7 @@ func registered(ctx context.Context, api cloud.Targets, arn string) ([]lb.Target
 }
 
 func (o *observer) balancer(ctx context.Context, b cloud.LoadBalancer, listeners []cloud.Listener, have *plan.Observed) error {
-	wanted := b.Name == o.want.LoadBalancer.Name
+	wanted := b.Name == networkName(o.want)
 	mine, err := o.mine("load balancer", b.Name, b.ARN, wanted)
 	if !mine {
 		return err

@@ -39,27 +39,26 @@ func PlanFor(ctx context.Context, cfg Config, manifest []byte) (Preview, error) 
 		return Preview{}, err
 	}
 	out := Preview{Service: svc.Namespace + "/" + svc.Name, New: svc.ResourceVersion == "", Claim: intent.ClaimOf(svc, cfg.TakeUnclassed)}
-	if out.Claim != intent.NLB {
+	if out.Claim == intent.NotOurs {
 		return out, nil
 	}
 	st := r.service(svc)
-	in, err := r.input(ctx, svc, st)
+	w, err := r.wish(ctx, svc, st)
 	if err != nil {
 		return out, err
 	}
-	want, problems := intent.Desired(in)
-	if out.Problems = problems; len(intent.Errors(problems)) > 0 {
+	if out.Problems = w.problems; len(intent.Errors(w.problems)) > 0 {
 		return out, nil
 	}
-	stack := stackFingerprint(want)
-	if want, err = r.resolveGroups(ctx, want); err != nil {
+	stack := stackFingerprint(w.want)
+	if w.want, err = r.resolveGroups(ctx, w.want); err != nil {
 		return out, err
 	}
-	have, err := r.have(ctx, svc, st, want, stack)
+	have, err := r.have(ctx, svc, st, w.want, stack)
 	if err != nil {
 		return out, err
 	}
-	out.Plan = plan.Diff(want, *have, plan.Policy{AllowReplacement: intent.AllowReplacement(svc)})
+	out.Plan = w.plan(*have, plan.Policy{AllowReplacement: intent.AllowReplacement(svc)})
 	return out, nil
 }
 

@@ -27,6 +27,7 @@ type record struct {
 	Stack     string        `json:"stack,omitempty"` // fingerprint without targets; empty while a plan is under way
 	Subnets   intent.Pinned `json:"subnets,omitzero"`
 	Balancers []recorded    `json:"lb,omitempty"`
+	Classic   []recorded    `json:"clb,omitempty"`
 	Groups    []recorded    `json:"tg,omitempty"`
 	Frontends []recorded    `json:"sgs,omitempty"`
 	// Keys are the attributes and tags that the user asked for: when one is no
@@ -37,9 +38,9 @@ type record struct {
 // recorded is one resource. ID is empty until the create has answered.
 type recorded struct {
 	Name    string `json:"n"`
-	ID      string `json:"id,omitempty"`      // ARN or security group ID
+	ID      string `json:"id,omitempty"`      // ARN, security group ID, or the name of a Classic Load Balancer
 	DNS     string `json:"dns,omitempty"`     // of a load balancer
-	Targets string `json:"targets,omitempty"` // of a target group: fingerprint of its targets
+	Targets string `json:"targets,omitempty"` // fingerprint of a target group's targets, a Classic Load Balancer's instances
 }
 
 const recordVersion = 1
@@ -77,6 +78,11 @@ func stackFingerprint(s lb.Stack) string {
 	for i := range s.TargetGroups {
 		s.TargetGroups[i].Targets = nil
 	}
+	if s.Classic != nil {
+		parts := *s.Classic
+		parts.Instances = nil
+		s.Classic = &parts
+	}
 	return fingerprint(s)
 }
 
@@ -90,16 +96,27 @@ func (r record) done(want lb.Stack, stack string) bool {
 			return false
 		}
 	}
+	if want.Classic != nil {
+		e := find(r.Classic, want.LoadBalancer.Name)
+		return e != nil && e.Targets == fingerprint(want.Classic.Instances)
+	}
 	return true
 }
 
 // complete says that every resource in the record is known by its ID.
 func (r record) complete() bool {
-	return !slices.ContainsFunc(slices.Concat(r.Balancers, r.Groups, r.Frontends), func(e recorded) bool { return e.ID == "" })
+	return !slices.ContainsFunc(slices.Concat(r.Balancers, r.Classic, r.Groups, r.Frontends), func(e recorded) bool { return e.ID == "" })
 }
 
 // empty says that the record names nothing.
-func (r record) empty() bool { return len(r.Balancers)+len(r.Groups)+len(r.Frontends) == 0 }
+func (r record) empty() bool {
+	return len(r.Balancers)+len(r.Classic)+len(r.Groups)+len(r.Frontends) == 0
+}
+
+// balancer says whether a load balancer of a name is on record.
+func (r record) balancer(name string) bool {
+	return find(r.Balancers, name) != nil || find(r.Classic, name) != nil
+}
 
 func find(entries []recorded, name string) *recorded {
 	i := slices.IndexFunc(entries, func(e recorded) bool { return e.Name == name })
@@ -112,7 +129,8 @@ func find(entries []recorded, name string) *recorded {
 // begin is the record to write before a plan: fingerprints of what the plan
 // touches are gone, names of what it creates are there.
 func (r record) begin(p plan.Plan) record {
-	r.Balancers, r.Groups, r.Frontends = slices.Clone(r.Balancers), slices.Clone(r.Groups), slices.Clone(r.Frontends)
+	r.Balancers, r.Classic = slices.Clone(r.Balancers), slices.Clone(r.Classic)
+	r.Groups, r.Frontends = slices.Clone(r.Groups), slices.Clone(r.Frontends)
 	for _, s := range p.Steps {
 		name := s.Resource.Name
 		switch s.Action {
@@ -121,8 +139,17 @@ func (r record) begin(p plan.Plan) record {
 				e.Targets = ""
 			}
 			continue
+		case plan.RegisterInstances, plan.DeregisterInstances:
+			if e := find(r.Classic, name); e != nil {
+				e.Targets = ""
+			}
+			continue
 		case plan.CreateLoadBalancer:
-			r.Balancers = withName(r.Balancers, name)
+			if s.Resource.Kind == plan.KindClassic {
+				r.Classic = withName(r.Classic, name)
+			} else {
+				r.Balancers = withName(r.Balancers, name)
+			}
 		case plan.CreateTargetGroup:
 			r.Groups = withName(r.Groups, name)
 		case plan.CreateSecurityGroup:
@@ -143,9 +170,12 @@ func withName(entries []recorded, name string) []recorded {
 // now is the record of what is there. Names without an ID stay: a create that
 // failed may have taken effect all the same.
 func (r record) now(have plan.Observed) record {
-	balancers, groups, frontends := pending(r.Balancers), pending(r.Groups), pending(r.Frontends)
+	balancers, classic, groups, frontends := pending(r.Balancers), pending(r.Classic), pending(r.Groups), pending(r.Frontends)
 	for _, b := range have.LoadBalancers {
 		balancers = append(without(balancers, b.Name), recorded{Name: b.Name, ID: b.ARN, DNS: b.DNSName})
+	}
+	for _, b := range have.Classic {
+		classic = append(without(classic, b.Name), recorded{Name: b.Name, ID: b.Name, DNS: b.DNSName})
 	}
 	for _, g := range have.TargetGroups {
 		groups = append(without(groups, g.Name), recorded{Name: g.Name, ID: g.ARN})
@@ -153,7 +183,7 @@ func (r record) now(have plan.Observed) record {
 	for _, g := range have.Frontends {
 		frontends = append(without(frontends, g.Name), recorded{Name: g.Name, ID: g.ID})
 	}
-	r.Balancers, r.Groups, r.Frontends = balancers, groups, frontends
+	r.Balancers, r.Classic, r.Groups, r.Frontends = balancers, classic, groups, frontends
 	return r
 }
 
@@ -167,7 +197,7 @@ func without(entries []recorded, name string) []recorded {
 
 // end is the record of a stack that is all there.
 func (r record) end(want lb.Stack, have plan.Observed) record {
-	r.Balancers, r.Groups, r.Frontends = nil, nil, nil
+	r.Balancers, r.Classic, r.Groups, r.Frontends = nil, nil, nil, nil
 	r = r.now(have)
 	r.Stack = stackFingerprint(want)
 	r.Keys = askedKeys(want)
@@ -175,6 +205,9 @@ func (r record) end(want lb.Stack, have plan.Observed) record {
 		if g := have.Group(r.Groups[i].Name); g != nil {
 			r.Groups[i].Targets = fingerprint(wantedTargets(want, g.Name))
 		}
+	}
+	if e := find(r.Classic, classicName(want)); e != nil {
+		e.Targets = fingerprint(want.Classic.Instances)
 	}
 	return r
 }
@@ -220,12 +253,17 @@ func askedKeys(want lb.Stack) []string {
 // recall is what there must be when the record tells of this stack, but for
 // targets. It is false when the record names other things than the stack.
 func (r record) recall(want lb.Stack) (plan.Observed, bool) {
-	b := find(r.Balancers, want.LoadBalancer.Name)
-	if len(r.Balancers) != 1 || b == nil || !names(b.ID, b.Name) || len(r.Groups) != len(want.TargetGroups) {
+	if len(r.Balancers)+len(r.Classic) != 1 || len(r.Groups) != len(want.TargetGroups) {
 		return plan.Observed{}, false
 	}
 	have := plan.Built(want)
-	have.LoadBalancers[0].ARN, have.LoadBalancers[0].DNSName = b.ID, b.DNS
+	if b := find(r.Classic, classicName(want)); b != nil {
+		have.Classic[0].DNSName = b.DNS
+	} else if b := find(r.Balancers, networkName(want)); b != nil && names(b.ID, b.Name) {
+		have.LoadBalancers[0].ARN, have.LoadBalancers[0].DNSName = b.ID, b.DNS
+	} else {
+		return plan.Observed{}, false
+	}
 	for i := range have.TargetGroups {
 		g := &have.TargetGroups[i]
 		e := find(r.Groups, g.Name)

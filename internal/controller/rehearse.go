@@ -11,31 +11,30 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/fairlead-lb/fairlead/internal/intent"
-	"github.com/fairlead-lb/fairlead/internal/lb"
 	"github.com/fairlead-lb/fairlead/internal/plan"
 )
 
 // rehearse tells what would be done for a Service and does none of it: it reads
 // from AWS, and writes to the Service's status only.
-func (r *Reconciler) rehearse(ctx context.Context, svc *corev1.Service, st *service, want lb.Stack, problems []intent.Problem) (reconcile.Result, error) {
+func (r *Reconciler) rehearse(ctx context.Context, svc *corev1.Service, st *service, w wish) (reconcile.Result, error) {
 	if r.now().After(st.resyncAt) {
 		st.have, st.rec.Stack = nil, ""
 		st.resyncAt = r.now().Add(jitter(r.opts.Resync))
 	}
-	stack := stackFingerprint(want)
-	want, err := r.resolveGroups(ctx, want)
-	if err != nil {
+	stack := stackFingerprint(w.want)
+	var err error
+	if w.want, err = r.resolveGroups(ctx, w.want); err != nil {
 		return r.failed(ctx, svc, st, err)
 	}
-	have, err := r.have(ctx, svc, st, want, stack)
+	have, err := r.have(ctx, svc, st, w.want, stack)
 	if err != nil {
 		return r.failed(ctx, svc, st, err)
 	}
 	st.failures = 0
-	p := plan.Diff(want, *have, plan.Policy{AllowReplacement: intent.AllowReplacement(svc)})
+	p := w.plan(*have, plan.Policy{AllowReplacement: intent.AllowReplacement(svc)})
 	text := strings.TrimSpace(p.Text())
 	status := svc.Status.DeepCopy()
-	r.accept(svc, st, status, problems)
+	r.accept(svc, st, status, w.problems)
 	set(svc, status, condDryRun, metav1.ConditionTrue, "Planned", text)
 	if p.Empty() && len(p.Blocked) == 0 {
 		r.programmed(svc, status, false)

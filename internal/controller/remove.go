@@ -98,6 +98,9 @@ func (o *observer) remains(ctx context.Context) (plan.Observed, error) {
 			have.TargetGroups = append(have.TargetGroups, g)
 		}
 	}
+	if have.Classic, err = o.classicRemains(ctx); err != nil {
+		return have, err
+	}
 	have.Frontends, err = o.frontends(ctx)
 	return have, err
 }
@@ -116,6 +119,9 @@ func (o *observer) describeTags(ctx context.Context, arns []string) (map[string]
 // recover rebuilds the names of a lost record from tags. Where the tagging API
 // does not answer, the names that the Service has now have to do.
 func (r *Reconciler) recover(ctx context.Context, svc *corev1.Service, st *service) {
+	if st.found {
+		return
+	}
 	own := intent.OwnerOf(r.opts.Cluster, svc)
 	st.rec = record{Version: recordVersion}
 	in, err := r.input(ctx, svc, st)
@@ -125,6 +131,9 @@ func (r *Reconciler) recover(ctx context.Context, svc *corev1.Service, st *servi
 		for _, g := range want.TargetGroups {
 			st.rec.Groups = withName(st.rec.Groups, g.Name)
 		}
+		in.Type = lb.Classic
+		want, _ = intent.Desired(in)
+		st.rec.Classic = withName(st.rec.Classic, want.LoadBalancer.Name)
 	}
 	st.rec.Frontends = []recorded{{Name: own.FrontendName()}}
 	arns, err := r.api.FindByTags(ctx, map[string]string{owner.TagCluster: own.Cluster, owner.TagUID: own.UID})
@@ -132,24 +141,32 @@ func (r *Reconciler) recover(ctx context.Context, svc *corev1.Service, st *servi
 		r.log.Warn("record lost, and resources cannot be found by tags", "service", client.ObjectKeyFromObject(svc), "error", err)
 		return
 	}
+	st.found = true
 	for _, arn := range arns {
 		kind, name := partsOf(arn)
 		switch kind {
 		case "loadbalancer":
 			st.rec.Balancers = withName(st.rec.Balancers, name)
+			find(st.rec.Balancers, name).ID = arn
+		case "classic":
+			st.rec.Classic = withName(st.rec.Classic, name)
+			find(st.rec.Classic, name).ID = name
 		case "targetgroup":
 			st.rec.Groups = withName(st.rec.Groups, name)
 		}
 	}
 }
 
-// partsOf are kind and name in the ARN of a load balancer or target group.
+// partsOf are kind and name in the ARN of a load balancer, a Classic one or a
+// target group.
 func partsOf(arn string) (kind, name string) {
 	resource := arn[strings.LastIndex(arn, ":")+1:]
 	parts := strings.Split(resource, "/")
 	switch {
 	case len(parts) == 4 && parts[0] == "loadbalancer":
 		return parts[0], parts[2]
+	case len(parts) == 2 && parts[0] == "loadbalancer":
+		return "classic", parts[1]
 	case len(parts) == 3 && parts[0] == "targetgroup":
 		return parts[0], parts[1]
 	}

@@ -35,17 +35,16 @@ type notice struct{ reason, kind, action string }
 
 // Events; the reasons are those that users know from the service controller.
 var (
-	eventEnsuring   = notice{"EnsuringLoadBalancer", corev1.EventTypeNormal, "Ensure"}
-	eventEnsured    = notice{"EnsuredLoadBalancer", corev1.EventTypeNormal, "Ensure"}
-	eventFailed     = notice{"SyncLoadBalancerFailed", corev1.EventTypeWarning, "Ensure"}
-	eventDeleting   = notice{"DeletingLoadBalancer", corev1.EventTypeNormal, "Delete"}
-	eventDeleted    = notice{"DeletedLoadBalancer", corev1.EventTypeNormal, "Delete"}
-	eventInvalid    = notice{"InvalidLoadBalancer", corev1.EventTypeWarning, "Validate"}
-	eventWarnings   = notice{"LoadBalancerWarnings", corev1.EventTypeWarning, "Validate"}
-	eventNotOffered = notice{"LoadBalancerNotOffered", corev1.EventTypeWarning, "Validate"}
-	eventDryRun     = notice{"DryRun", corev1.EventTypeNormal, "Plan"}
-	eventDrifted    = notice{"LoadBalancerDrifted", corev1.EventTypeWarning, "Compare"}
-	eventConsent    = notice{"ReplacementRequired", corev1.EventTypeWarning, "Ensure"}
+	eventEnsuring = notice{"EnsuringLoadBalancer", corev1.EventTypeNormal, "Ensure"}
+	eventEnsured  = notice{"EnsuredLoadBalancer", corev1.EventTypeNormal, "Ensure"}
+	eventFailed   = notice{"SyncLoadBalancerFailed", corev1.EventTypeWarning, "Ensure"}
+	eventDeleting = notice{"DeletingLoadBalancer", corev1.EventTypeNormal, "Delete"}
+	eventDeleted  = notice{"DeletedLoadBalancer", corev1.EventTypeNormal, "Delete"}
+	eventInvalid  = notice{"InvalidLoadBalancer", corev1.EventTypeWarning, "Validate"}
+	eventWarnings = notice{"LoadBalancerWarnings", corev1.EventTypeWarning, "Validate"}
+	eventDryRun   = notice{"DryRun", corev1.EventTypeNormal, "Plan"}
+	eventDrifted  = notice{"LoadBalancerDrifted", corev1.EventTypeWarning, "Compare"}
+	eventConsent  = notice{"ReplacementRequired", corev1.EventTypeWarning, "Ensure"}
 )
 
 // Limits of the API server: an event's note, and a condition's message.
@@ -147,9 +146,10 @@ func (r *Reconciler) consent(svc *corev1.Service, st *service, status *corev1.Se
 // hostname is the DNS name to publish: the one that is published already as
 // long as its load balancer exists.
 func (r *Reconciler) hostname(svc *corev1.Service, st *service) string {
-	for i, b := range st.rec.Balancers {
+	balancers := slices.Concat(st.rec.Balancers, st.rec.Classic)
+	for i, b := range balancers {
 		published := slices.ContainsFunc(svc.Status.LoadBalancer.Ingress, func(in corev1.LoadBalancerIngress) bool { return in.Hostname == strings.ToLower(b.DNS) })
-		if published || i == len(st.rec.Balancers)-1 {
+		if published || i == len(balancers)-1 {
 			return b.DNS
 		}
 	}
@@ -184,7 +184,7 @@ func (r *Reconciler) refuse(ctx context.Context, svc *corev1.Service, st *servic
 	if err := r.writeStatus(ctx, svc, status); err != nil {
 		return reconcile.Result{}, client.IgnoreNotFound(err)
 	}
-	if !intent.HasFinalizer(svc) || len(st.rec.Groups) == 0 || intent.DryRun(svc) {
+	if !intent.HasFinalizer(svc) || len(st.rec.Groups)+len(st.rec.Classic) == 0 || intent.DryRun(svc) {
 		return reconcile.Result{}, nil
 	}
 	have, err := r.have(ctx, svc, st, want, stackFingerprint(want))
@@ -203,16 +203,6 @@ func (r *Reconciler) refuse(ctx context.Context, svc *corev1.Service, st *servic
 		return reconcile.Result{RequeueAfter: gatePoll}, nil
 	}
 	return reconcile.Result{}, nil
-}
-
-// refuseClassic says that Classic Load Balancers are not offered.
-func (r *Reconciler) refuseClassic(ctx context.Context, svc *corev1.Service, st *service) error {
-	const message = "The Service asks for a Classic Load Balancer, which this version does not offer. " +
-		`Set the annotation service.beta.kubernetes.io/aws-load-balancer-type to "nlb", or spec.loadBalancerClass of a new Service to "fairlead.io/nlb", to get a Network Load Balancer.`
-	status := svc.Status.DeepCopy()
-	set(svc, status, condAccepted, metav1.ConditionFalse, "ClassicNotOffered", message)
-	r.say(svc, st, eventNotOffered, message)
-	return client.IgnoreNotFound(r.writeStatus(ctx, svc, status))
 }
 
 // failed turns an error into what the policy table says.
