@@ -40,7 +40,12 @@ type world struct {
 // newWorld serves one HTTP listener; change may alter what it is made of.
 func newWorld(t *testing.T, change func(*proxy.Listener, *Options), targets ...string) *world {
 	t.Helper()
-	socket, err := net.Listen("tcp", "127.0.0.1:0")
+	return newWorldAt(t, "127.0.0.1:0", change, targets...)
+}
+
+func newWorldAt(t *testing.T, at string, change func(*proxy.Listener, *Options), targets ...string) *world {
+	t.Helper()
+	socket, err := net.Listen("tcp", at)
 	if err != nil {
 		t.Fatal(err)
 	}
