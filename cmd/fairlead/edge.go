@@ -95,28 +95,30 @@ func runEdge(ctx context.Context, f edgeFlags) error {
 	if err != nil {
 		return err
 	}
-	source4, source6, err := edge.SourceAddresses(f.dataPath.Interface)
-	if err != nil {
-		return err
-	}
 	disk, err := edge.OpenDisk(f.stateDir, f.zone, edge.SealWithIdentity(f.identity), log)
 	if err != nil {
 		return err
 	}
 	defer disk.Close()
-	dataPath, err := datapath.Open(f.dataPath)
+	dataPath, ordinary, err := openDataPath(f)
 	if err != nil {
 		return err
 	}
 	defer dataPath.Close()
+	var prober health.NetProber // the kernel chooses where from, unless clients do come to the uplink
+	if !ordinary.IsValid() {
+		if prober.Source4, prober.Source6, err = edge.SourceAddresses(f.dataPath.Interface); err != nil {
+			return err
+		}
+	}
 	registry := prometheus.NewRegistry()
 	sockets, err := openSockets(f, log, registry)
 	if err != nil {
 		return err
 	}
 	e, err := edge.New(edge.Config{
-		Zone: f.zone, Disk: disk, Link: client, DataPath: dataPath, Proxy: sockets.server, AccessLogs: f.sockets.keepsLogs(),
-		Prober: health.NetProber{Source4: source4, Source6: source6}, Log: log, Metrics: registry,
+		Zone: f.zone, Disk: disk, Link: client, DataPath: dataPath, Proxy: sockets.server, Ordinary: ordinary, AccessLogs: f.sockets.keepsLogs(),
+		Prober: prober, Log: log, Metrics: registry,
 	})
 	if err != nil {
 		return err
@@ -157,7 +159,7 @@ func explainEdge(what string, err error) error {
 	}
 	explained := &cli.Error{What: what, Err: err}
 	if errors.Is(err, os.ErrPermission) {
-		explained.Hint = "run it as root, or with CAP_BPF, CAP_NET_ADMIN, CAP_PERFMON and rights to its directories"
+		explained.Hint = "run it as root, or with CAP_BPF, CAP_NET_ADMIN, CAP_PERFMON and rights to its directories; --data-path=userspace needs only the latter"
 	}
 	return explained
 }

@@ -5,8 +5,10 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -15,6 +17,8 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/fairlead-lb/fairlead/internal/cli"
+	"github.com/fairlead-lb/fairlead/internal/datapath"
+	"github.com/fairlead-lb/fairlead/internal/edge"
 	"github.com/fairlead-lb/fairlead/internal/proxy"
 	"github.com/fairlead-lb/fairlead/internal/proxy/accesslog"
 	"github.com/fairlead-lb/fairlead/internal/proxy/httplb"
@@ -22,17 +26,33 @@ import (
 
 // socketFlags are the flags of fairlead edge about listeners in user space.
 type socketFlags struct {
+	dataPath, address         string
 	accessLogDir, accessLogS3 string
 	drain                     time.Duration
 }
 
+// Values of --data-path.
+const (
+	pathXDP       = "xdp"
+	pathUserspace = "userspace"
+	pathAuto      = "auto"
+)
+
 func (f *socketFlags) register(flags *pflag.FlagSet) {
+	flags.StringVar(&f.dataPath, "data-path", pathXDP, "xdp; userspace, which serves TCP listeners alone, at --userspace-address, without the client's address and without root; auto: xdp where it can be had")
+	flags.StringVar(&f.address, "userspace-address", "127.0.0.1", "address of this machine where all listeners are when --data-path is userspace; load balancers' names do not lead there")
 	flags.StringVar(&f.accessLogDir, "access-log-dir", "", "directory to deliver access logs of Classic Load Balancers to, below it BUCKET/KEY; empty: none are kept unless --access-log-s3 is set")
 	flags.StringVar(&f.accessLogS3, "access-log-s3", "", "URL of an S3 service to deliver access logs to instead, with AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN")
 	flags.DurationVar(&f.drain, "drain-timeout", 0, "how long connections of listeners in user space may finish when the edge ends")
 }
 
 func (f *socketFlags) validate() error {
+	if !slices.Contains([]string{pathXDP, pathUserspace, pathAuto}, f.dataPath) {
+		return cli.Usagef("--data-path %q: want xdp, userspace or auto", f.dataPath)
+	}
+	if _, err := netip.ParseAddr(f.address); err != nil {
+		return cli.Usagef("--userspace-address %q: want an address such as 127.0.0.1", f.address)
+	}
 	if f.accessLogDir != "" && f.accessLogS3 != "" {
 		return cli.Usagef("--access-log-dir and --access-log-s3 exclude each other")
 	}
@@ -100,4 +120,33 @@ func (s *sockets) while(serve func() error) error {
 	go func() { defer close(done); s.spool.Run(ctx) }()
 	defer func() { cancel(); <-done }()
 	return serve()
+}
+
+// closer is a DataPath that has something to let go of.
+type closer interface {
+	edge.DataPath
+	Close() error
+}
+
+type noPackets struct{ edge.NoPackets }
+
+func (noPackets) Close() error { return nil }
+
+// openDataPath opens what --data-path asks for. The address is valid where
+// everything is served in user space.
+func openDataPath(f edgeFlags) (closer, netip.Addr, error) {
+	if f.sockets.dataPath != pathUserspace {
+		d, err := datapath.Open(f.dataPath)
+		if err == nil {
+			return d, netip.Addr{}, nil
+		}
+		if f.sockets.dataPath == pathXDP {
+			return nil, netip.Addr{}, err
+		}
+		f.dataPath.Logger.Warn("XDP cannot be had", "error", err)
+	}
+	address := netip.MustParseAddr(f.sockets.address) // validated
+	f.dataPath.Logger.Warn("TCP listeners alone are served, in user space: targets see this machine's address, or the client's in a PROXY header",
+		"address", address)
+	return noPackets{}, address, nil
 }

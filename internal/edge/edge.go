@@ -49,6 +49,9 @@ type DataPath interface {
 	// Run does the data path's upkeep until ctx ends.
 	Run(ctx context.Context) error
 
+	// Mode says how packets get to it.
+	Mode() datapath.Mode
+
 	// Counters reads what the data path counts.
 	Counters() (datapath.Counters, error)
 
@@ -80,8 +83,8 @@ type Config struct {
 	Log      *slog.Logger
 	Metrics  prometheus.Registerer
 
-	// Ordinary is set where DataPath forwards nothing: the address of this machine
-	// at which all TCP listeners are served in user space.
+	// Ordinary is set where DataPath forwards nothing (NoPackets): the address of
+	// this machine at which all TCP listeners are served in user space.
 	Ordinary netip.Addr
 
 	// AccessLogs says that the proxy keeps access logs.

@@ -226,7 +226,7 @@ func TestMetricsAndState(t *testing.T) {
 		synctest.Wait()
 		const group, balancer = `{targetgroup/web/0123456789abcdef}`, `{net/web/0123456789abcdef}`
 		want := map[string]float64{
-			"fairlead_edge_applied_revision": 9, "fairlead_edge_engine_connected": 1,
+			"fairlead_edge_applied_revision": 9, "fairlead_edge_engine_connected": 1, "fairlead_edge_data_path_info{native}": 1,
 			"fairlead_healthy_host_count" + group: 1, "fairlead_unhealthy_host_count" + group: 1,
 			"fairlead_edge_apply_errors_total": 0, "fairlead_edge_disk_errors_total": 0,
 			"fairlead_edge_packets_total{sent_to_target}": 40, "fairlead_edge_flow_events_total{hairpin}": 1,

@@ -39,6 +39,8 @@ type table struct {
 	at       time.Time
 }
 
+func (d *tables) Mode() datapath.Mode { return datapath.Native }
+
 func (d *tables) Prepare(context.Context, datapath.Tables) error { return nil }
 
 func (d *tables) Run(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }

@@ -139,6 +139,9 @@ func (e *Edge) plan(now time.Time) (datapath.Tables, userspace.Output) {
 	sockets := userspace.Desired(userspace.Input{
 		Snapshot: e.beliefs.snapshot, Health: states, Certificates: e.beliefs.served, Ordinary: e.cfg.Ordinary, AccessLogs: e.cfg.AccessLogs,
 	})
+	if e.cfg.Ordinary.IsValid() {
+		return datapath.Tables{Revision: e.beliefs.snapshot.Revision}, sockets
+	}
 	return datapath.Desired(datapath.Input{
 		Snapshot: e.beliefs.snapshot, Health: states, Now: now, Userspace: sockets.Addresses,
 	}), sockets

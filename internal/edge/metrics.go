@@ -45,25 +45,26 @@ func (e *Edge) register() error {
 type beliefsCollector struct{ edge *Edge }
 
 // The descriptions are built per call: they are small and a scrape is rare.
-func descriptions() (healthy, unhealthy, revision, connected *prometheus.Desc) {
+func descriptions() (healthy, unhealthy, revision, connected, mode *prometheus.Desc) {
 	group := []string{"target_group"}
 	return prometheus.NewDesc("fairlead_healthy_host_count", "Targets that are healthy, as this edge sees them.", group, nil),
 		prometheus.NewDesc("fairlead_unhealthy_host_count", "Targets that are not healthy, as this edge sees them.", group, nil),
 		prometheus.NewDesc("fairlead_edge_applied_revision", "Revision of the snapshot that the data path forwards by.", nil, nil),
-		prometheus.NewDesc("fairlead_edge_engine_connected", "1 while there is a session with the engine.", nil, nil)
+		prometheus.NewDesc("fairlead_edge_engine_connected", "1 while there is a session with the engine.", nil, nil),
+		prometheus.NewDesc("fairlead_edge_data_path_info", "1; the label says how packets are forwarded: native or generic XDP, or in user space alone.", []string{"mode"}, nil)
 }
 
 // Describe implements prometheus.Collector.
 func (beliefsCollector) Describe(ch chan<- *prometheus.Desc) {
-	healthy, unhealthy, revision, connected := descriptions()
-	for _, d := range []*prometheus.Desc{healthy, unhealthy, revision, connected} {
+	healthy, unhealthy, revision, connected, mode := descriptions()
+	for _, d := range []*prometheus.Desc{healthy, unhealthy, revision, connected, mode} {
 		ch <- d
 	}
 }
 
 // Collect implements prometheus.Collector.
 func (c beliefsCollector) Collect(ch chan<- prometheus.Metric) {
-	healthyDesc, unhealthyDesc, revisionDesc, connectedDesc := descriptions()
+	healthyDesc, unhealthyDesc, revisionDesc, connectedDesc, modeDesc := descriptions()
 	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
 		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
 	}
@@ -78,6 +79,7 @@ func (c beliefsCollector) Collect(ch chan<- prometheus.Metric) {
 	}
 	gauge(revisionDesc, float64(revision))
 	gauge(connectedDesc, connected)
+	gauge(modeDesc, 1, string(c.edge.cfg.DataPath.Mode()))
 }
 
 type hostCount struct{ healthy, unhealthy int }

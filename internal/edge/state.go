@@ -13,6 +13,7 @@ import (
 type State struct {
 	Zone            string                  `json:"zone"`
 	Connected       bool                    `json:"connected"` // to the engine
+	DataPath        datapath.Mode           `json:"dataPath"`  // native or generic XDP, or userspace
 	AppliedRevision uint64                  `json:"appliedRevision"`
 	Error           string                  `json:"error,omitempty"`     // of the data path
 	Unserved        []string                `json:"unserved,omitempty"`  // what the data path leaves out, and why
@@ -32,6 +33,7 @@ func (e *Edge) State() State {
 	s := State{
 		Zone:            e.cfg.Zone,
 		Connected:       e.cfg.Link.Connected(),
+		DataPath:        e.cfg.DataPath.Mode(),
 		AppliedRevision: e.beliefs.revision,
 		Unserved:        e.beliefs.unserved,
 		Maps:            held,
