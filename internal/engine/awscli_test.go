@@ -47,6 +47,7 @@ func (r *rig) runAWS(args ...string) (out, message string, err error) {
 }
 
 func TestASessionWithTheStockAWSCLI(t *testing.T) {
+	t.Parallel() // most of it is the CLI starting
 	r := newRig(t)
 	group := r.aws("ec2", "create-security-group", "--group-name", "frontend", "--description", "frontend of web", "--vpc-id", "vpc-1", "--query", "GroupId")
 	balancer := r.aws("elbv2", "create-load-balancer", "--name", "web", "--type", "network", "--subnets", "subnet-a", "subnet-b",

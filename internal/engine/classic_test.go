@@ -165,6 +165,7 @@ func TestClassicInstancesDrain(t *testing.T) {
 }
 
 func TestAClassicSessionWithTheStockAWSCLI(t *testing.T) {
+	t.Parallel() // most of it is the CLI starting
 	r := newRig(t)
 	group := r.aws("ec2", "create-security-group", "--group-name", "frontend", "--description", "frontend of web", "--vpc-id", "vpc-1", "--query", "GroupId")
 	name := r.aws("elb", "create-load-balancer", "--load-balancer-name", "web", "--subnets", "subnet-a", "subnet-b", "--security-groups", group, "--tags", "Key=team,Value=a",

@@ -9,6 +9,7 @@ import (
 )
 
 func TestANetworkFromNothingWithTheStockAWSCLI(t *testing.T) {
+	t.Parallel() // most of it is the CLI starting
 	r := newRig(t)
 	r.stop()
 	r.writeInventory("vpcs: []\nsubnets: []\nelasticIpPools: [203.0.113.8/29]\n")
