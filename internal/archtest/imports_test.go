@@ -34,6 +34,7 @@ var pure = map[string][]string{
 	"internal/plan":                   {module + "internal/lb", module + "internal/owner"},
 	"internal/engine/secgroup":        {},
 	"internal/datapath/maglev":        {},
+	"internal/proxy/http1":            {},
 	"internal/datapath/model":         {module + "internal/lb", module + "internal/datapath/maglev"},
 }
 

@@ -92,6 +92,9 @@ func TestConnectionsAreKeptOnBothSides(t *testing.T) {
 	if got := w.metric("fairlead_proxy_httpcode_backend_total", "class=2XX"); got != 7 {
 		t.Errorf("HTTPCode_Backend_2XX is %v, want 7", got)
 	}
+	if got := w.metric("fairlead_proxy_latency_seconds"); got != 7 {
+		t.Errorf("Latency has %v samples, want 7", got)
+	}
 }
 
 func TestChunkedBodiesPassInBothDirections(t *testing.T) {

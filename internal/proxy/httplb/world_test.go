@@ -192,7 +192,8 @@ func (w *world) send(raw string) string {
 	return string(all)
 }
 
-// metric adds up a metric's samples whose labels include those given.
+// metric adds up a metric's samples whose labels include those given; of a
+// histogram, how many there are.
 func (w *world) metric(name string, labels ...string) float64 {
 	w.t.Helper()
 	families, err := w.registry.Gather()
@@ -214,7 +215,7 @@ func (w *world) metric(name string, labels ...string) float64 {
 				match = match && strings.Contains(all, want)
 			}
 			if match {
-				sum += m.GetCounter().GetValue() + m.GetGauge().GetValue()
+				sum += m.GetCounter().GetValue() + m.GetGauge().GetValue() + float64(m.GetHistogram().GetSampleCount())
 			}
 		}
 	}
