@@ -24,7 +24,11 @@ func dataPath(ctx context.Context, _ programs) ([]Row, error) {
 		return nil, err
 	}
 	fmt.Fprintf(os.Stderr, "   load averages: %s\n", loadAverages())
-	return append(rows, hashTables()...), nil
+	changes, err := changes(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return append(append(rows, changes...), hashTables()...), nil
 }
 
 // loadAverages tell how busy the machine was with other things.

@@ -13,8 +13,8 @@ import (
 )
 
 const (
-	defaultTable = 1 << 20 // flows: what an edge has unless told otherwise
-	largeTable   = 1 << 22 // 256 MiB
+	defaultTable = 1 << 19 // flows: what an edge has unless told otherwise
+	largeTable   = 1 << 20
 	costTargets  = 10
 )
 
@@ -33,6 +33,7 @@ func costCases(table int) []costCase {
 		return []costCase{
 			{"established_1000000", cost.Traffic{VIP: v4, Flows: 1e6}, cost.FromClient, 260},
 			{"reply_1000000", cost.Traffic{VIP: v4, Flows: 1e6}, cost.FromTarget, 0},
+			{"floor_line_1000000", cost.Traffic{VIP: v4, Flows: 1e6}, cost.ReadLine, 0},
 		}
 	}
 	return []costCase{
@@ -44,6 +45,9 @@ func costCases(table int) []costCase {
 		{"udp_1000", cost.Traffic{VIP: v4, UDP: true, Flows: 1e3}, cost.FromClient, 0},
 		{"ipv6_1000", cost.Traffic{VIP: v6, Flows: 1e3}, cost.FromClient, 0},
 		{"ipv6_100000", cost.Traffic{VIP: v6, Flows: 1e5}, cost.FromClient, 0},
+		{"floor_redirect", cost.Traffic{VIP: v4, Flows: 1}, cost.Redirect, 0},
+		{"floor_line_1000", cost.Traffic{VIP: v4, Flows: 1e3}, cost.ReadLine, 0},
+		{"floor_line_100000", cost.Traffic{VIP: v4, Flows: 1e5}, cost.ReadLine, 0},
 		{"syn", cost.Traffic{VIP: v4, Flows: 1}, cost.Opening, 250},
 		{"syn_flood", cost.Traffic{VIP: v4, Flows: 1}, cost.OpeningInFlood, 250},
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -32,8 +33,8 @@ func loads() []load {
 
 // wrkResult is what wrk says.
 type wrkResult struct {
-	rate     float64 // requests a second
-	p50, p99 float64 // ms
+	rate           float64 // requests a second
+	p50, p99, p999 float64 // ms
 }
 
 // wrk loads a hop from its client, over 32 connections.
@@ -42,7 +43,11 @@ func (s *segment) wrk(ctx context.Context, h hop, l load) (r wrkResult, err erro
 	if err != nil {
 		return r, fmt.Errorf("find wrk: %w; next: scripts/install-packages.sh bench", err)
 	}
-	args := append([]string{"-t1", "-c32", fmt.Sprintf("-d%ds", l.seconds), "--latency"}, l.args...)
+	script, err := s.wrkScript()
+	if err != nil {
+		return r, err
+	}
+	args := append([]string{"-t1", "-c32", fmt.Sprintf("-d%ds", l.seconds), "--latency", "-s", script}, l.args...)
 	cmd := exec.CommandContext(ctx, path, append(args, "http://"+h.address+"/")...)
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
@@ -53,6 +58,13 @@ func (s *segment) wrk(ctx context.Context, h hop, l load) (r wrkResult, err erro
 		return r, fmt.Errorf("%w: %s", err, out.String())
 	}
 	return parseWrk(out.String())
+}
+
+// wrkScript has wrk say what it does not say by itself.
+func (s *segment) wrkScript() (path string, err error) {
+	path = filepath.Join(s.dir, "wrk.lua")
+	const script = "function done(summary, latency)\n io.write(string.format(\"99.9%% %dus\\n\", latency:percentile(99.9)))\nend\n"
+	return path, os.WriteFile(path, []byte(script), 0o600)
 }
 
 // parseWrk reads wrk's output. Errors of sockets and other statuses than 200 are
@@ -68,6 +80,8 @@ func parseWrk(out string) (r wrkResult, err error) {
 			r.p50, err = milliseconds(f[1])
 		case "99%":
 			r.p99, err = milliseconds(f[1])
+		case "99.9%":
+			r.p999, err = milliseconds(f[1])
 		case "Requests/sec:":
 			r.rate, err = strconv.ParseFloat(f[1], 64)
 		case "Socket", "Non-2xx":
@@ -119,6 +133,7 @@ func besideOurs(l load, h hop, results map[string][]wrkResult) []Row {
 		{"rate", "1/s", func(r wrkResult) float64 { return r.rate }},
 		{"p50", "ms", func(r wrkResult) float64 { return r.p50 }},
 		{"p99", "ms", func(r wrkResult) float64 { return r.p99 }},
+		{"p99.9", "ms", func(r wrkResult) float64 { return r.p999 }},
 	} {
 		var ours, theirs, ratios []float64
 		for i, r := range results["fairlead"] {

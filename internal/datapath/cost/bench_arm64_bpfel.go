@@ -8,18 +8,27 @@ import (
 	_ "embed"
 	"fmt"
 	"io"
+	"structs"
 
 	"github.com/cilium/ebpf"
 )
+
+type benchLines struct {
+	_    structs.HostLayout
+	Word [128]uint64
+}
 
 // Names of all BPF objects in the ELF.
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
 	benchMapMeasured   = "measured"
+	benchMapTable      = "table"
 	benchMapTargets    = "targets"
 	benchProgEmpty     = "empty"
 	benchProgLoop      = "loop"
+	benchProgReadLine  = "read_line"
+	benchProgRedirect  = "redirect"
 	benchVarAborted    = "aborted"
 	benchVarFirst      = "first"
 	benchVarFlows      = "flows"
@@ -28,6 +37,7 @@ const (
 	benchVarIpv6       = "ipv6"
 	benchVarReply      = "reply"
 	benchVarState      = "state"
+	benchVarTableMask  = "table_mask"
 	benchVarUnexpected = "unexpected"
 )
 
@@ -73,8 +83,10 @@ type benchSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type benchProgramSpecs struct {
-	Empty *ebpf.ProgramSpec `ebpf:"empty"`
-	Loop  *ebpf.ProgramSpec `ebpf:"loop"`
+	Empty    *ebpf.ProgramSpec `ebpf:"empty"`
+	Loop     *ebpf.ProgramSpec `ebpf:"loop"`
+	ReadLine *ebpf.ProgramSpec `ebpf:"read_line"`
+	Redirect *ebpf.ProgramSpec `ebpf:"redirect"`
 }
 
 // benchMapSpecs contains maps before they are loaded into the kernel.
@@ -82,6 +94,7 @@ type benchProgramSpecs struct {
 // It can be passed ebpf.CollectionSpec.Assign.
 type benchMapSpecs struct {
 	Measured *ebpf.MapSpec `ebpf:"measured"`
+	Table    *ebpf.MapSpec `ebpf:"table"`
 	Targets  *ebpf.MapSpec `ebpf:"targets"`
 }
 
@@ -97,6 +110,7 @@ type benchVariableSpecs struct {
 	Ipv6       *ebpf.VariableSpec `ebpf:"ipv6"`
 	Reply      *ebpf.VariableSpec `ebpf:"reply"`
 	State      *ebpf.VariableSpec `ebpf:"state"`
+	TableMask  *ebpf.VariableSpec `ebpf:"table_mask"`
 	Unexpected *ebpf.VariableSpec `ebpf:"unexpected"`
 }
 
@@ -121,12 +135,14 @@ func (o *benchObjects) Close() error {
 // It can be passed to loadBenchObjects or ebpf.CollectionSpec.LoadAndAssign.
 type benchMaps struct {
 	Measured *ebpf.Map `ebpf:"measured"`
+	Table    *ebpf.Map `ebpf:"table"`
 	Targets  *ebpf.Map `ebpf:"targets"`
 }
 
 func (m *benchMaps) Close() error {
 	return _BenchClose(
 		m.Measured,
+		m.Table,
 		m.Targets,
 	)
 }
@@ -143,6 +159,7 @@ type benchVariables struct {
 	Ipv6       *ebpf.Variable `ebpf:"ipv6"`
 	Reply      *ebpf.Variable `ebpf:"reply"`
 	State      *ebpf.Variable `ebpf:"state"`
+	TableMask  *ebpf.Variable `ebpf:"table_mask"`
 	Unexpected *ebpf.Variable `ebpf:"unexpected"`
 }
 
@@ -150,14 +167,18 @@ type benchVariables struct {
 //
 // It can be passed to loadBenchObjects or ebpf.CollectionSpec.LoadAndAssign.
 type benchPrograms struct {
-	Empty *ebpf.Program `ebpf:"empty"`
-	Loop  *ebpf.Program `ebpf:"loop"`
+	Empty    *ebpf.Program `ebpf:"empty"`
+	Loop     *ebpf.Program `ebpf:"loop"`
+	ReadLine *ebpf.Program `ebpf:"read_line"`
+	Redirect *ebpf.Program `ebpf:"redirect"`
 }
 
 func (p *benchPrograms) Close() error {
 	return _BenchClose(
 		p.Empty,
 		p.Loop,
+		p.ReadLine,
+		p.Redirect,
 	)
 }
 

@@ -78,9 +78,9 @@ func (m *Meter) Close() error {
 // BytesPerFlow is the memory of the flow tables for each flow that they have
 // room for, half-open ones included.
 func (m *Meter) BytesPerFlow() float64 {
-	const record = 64
+	const perFlow = 2 * 64 // two slots
 	bytes := func(t *ebpf.Map) float64 { return float64(t.MaxEntries()) * float64(t.ValueSize()) }
-	return (bytes(m.flows) + bytes(m.halfOpen)) / (bytes(m.flows) / record)
+	return (bytes(m.flows) + bytes(m.halfOpen)) / (bytes(m.flows) / perFlow)
 }
 
 // Kind says which packets are measured.
@@ -92,6 +92,11 @@ const (
 	FromTarget                 // replies of the same
 	Opening                    // the first one of a flow, while half-open flows have room
 	OpeningInFlood             // the first one of a flow, each displacing a half-open one
+
+	// Packets as FromClient, to programs that do one thing only: what a packet
+	// costs at least.
+	ReadLine // reads a line of the table of flows that the flow alone has
+	Redirect // sends the packet back
 )
 
 func (k Kind) opens() bool { return k == Opening || k == OpeningInFlood }
@@ -105,12 +110,12 @@ type Result struct {
 // Measure times packets of the traffic. Its flows must be established unless
 // the packets open new ones.
 func (m *Meter) Measure(t *Traffic, k Kind) (r Result, err error) {
-	var empty, full *loop
-	if empty, err = m.newLoop(t, k, nil); err != nil {
+	var bare, full *loop
+	if bare, err = m.newLoop(t, k, empty); err != nil {
 		return r, err
 	}
-	defer func() { err = errors.Join(err, empty.close()) }()
-	if full, err = m.newLoop(t, k, m.edge); err != nil {
+	defer func() { err = errors.Join(err, bare.close()) }()
+	if full, err = m.newLoop(t, k, m.program(k)); err != nil {
 		return r, err
 	}
 	defer func() { err = errors.Join(err, full.close()) }()
@@ -119,11 +124,14 @@ func (m *Meter) Measure(t *Traffic, k Kind) (r Result, err error) {
 	}
 	var net, base []float64
 	for range pairs {
-		without, err := empty.time(runs)
+		without, err := bare.time(runs)
 		if err != nil {
 			return r, err
 		}
 		if err := m.makeRoom(k); err != nil {
+			return r, err
+		}
+		if err := m.settle(k, full); err != nil {
 			return r, err
 		}
 		with, err := full.time(runs)
@@ -134,7 +142,30 @@ func (m *Meter) Measure(t *Traffic, k Kind) (r Result, err error) {
 	}
 	slices.Sort(net)
 	slices.Sort(base)
-	return Result{Median: net[pairs/2], Low: net[pairs/4], High: net[3*pairs/4], Loop: base[pairs/2]}, errors.Join(empty.check(), full.check())
+	return Result{Median: net[pairs/2], Low: net[pairs/4], High: net[3*pairs/4], Loop: base[pairs/2]}, errors.Join(bare.check(), full.check())
+}
+
+// program is what a kind is measured on.
+func (m *Meter) program(k Kind) func(*benchObjects) *ebpf.Program {
+	switch k {
+	case ReadLine:
+		return func(o *benchObjects) *ebpf.Program { return o.ReadLine }
+	case Redirect:
+		return func(o *benchObjects) *ebpf.Program { return o.Redirect }
+	}
+	return func(*benchObjects) *ebpf.Program { return m.edge }
+}
+
+func empty(o *benchObjects) *ebpf.Program { return o.Empty }
+
+// settle brings back into the caches what others have driven out since the last
+// timing. Flows that are opened are new to the caches in truth as well.
+func (m *Meter) settle(k Kind, l *loop) error {
+	if k.opens() {
+		return nil
+	}
+	_, err := l.time(runs)
+	return err
 }
 
 // warmUp is not timed: caches for established flows, and for a flood enough
@@ -167,8 +198,8 @@ type loop struct {
 	packets int
 }
 
-// newLoop loads a loop around a program, or around the empty one.
-func (m *Meter) newLoop(t *Traffic, k Kind, around *ebpf.Program) (*loop, error) {
+// newLoop loads a loop around a program.
+func (m *Meter) newLoop(t *Traffic, k Kind, around func(*benchObjects) *ebpf.Program) (*loop, error) {
 	spec, err := loadBench()
 	if err != nil {
 		return nil, fmt.Errorf("read the loop: %w", err)
@@ -185,18 +216,16 @@ func (m *Meter) newLoop(t *Traffic, k Kind, around *ebpf.Program) (*loop, error)
 		spec.Variables["ipv6"].Set(flag(t.VIP.Addr().Is6())),
 		spec.Variables["reply"].Set(flag(k == FromTarget)),
 		spec.Variables["fresh"].Set(flag(k.opens())),
+		m.lend(spec),
 	)
 	if err != nil {
 		return nil, fmt.Errorf("describe the packets: %w", err)
 	}
 	l := &loop{}
-	if err := spec.LoadAndAssign(&l.objs, nil); err != nil {
+	if err := spec.LoadAndAssign(&l.objs, m.loan()); err != nil {
 		return nil, fmt.Errorf("load the loop: %w", err)
 	}
-	if around == nil {
-		around = l.objs.Empty
-	}
-	err = l.objs.Measured.Put(uint32(0), around)
+	err = l.objs.Measured.Put(uint32(0), around(&l.objs))
 	if k == FromTarget {
 		err = errors.Join(err, t.putTargets(l.objs.Targets))
 	}
@@ -204,6 +233,22 @@ func (m *Meter) newLoop(t *Traffic, k Kind, around *ebpf.Program) (*loop, error)
 		return nil, errors.Join(fmt.Errorf("set the loop up: %w", err), l.objs.Close())
 	}
 	return l, nil
+}
+
+// lend makes room for the edge's table of flows in a loop that is not loaded yet.
+func (m *Meter) lend(spec *ebpf.CollectionSpec) error {
+	if m.flows == nil {
+		return nil
+	}
+	spec.Maps["table"].MaxEntries = m.flows.MaxEntries()
+	return spec.Variables["table_mask"].Set(m.flows.MaxEntries() - 1)
+}
+
+func (m *Meter) loan() *ebpf.CollectionOptions {
+	if m.flows == nil {
+		return nil
+	}
+	return &ebpf.CollectionOptions{MapReplacements: map[string]*ebpf.Map{"table": m.flows}}
 }
 
 func flag(on bool) uint32 {

@@ -58,7 +58,7 @@ func TestPacketsThatAreNotSentOnSpoilAMeasurement(t *testing.T) {
 				t.Fatalf("loading a program needs root: %v", err)
 			}
 			defer prog.Close()
-			l, err := (&Meter{mac: mac}).newLoop(&Traffic{VIP: netip.MustParseAddrPort("198.18.0.100:80"), Flows: 1}, FromClient, prog)
+			l, err := (&Meter{mac: mac}).newLoop(&Traffic{VIP: netip.MustParseAddrPort("198.18.0.100:80"), Flows: 1}, FromClient, func(*benchObjects) *ebpf.Program { return prog })
 			if err != nil {
 				t.Fatal(err)
 			}
