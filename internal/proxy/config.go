@@ -128,6 +128,9 @@ type Target struct {
 	// Hairpin are all addresses of the machine behind the target: a client
 	// inside them cannot keep its own address.
 	Hairpin []netip.Prefix
+	// Clients are the addresses from which the target takes connections, by its
+	// security groups; nil is everywhere.
+	Clients []netip.Prefix
 }
 
 // Cookie is the session stickiness of a Classic HTTP listener.

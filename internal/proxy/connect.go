@@ -63,14 +63,31 @@ func (r *Route) dialTCP(ctx context.Context, c Choice, f Flow) (*net.TCPConn, er
 	if c.Pool.KeepClientAddress {
 		d, reason := transparentDialing(c.Target, f.Client)
 		if reason == "" {
-			conn, err := r.server.opts.Dial(ctx, d)
+			conn, err := r.dialFrom(ctx, c.Target, d)
 			if reason = refusedSource(err); reason == "" {
 				return conn, err
 			}
 		}
 		sourceReasons(counters)[reason].Add(1)
 	}
-	return r.server.opts.Dial(ctx, Dialing{Target: c.Target.Addr, Source: netip.AddrPortFrom(c.Pool.source(c.Target.Addr.Addr()), 0)})
+	return r.dialFrom(ctx, c.Target, Dialing{Target: c.Target.Addr, Source: netip.AddrPortFrom(c.Pool.source(c.Target.Addr.Addr()), 0)})
+}
+
+var errTargetRules = errors.New("the target's security groups do not take connections from there")
+
+// dialFrom asks the security groups first: what they drop is not sent.
+func (r *Route) dialFrom(ctx context.Context, t *Target, d Dialing) (*net.TCPConn, error) {
+	if !t.takes(d.Source.Addr()) {
+		return nil, errTargetRules
+	}
+	return r.server.opts.Dial(ctx, d)
+}
+
+// takes says whether the target takes connections from an address; one that the
+// kernel will choose is not judged.
+func (t *Target) takes(source netip.Addr) bool {
+	inside := func(p netip.Prefix) bool { return p.Contains(source) }
+	return t.Clients == nil || !source.IsValid() || slices.ContainsFunc(t.Clients, inside)
 }
 
 // source is the load balancer's address of a target's family.

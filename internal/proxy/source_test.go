@@ -21,13 +21,7 @@ import (
 // one that shares it is as good.
 func dialFrom(t *testing.T, from string, shares bool, at netip.AddrPort) *net.TCPConn {
 	t.Helper()
-	d := net.Dialer{LocalAddr: net.TCPAddrFromAddrPort(netip.MustParseAddrPort(from))}
-	if shares {
-		d.Control = func(_, _ string, c syscall.RawConn) error {
-			return c.Control(func(fd uintptr) { _ = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_REUSEADDR, 1) })
-		}
-	}
-	c, err := d.Dial("tcp", at.String())
+	c, err := dialerFrom(from, shares).Dial("tcp", at.String())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -36,6 +30,16 @@ func dialFrom(t *testing.T, from string, shares bool, at netip.AddrPort) *net.TC
 		t.Fatal(err)
 	}
 	return c.(*net.TCPConn)
+}
+
+func dialerFrom(from string, shares bool) *net.Dialer {
+	d := &net.Dialer{LocalAddr: net.TCPAddrFromAddrPort(netip.MustParseAddrPort(from))}
+	if shares {
+		d.Control = func(_, _ string, c syscall.RawConn) error {
+			return c.Control(func(fd uintptr) { _ = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_REUSEADDR, 1) })
+		}
+	}
+	return d
 }
 
 // whoAmI is a target that tells clients from where it sees them.

@@ -228,6 +228,7 @@ func (d *desire) networkTarget(g *lb.ZonalGroup, t lb.ZonalTarget, failsOpen boo
 		// What ends connections is the verdict that the target is unhealthy, and
 		// nothing does in a group that fails open.
 		Healthy: failsOpen || d.in.Health.Of(g, t) != lb.Unhealthy,
+		Clients: d.in.Snapshot.ClientSets[t.Clients.TCP],
 	}
 }
 
