@@ -48,7 +48,7 @@ func (s *segment) wrk(ctx context.Context, h hop, l load) (r wrkResult, err erro
 		return r, err
 	}
 	args := append([]string{"-t1", "-c32", fmt.Sprintf("-d%ds", l.seconds), "--latency", "-s", script}, l.args...)
-	cmd := exec.CommandContext(ctx, path, append(args, "http://"+h.address+"/")...)
+	cmd := exec.CommandContext(ctx, path, append(args, h.url())...)
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
 	if err := s.launcher.Start(cmd, s.client(h)); err != nil {
@@ -65,6 +65,14 @@ func (s *segment) wrkScript() (path string, err error) {
 	path = filepath.Join(s.dir, "wrk.lua")
 	const script = "function done(summary, latency)\n io.write(string.format(\"99.9%% %dus\\n\", latency:percentile(99.9)))\nend\n"
 	return path, os.WriteFile(path, []byte(script), 0o600)
+}
+
+// url is what clients ask for: the address, when it is not one already.
+func (h hop) url() string {
+	if strings.Contains(h.address, "://") {
+		return h.address
+	}
+	return "http://" + h.address + "/"
 }
 
 // parseWrk reads wrk's output. Errors of sockets and other statuses than 200 are

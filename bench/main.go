@@ -30,6 +30,7 @@ func suites() []suite {
 		{"scale", scale},
 		{"datapath", dataPath},
 		{"chain", chain},
+		{"proxy", proxies},
 		{"proxy_http", proxyHTTP},
 	}
 }

@@ -1,0 +1,182 @@
+package main
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/json"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"math/big"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/fairlead-lb/fairlead/internal/netlab"
+)
+
+const (
+	proxyAim    = 1.0 // ours over the better of the two peers
+	tlsPort     = 443
+	largeObject = 32 << 20 // bytes
+	proxyRounds = 8
+)
+
+// proxyHops are TCP and TLS proxies with one certificate for all, each on a
+// machine of its own, with their defaults but for bounds of connections.
+func proxyHops() ([]hop, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	target := netip.AddrPortFrom(netip.MustParseAddr(fmt.Sprintf("198.18.0.%d", chainTarget)), targetPort)
+	idle := netip.AddrPortFrom(target.Addr(), idlePort)
+	served, err := json.Marshal([]servedListener{
+		{Port: listenPort, Target: target}, {Port: tlsPort, Target: target, Certificate: "DIR/both.pem"}, {Port: idlePort, Target: idle},
+	})
+	if err != nil {
+		return nil, err
+	}
+	at := func(host int) string { return fmt.Sprintf("198.18.0.%d", host) }
+	return []hop{
+		{name: "fairlead", ours: true, host: 4, address: at(4), program: []string{self, serveProxyCommand, "FILE"}, config: string(served)},
+		{name: "haproxy_tcp", host: 7, address: at(7), program: []string{"haproxy", "-db", "-f", "FILE"},
+			config: fmt.Sprintf("global\n maxconn 8000\ndefaults\n mode tcp\n timeout connect 5s\n timeout client 60s\n timeout server 60s\n"+
+				"listen lb\n bind :%d\n bind :%d ssl crt DIR/both.pem\n server target %s\n", listenPort, tlsPort, target)},
+		{name: "nginx_stream", host: 8, address: at(8), program: nginx(),
+			config: fmt.Sprintf("load_module /usr/lib/nginx/modules/ngx_stream_module.so;\nuser root;\npid DIR/stream.pid;\nerror_log DIR/stream.log;\nworker_processes auto;\nevents { worker_connections 8000; }\n"+
+				"stream { server { listen %d; proxy_pass %s; } server { listen %d ssl; ssl_certificate DIR/both.pem; ssl_certificate_key DIR/both.pem; ssl_protocols TLSv1.2 TLSv1.3; proxy_pass %s; } }\n",
+				listenPort, target, tlsPort, target)},
+	}, nil
+}
+
+// writeProxyFiles puts into dir what the proxies and the target serve.
+func writeProxyFiles(dir string) error {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return err
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "bench"}, DNSNames: []string{"bench"},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour)}
+	cert, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		return err
+	}
+	private, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		return err
+	}
+	both := append(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert}), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private})...)
+	return errors.Join(os.WriteFile(filepath.Join(dir, "both.pem"), both, 0o600), os.WriteFile(filepath.Join(dir, "large"), make([]byte, largeObject), 0o600))
+}
+
+// fileServer is the target: a short answer from memory, and a large file.
+func fileServer() hop {
+	h := webServer()
+	h.config = fmt.Sprintf("user root;\npid DIR/target.pid;\nerror_log DIR/target.log;\nworker_processes 1;\nevents { worker_connections 8000; }\n"+
+		"http { access_log off; sendfile on; keepalive_requests 1000000000; keepalive_timeout 600s; server { listen %d reuseport backlog=4096; location = / { return 200 \"hello\\n\"; } location = /large { root DIR; } } }\n", targetPort)
+	return h
+}
+
+// proxyLoad is a way to use the proxies; scale makes a request's worth a value.
+type proxyLoad struct {
+	name, unit string
+	scheme     string
+	path       string
+	scale      float64
+	load       load
+}
+
+func proxyLoads() []proxyLoad {
+	short := load{seconds: 2, args: []string{"-H", "Connection: close"}}
+	long := load{seconds: 2, args: []string{"-c4"}}
+	const megabytes = float64(largeObject) / 1e6
+	return []proxyLoad{
+		{"proxy.tcp.connections", "1/s", "http", "/", 1, short},
+		{"proxy.tcp.requests", "1/s", "http", "/", 1, load{seconds: 2}},
+		{"proxy.tcp.bytes", "MB/s", "http", "/large", megabytes, long},
+		{"proxy.tls.handshakes", "1/s", "https", "/", 1, short},
+		{"proxy.tls.bytes", "MB/s", "https", "/large", megabytes, long},
+	}
+}
+
+// at is the hop as the load sees it.
+func (l proxyLoad) at(h hop) hop {
+	port := listenPort
+	if l.scheme == "https" {
+		port = tlsPort
+	}
+	h.address = fmt.Sprintf("%s://%s:%d%s", l.scheme, h.address, port, l.path)
+	return h
+}
+
+// proxies measures TCP and TLS listeners beside HAProxy and nginx, and what idle
+// connections cost.
+func proxies(ctx context.Context, _ programs) (rows []Row, err error) {
+	dir, err := os.MkdirTemp("", "fairlead-bench-")
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	hops, err := proxyHops()
+	if err != nil {
+		return nil, err
+	}
+	if err := writeProxyFiles(dir); err != nil {
+		return nil, err
+	}
+	s := newHTTPSegment(dir, hops)
+	defer func() { err = errors.Join(err, s.close()) }()
+	if err := netlab.Apply(s.network); err != nil {
+		return nil, err
+	}
+	for _, h := range append([]hop{fileServer()}, hops...) {
+		if err := s.start(ctx, h); err != nil {
+			return nil, err
+		}
+	}
+	idle, err := s.idleConnections(ctx, hops[0])
+	if err != nil {
+		return nil, fmt.Errorf("idle connections: %w", err)
+	}
+	for _, l := range proxyLoads() {
+		r, err := s.proxyRows(ctx, l, hops)
+		if err != nil {
+			return nil, err
+		}
+		rows = append(rows, r...)
+	}
+	return append(rows, idle...), nil
+}
+
+// proxyRows loads all hops in turn and sets ours beside each peer and beside the
+// better one of each round.
+func (s *segment) proxyRows(ctx context.Context, l proxyLoad, hops []hop) ([]Row, error) {
+	values := map[string][]float64{}
+	for range proxyRounds {
+		for _, h := range hops {
+			r, err := s.wrk(ctx, l.at(h), l.load)
+			if err != nil {
+				return nil, fmt.Errorf("%s through %s: %w", l.name, h.name, err)
+			}
+			values[h.name] = append(values[h.name], r.rate*l.scale)
+		}
+	}
+	fmt.Fprintf(os.Stderr, "   %s done, load averages: %s\n", l.name, loadAverages())
+	ours := values[hops[0].name]
+	row := paired(Row{Name: l.name, Unit: l.unit}, ours, better(hops[1:], values), "the better of both")
+	if l.name != "proxy.tcp.requests" {
+		met := row.Ratio >= proxyAim
+		row.Aim, row.Met = fmt.Sprintf(">= %g x peer", proxyAim), &met
+	}
+	rows := []Row{row}
+	for _, h := range hops[1:] {
+		rows = append(rows, paired(Row{Name: l.name + "." + h.name, Unit: l.unit}, ours, values[h.name], h.name))
+	}
+	return rows, nil
+}
