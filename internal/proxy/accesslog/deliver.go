@@ -58,6 +58,9 @@ func (s *Spool) deliverOne(ctx context.Context, f *spooled) error {
 		return err
 	}
 	defer content.Close() // it was read only, and the lock goes with it
+	if info, err := content.Stat(); err != nil || info.Size() == 0 {
+		return errors.Join(err, f.remove(s.opts.Dir))
+	}
 	if err := s.opts.Deliver.Deliver(ctx, f.bucket, f.key, content); err != nil {
 		return fmt.Errorf("deliver %s to bucket %s: %w", f.key, f.bucket, err)
 	}

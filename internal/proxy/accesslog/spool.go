@@ -61,6 +61,7 @@ type log struct {
 	// Only Run uses these.
 	writing []byte
 	file    *os.File // nil, or locked
+	size    int64
 	ends    time.Time
 	dirty   bool
 }
@@ -229,11 +230,15 @@ func (l *log) append(dir string, d Destination, now time.Time) error {
 		if l.file, err = create(dir, object); err != nil {
 			return err
 		}
-		l.ends = end
+		l.ends, l.size = end, 0
 	}
 	l.dirty = true
-	_, err := l.file.Write(l.writing)
-	return err
+	n, err := l.file.Write(l.writing)
+	if err != nil { // no half line stays in the middle
+		return errors.Join(err, l.file.Truncate(l.size))
+	}
+	l.size += int64(n)
+	return nil
 }
 
 func (l *log) sync() error {

@@ -54,7 +54,7 @@ type Handler struct {
 	closed  bool
 	routes  map[*proxy.Route]*listening
 	targets map[targetKey]*target
-	sweeper *time.Timer // runs while there are targets
+	sweeper *time.Timer // nil while there are no targets
 }
 
 // New returns a handler without connections.
@@ -102,21 +102,22 @@ func addrPort(a net.Addr) netip.AddrPort {
 	return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
 }
 
-// Close closes all pooled connections. Sessions that still run make no new ones
-// that outlive them.
+// Close closes all pooled connections. It is for when no session runs any more.
 func (h *Handler) Close() {
 	h.mu.Lock()
-	defer h.mu.Unlock()
 	h.closed = true
 	if h.sweeper != nil {
 		h.sweeper.Stop()
 	}
+	var idle []*backend
 	for _, t := range h.targets {
-		t.closeIdle()
+		idle = append(idle, t.takeIdle()...)
 	}
+	h.mu.Unlock()
+	closeAll(idle)
 }
 
-// target finds the connections to the target of a choice.
+// target finds the connections to the target of a choice, for one get.
 func (h *Handler) target(c proxy.Choice) *target {
 	key := targetKey{c.Pool.Key, c.Target.ID, c.Target.Addr, c.Pool.Protocol}
 	h.mu.Lock()
@@ -125,27 +126,39 @@ func (h *Handler) target(c proxy.Choice) *target {
 	if t == nil {
 		t = &target{key: key, limit: h.opts.TargetConnections, open: map[*backend]struct{}{}}
 		h.targets[key] = t
-		if len(h.targets) == 1 && !h.closed {
+		if h.sweeper == nil && !h.closed {
 			h.sweeper = time.AfterFunc(sweepInterval, h.sweep)
 		}
 	}
+	t.users.Add(1)
 	return t
 }
 
 // sweep closes connections that have been idle for too long or have to end, and
 // comes back while there are targets.
 func (h *Handler) sweep() {
+	closeAll(h.expired(time.Now()))
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	now := time.Now()
+	if len(h.targets) > 0 && !h.closed {
+		h.sweeper.Reset(sweepInterval)
+	} else {
+		h.sweeper = nil
+	}
+}
+
+// expired takes what is to be closed out of the pools, and forgets the targets
+// that nobody uses any more.
+func (h *Handler) expired(now time.Time) (all []*backend) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
 	for key, t := range h.targets {
-		if t.expire(now); t.unused() {
+		all = append(all, t.expire(now)...)
+		if t.unused() {
 			delete(h.targets, key)
 		}
 	}
-	if len(h.targets) > 0 && !h.closed {
-		h.sweeper.Reset(sweepInterval)
-	}
+	return all
 }
 
 // listening is a route with the connections that it has.
@@ -183,9 +196,7 @@ func (h *Handler) retire(l *listening) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for s := range l.sessions {
-		if s.waiting.Load() {
-			s.client.interrupt()
-		}
+		s.dismiss()
 	}
 }
 
@@ -217,15 +228,4 @@ func (l *listening) view() *view {
 		l.handler.metrics.forget(before.Balancer, l.handler.routes)
 	}
 	return v
-}
-
-// closeIdle closes the pooled connections.
-func (t *target) closeIdle() {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	for _, b := range t.idle {
-		_ = b.conn.Close()
-		delete(t.open, b)
-	}
-	t.idle = nil
 }

@@ -3,6 +3,7 @@ package httplb
 import (
 	"context"
 	"errors"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -22,8 +23,10 @@ type session struct {
 
 	cipher, tlsVersion string // for the access log
 
-	waiting atomic.Bool             // for a request
 	backend atomic.Pointer[backend] // of the request under way
+
+	mu      sync.Mutex
+	waiting bool // for a request
 
 	request  http1.Request
 	response http1.Response
@@ -71,8 +74,8 @@ func (s *session) next(ctx context.Context) bool {
 
 // await waits for the first byte of a request. Nobody is told when none comes.
 func (s *session) await(v *view) bool {
-	s.waiting.Store(true)
-	defer s.waiting.Store(false)
+	s.waits(true)
+	defer s.waits(false)
 	for {
 		if n := http1.Blank(s.client.data()); n > 0 {
 			s.client.discard(n)
@@ -83,6 +86,25 @@ func (s *session) await(v *view) bool {
 		if retired(s.listening.route) || s.client.fill(time.Now().Add(v.IdleTimeout)) != nil {
 			return false
 		}
+	}
+}
+
+// waits marks the session as waiting for a request, or not any more. A request
+// that came just when the session was dismissed is served.
+func (s *session) waits(yes bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.waiting = yes; !yes {
+		s.client.resume()
+	}
+}
+
+// dismiss ends the session if it waits for a request.
+func (s *session) dismiss() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.waiting {
+		s.client.interrupt()
 	}
 }
 

@@ -89,6 +89,13 @@ func (s *stream) interrupt() {
 	_ = s.conn.SetReadDeadline(time.Unix(1, 0)) // fails when the connection is closed: as good
 }
 
+// resume takes an interrupt back.
+func (s *stream) resume() {
+	if s.interrupted.Swap(false) {
+		s.readArmed = time.Time{}
+	}
+}
+
 // grow makes room for a head, up to limit bytes.
 func (s *stream) grow(limit int) error {
 	if s.r > 0 || s.w < len(s.buf) {

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -29,7 +30,8 @@ type targetKey struct {
 // target is the connections to a target.
 type target struct {
 	key   targetKey
-	limit int // of connections
+	limit int          // of connections
+	users atomic.Int32 // between Handler.target and the end of get
 
 	mu      sync.Mutex
 	open    map[*backend]struct{}
@@ -58,6 +60,7 @@ var errSpillover = errors.New("the surge queue is full")
 // one that is still good, or a new one that dial makes. With all taken, it waits
 // within queue.
 func (t *target) get(ctx context.Context, reuse bool, queue *surge, dial func() (net.Conn, error)) (*backend, error) {
+	defer t.users.Add(-1)
 	for {
 		b, wait := t.reserve(reuse)
 		switch {
@@ -208,9 +211,10 @@ func rawOf(c net.Conn) syscall.RawConn {
 	return raw
 }
 
-// expire closes pooled connections that were idle for too long or whose target
-// is none any more, and breaks those in use that have to end.
-func (t *target) expire(now time.Time) {
+// expire takes pooled connections out that were idle for too long or whose
+// target is none any more, and returns them with those in use that have to end:
+// whoever uses these notices when they are closed.
+func (t *target) expire(now time.Time) (all []*backend) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	verdicts := map[*proxy.Route]verdict{}
@@ -221,7 +225,7 @@ func (t *target) expire(now time.Time) {
 			kept = append(kept, b)
 			continue
 		}
-		_ = b.conn.Close()
+		all = append(all, b)
 		delete(t.open, b)
 		t.wake()
 	}
@@ -229,8 +233,29 @@ func (t *target) expire(now time.Time) {
 	t.idle = kept
 	for b := range t.open {
 		if b.route != nil && judge(verdicts, b).ends {
-			_ = b.conn.Close() // whoever uses it notices
+			all = append(all, b)
 		}
+	}
+	return all
+}
+
+// takeIdle takes all pooled connections out.
+func (t *target) takeIdle() []*backend {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	idle := t.idle
+	for _, b := range idle {
+		delete(t.open, b)
+	}
+	t.idle = nil
+	return idle
+}
+
+// closeAll is called without locks: a TLS connection says goodbye, which can
+// take a while.
+func closeAll(all []*backend) {
+	for _, b := range all {
+		_ = b.conn.Close() // nothing is lost that anybody counts on
 	}
 }
 
@@ -281,5 +306,5 @@ func retired(r *proxy.Route) bool {
 func (t *target) unused() bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return len(t.open) == 0 && t.dialing == 0 && len(t.waiting) == 0
+	return t.users.Load() == 0 && len(t.open) == 0
 }
