@@ -164,8 +164,7 @@ func leave(gauges []*atomic.Int64) {
 func (s *session) serve(ctx context.Context) {
 	client, err := s.greetClient()
 	if err != nil {
-		s.shut(abort)
-		s.end()
+		s.end() // without a reset: the client gets to read the alert that says why
 		return
 	}
 	if l := s.route.Listener(); l.served() {
