@@ -2,7 +2,8 @@
 // server whose answers tell which pod answered and whom it saw.
 //
 //	/          who answered and who asked, as text, or as JSON when the request
-//	           accepts application/json or has ?format=json
+//	           accepts application/json or has ?format=json; with what a PROXY
+//	           header and X-Forwarded-For say of the client
 //	/healthz   "ok"
 //	/hold      a line per ?interval= (default 1s) for as long as the connection
 //	           lives: a long connection to watch
@@ -37,10 +38,12 @@ type Facts struct {
 // Answer is the body of a response from /.
 type Answer struct {
 	Facts
-	Peer    netip.AddrPort `json:"peer"`  // the other end of the connection, as the pod sees it
-	Local   netip.AddrPort `json:"local"` // this end
-	Host    string         `json:"host"`
-	Request string         `json:"request"` // the request line
+	Peer         netip.AddrPort `json:"peer"`                    // the other end of the connection, as the pod sees it
+	Proxied      netip.AddrPort `json:"proxied,omitzero"`        // the client, when a PROXY header tells
+	ForwardedFor string         `json:"xForwardedFor,omitempty"` // the header X-Forwarded-For
+	Local        netip.AddrPort `json:"local"`                   // this end
+	Host         string         `json:"host"`
+	Request      string         `json:"request"` // the request line
 }
 
 // Config says what the server serves.
@@ -75,9 +78,9 @@ func Run(ctx context.Context, cfg Config) error {
 
 // Serve runs a handler on a listener as Run does, and closes the listener.
 func Serve(ctx context.Context, l net.Listener, h http.Handler) error {
-	srv := &http.Server{Handler: h, ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader}
+	srv := &http.Server{Handler: h, ConnContext: withConn, ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader}
 	failed := make(chan error, 1)
-	go func() { failed <- srv.Serve(l) }()
+	go func() { failed <- srv.Serve(withProxy(l)) }()
 	select {
 	case err := <-failed:
 		return err
@@ -114,7 +117,8 @@ func Handler(ctx context.Context, facts Facts, accessLog io.Writer) http.Handler
 
 func answer(r *http.Request, facts Facts) Answer {
 	a := Answer{Facts: facts, Host: r.Host, Request: fmt.Sprintf("%s %s %s", r.Method, r.RequestURI, r.Proto)}
-	a.Peer = addrPort(r.RemoteAddr)
+	a.Peer, a.Proxied = peerOf(r)
+	a.ForwardedFor = r.Header.Get("X-Forwarded-For")
 	if local, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr); ok {
 		a.Local = addrPort(local.String())
 	}
@@ -147,11 +151,18 @@ func (a Answer) text() string {
 	for _, ip := range a.PodIPs {
 		ips = append(ips, ip.String())
 	}
-	var b strings.Builder
-	for _, line := range [][2]string{
+	lines := [][2]string{
 		{"pod", a.Namespace + "/" + a.Pod}, {"node", a.Node}, {"zone", a.Zone}, {"pod IPs", strings.Join(ips, ", ")},
 		{"peer", a.Peer.String()}, {"local", a.Local.String()}, {"host", a.Host}, {"request", a.Request},
-	} {
+	}
+	if a.Proxied.IsValid() {
+		lines = append(lines, [2]string{"proxied", a.Proxied.String()})
+	}
+	if a.ForwardedFor != "" {
+		lines = append(lines, [2]string{"X-Forwarded-For", a.ForwardedFor})
+	}
+	var b strings.Builder
+	for _, line := range lines {
 		fmt.Fprintf(&b, "%-8s %s\n", line[0]+":", line[1])
 	}
 	return b.String()
@@ -175,8 +186,9 @@ func hold(ctx context.Context, w http.ResponseWriter, r *http.Request, facts Fac
 	ticker := time.NewTicker(interval)
 	defer ticker.Stop()
 	began := time.Now()
+	peer, _ := peerOf(r)
 	for n := 1; ; n++ {
-		fmt.Fprintf(w, "%d held %s by pod %s on %s, peer %s\n", n, time.Since(began).Round(time.Millisecond), facts.Pod, facts.Node, addrPort(r.RemoteAddr))
+		fmt.Fprintf(w, "%d held %s by pod %s on %s, peer %s\n", n, time.Since(began).Round(time.Millisecond), facts.Pod, facts.Node, peer)
 		if out.Flush() != nil {
 			return // the client is gone
 		}
