@@ -86,7 +86,7 @@ func deleteService(ctx context.Context, w *walk) (string, error) {
 	if _, err := w.run(ctx, "kubectl", "delete", "service/nginx", "daemonset/nginx", "--timeout=60s"); err != nil {
 		return "", &Failure{Expected: "the Service to go", Seen: err.Error(), Look: "kubectl describe service nginx; fairlead-lab logs controller"}
 	}
-	if err := w.nothingInAPI(ctx); err != nil {
+	if err := w.nothingIn(ctx, leftovers...); err != nil {
 		return "", err
 	}
 	if err := w.nothingInMaps(ctx); err != nil {
@@ -98,15 +98,19 @@ func deleteService(ctx context.Context, w *walk) (string, error) {
 	return "no load balancer, target group, security group, map entry or pod namespace", nil
 }
 
+var classicLeftovers = []string{"aws", "elb", "describe-load-balancers", "--query", "LoadBalancerDescriptions[].LoadBalancerName"}
+
 // leftovers are what the API must have none of, with the query that lists them.
 var leftovers = [][]string{
 	{"aws", "elbv2", "describe-load-balancers", "--query", "LoadBalancers[].LoadBalancerName"},
+	classicLeftovers,
 	{"aws", "elbv2", "describe-target-groups", "--query", "TargetGroups[].TargetGroupName"},
 	{"aws", "ec2", "describe-security-groups", "--filters", "Name=tag-key,Values=fairlead.io/cluster", "--query", "SecurityGroups[].GroupName"},
 }
 
-func (w *walk) nothingInAPI(ctx context.Context) error {
-	for _, argv := range leftovers {
+// nothingIn waits until every list is empty.
+func (w *walk) nothingIn(ctx context.Context, lists ...[]string) error {
+	for _, argv := range lists {
 		w.say(argv)
 		want := Failure{Expected: "an empty list from " + quote(argv), Look: "fairlead-lab logs controller"}
 		err := w.await(ctx, 30*time.Second, want, func(ctx context.Context) (string, bool) {

@@ -76,6 +76,9 @@ type answer struct {
 	Pod  string         `json:"pod"`
 	Node string         `json:"node"`
 	Peer netip.AddrPort `json:"peer"` // the other end of the connection, as the pod sees it
+
+	Proxied      netip.AddrPort `json:"proxied"`       // the client, when a PROXY header tells
+	ForwardedFor string         `json:"xForwardedFor"` // the header X-Forwarded-For
 }
 
 // curlArgs is a request from a client outside the VPC.

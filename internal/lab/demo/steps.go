@@ -17,9 +17,12 @@ const (
 )
 
 // steps is the story of the post, in its order.
-func steps() []step {
+func steps() []step { return slices.Concat(classicSteps(), networkSteps()) }
+
+// networkSteps are the post's second chapter.
+func networkSteps() []step {
 	return []step{
-		{"Apply the post's Service and a Deployment of one replica on two nodes", applyPost},
+		{"Apply the post's Service with the annotation: a Network Load Balancer", applyPost},
 		{"Read the hostname from the Service's status", readHostname},
 		{"Look at the targets: one healthy, one unhealthy", oneHealthy},
 		{"Ask from outside: the pod sees the client's own address", seesClient},
@@ -41,13 +44,16 @@ func (w *walk) apply(ctx context.Context, file string) error {
 	return err
 }
 
-func applyPost(ctx context.Context, w *walk) (string, error) {
+// deploy runs one pod, so that one of the two nodes has none.
+func (w *walk) deploy(ctx context.Context) error {
 	if err := w.apply(ctx, "nginx-deployment.yaml"); err != nil {
-		return "", err
+		return err
 	}
-	if _, err := w.run(ctx, "kubectl", "rollout", "status", "deployment/nginx", "--timeout=60s"); err != nil {
-		return "", err
-	}
+	_, err := w.run(ctx, "kubectl", "rollout", "status", "deployment/nginx", "--timeout=60s")
+	return err
+}
+
+func applyPost(ctx context.Context, w *walk) (string, error) {
 	w.applied = time.Now()
 	if err := w.apply(ctx, "nginx-nlb.yaml"); err != nil {
 		return "", err
@@ -56,6 +62,7 @@ func applyPost(ctx context.Context, w *walk) (string, error) {
 }
 
 func readHostname(ctx context.Context, w *walk) (string, error) {
+	w.host = ""
 	get := []string{"kubectl", "get", "service", "nginx", "-o", "jsonpath={.status.loadBalancer.ingress[0].hostname}"}
 	w.say(get)
 	want := Failure{Expected: "a hostname in status.loadBalancer.ingress", Look: "kubectl describe service nginx; fairlead-lab logs controller"}
