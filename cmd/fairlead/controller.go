@@ -48,7 +48,8 @@ func (f *controllerFlags) register(cmd *cobra.Command) {
 	f.registerShared(cmd)
 	fl, c := cmd.Flags(), &f.config
 	fl.IntVar(&c.Workers, "workers", 5, "Services worked on at the same time")
-	fl.DurationVar(&c.Resync, "resync", 6*time.Hour, "how often a Service is compared with AWS though nothing changed, give or take a tenth")
+	fl.DurationVar(&c.Sweep, "resync", 6*time.Hour, "how often all Services are compared with AWS though nothing changed, give or take a tenth, in calls about twenty resources each")
+	fl.DurationVar(&c.Resync, "deep-resync", 48*time.Hour, "how often each Service is compared with AWS by itself, targets and attributes too, give or take a tenth")
 	fl.DurationVar(&c.RetryMax, "retry-max", time.Minute, "longest time between tries after errors that time may cure")
 	fl.BoolVar(&c.LeaderElection, "leader-elect", true, "work only while holding the lease fairlead-controller")
 	fl.StringVar(&c.LeaseNamespace, "leader-elect-namespace", "kube-system", "namespace of the lease")
@@ -72,7 +73,7 @@ func (f *controllerFlags) registerShared(cmd *cobra.Command) {
 	fl.IntVar(&c.Defaults.HealthyThreshold, "default-healthy-threshold", 3, "passed checks in a row that make a target healthy, 2 to 10")
 	fl.IntVar(&c.Defaults.UnhealthyThreshold, "default-unhealthy-threshold", 3, "failed checks in a row that make a target unhealthy, 2 to 10")
 	fl.StringVar(&f.logLevel, "log-level", "info", "debug, info, warn or error")
-	c.Workers, c.Resync, c.RetryMax, c.RetryBase = 1, time.Hour, time.Minute, 200*time.Millisecond
+	c.Workers, c.Sweep, c.Resync, c.RetryMax, c.RetryBase = 1, time.Hour, time.Hour, time.Minute, 200*time.Millisecond
 }
 
 // check reports everything that is wrong with the flags at once.
@@ -88,7 +89,8 @@ func (f *controllerFlags) check() error {
 	wrong.unless(d.UnhealthyThreshold >= 2 && d.UnhealthyThreshold <= 10, "--default-unhealthy-threshold %d must be 2 to 10", d.UnhealthyThreshold)
 	wrong.unless(f.requestRate >= 0, "--aws-request-rate %g must not be negative", f.requestRate)
 	wrong.unless(f.config.Workers >= 1, "--workers %d must be at least 1", f.config.Workers)
-	wrong.unless(f.config.Resync >= time.Minute, "--resync %s must be at least 1m", f.config.Resync)
+	wrong.unless(f.config.Sweep >= time.Minute, "--resync %s must be at least 1m", f.config.Sweep)
+	wrong.unless(f.config.Resync >= time.Minute, "--deep-resync %s must be at least 1m", f.config.Resync)
 	wrong.unless(f.config.RetryMax >= time.Second, "--retry-max %s must be at least 1s", f.config.RetryMax)
 	return wrong.err()
 }

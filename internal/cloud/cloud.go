@@ -67,6 +67,8 @@ type Targets interface {
 type Listeners interface {
 	CreateListener(ctx context.Context, balancerARN string, want Listener, tags map[string]string) (string, error)
 	DescribeListeners(ctx context.Context, balancerARN string) ([]Listener, error)
+	// DescribeListenersByARN leaves out what does not exist.
+	DescribeListenersByARN(ctx context.Context, arns []string) ([]Listener, error)
 	ModifyListener(ctx context.Context, want Listener) error
 	// DescribeListenerCertificates are the certificates beside the default one.
 	DescribeListenerCertificates(ctx context.Context, arn string) ([]string, error)
@@ -95,8 +97,9 @@ type Tags interface {
 	DescribeTags(ctx context.Context, arns []string) (map[string]map[string]string, error)
 	CreateTags(ctx context.Context, id string, tags map[string]string) error
 	DeleteTags(ctx context.Context, id string, keys []string) error
-	// FindByTags are the ARNs of all resources that carry these tags.
-	FindByTags(ctx context.Context, tags map[string]string) ([]string, error)
+	// FindByTags are all resources that carry these tags: all their tags by ARN.
+	// It may be behind, in what it tells and in what it does not.
+	FindByTags(ctx context.Context, tags map[string]string) (map[string]map[string]string, error)
 }
 
 // LoadBalancer is a load balancer as ELBv2 describes it.

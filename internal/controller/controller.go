@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -21,6 +22,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/events"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/fairlead-lb/fairlead/internal/cloud"
@@ -34,7 +36,8 @@ type Options struct {
 	Cluster       string
 	TakeUnclassed bool
 	Defaults      intent.Defaults
-	Resync        time.Duration // how often a Service is compared with AWS though nothing changed
+	Sweep         time.Duration // how often all Services are compared with AWS in batches; 0: never
+	Resync        time.Duration // how often a Service is compared with AWS by itself, targets and attributes too
 	RetryBase     time.Duration // first delay after an error; it doubles up to RetryMax
 	RetryMax      time.Duration
 }
@@ -49,6 +52,9 @@ type Reconciler struct {
 	metrics *metrics
 	opts    Options
 	now     func() time.Time
+
+	swept  atomic.Pointer[sweep] // the last one
+	strays map[string]string     // that the last sweep told of: their Services by ARN or ID
 
 	mu       sync.Mutex // guards services
 	services map[types.NamespacedName]*service
@@ -74,6 +80,8 @@ type service struct {
 	waiting  []*corev1.Pod     // pods that wait for the health of their targets
 	said     map[string]string // events by reason, to send each once
 	resyncAt time.Time
+	sweptAt  time.Time // of the last sweep that was looked at
+	worked   time.Time // when AWS was last written to for it
 	since    time.Time // when the change that is under way was first seen
 }
 
@@ -151,6 +159,10 @@ func (r *Reconciler) ensure(ctx context.Context, svc *corev1.Service, st *servic
 	}
 	if intent.DryRun(svc) {
 		return r.rehearse(ctx, svc, st, w)
+	}
+	if w.instead == nil && r.differs(ctx, svc, st, w.want) {
+		st.resyncAt = r.now().Add(-time.Nanosecond)
+		return reconcile.Result{RequeueAfter: time.Millisecond, Priority: new(handler.LowPriority)}, nil
 	}
 	waiting, err := r.converge(ctx, svc, st, w)
 	if err != nil {
@@ -300,6 +312,7 @@ func (r *Reconciler) apply(ctx context.Context, svc *corev1.Service, st *service
 	if err := r.save(ctx, svc, st, st.rec.begin(p)); err != nil {
 		return false, err
 	}
+	st.worked = r.now()
 	have := *st.have
 	e := executor{
 		api: r.api, shared: r.shared, have: &have, first: intent.OwnerOf(r.opts.Cluster, svc).FrontendName(),
@@ -310,7 +323,7 @@ func (r *Reconciler) apply(ctx context.Context, svc *corev1.Service, st *service
 		publish: func(ctx context.Context, dns string) error { return r.publish(ctx, svc, dns) },
 	}
 	waiting, err = e.run(ctx, p.Steps)
-	st.have = &have
+	st.have, st.worked = &have, r.now()
 	st.settling.changed(p)
 	if err == nil {
 		return waiting, nil

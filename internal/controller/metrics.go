@@ -8,6 +8,7 @@ type metrics struct {
 	steps     *prometheus.CounterVec
 	errors    *prometheus.CounterVec
 	converged prometheus.Histogram
+	strays    prometheus.Gauge
 }
 
 func newMetrics(reg prometheus.Registerer) *metrics {
@@ -23,8 +24,11 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 			Buckets: []float64{.05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300, 900},
 		}),
 	}
+	m.strays = prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "fairlead_stray_resources", Help: "Resources in AWS with the cluster's tags whose Service is gone, as of the last comparison of all Services. The log names them.",
+	})
 	if reg != nil {
-		reg.MustRegister(m.steps, m.errors, m.converged)
+		reg.MustRegister(m.steps, m.errors, m.converged, m.strays)
 	}
 	return m
 }

@@ -20,10 +20,28 @@ func (e *errNameTaken) Error() string {
 	return fmt.Sprintf("%s %s exists and belongs to %s; give the Service another name by service.beta.kubernetes.io/aws-load-balancer-name", e.what, e.name, e.owner)
 }
 
+// reads are what an observer asks of AWS.
+type reads interface {
+	DescribeLoadBalancers(ctx context.Context, names []string) ([]cloud.LoadBalancer, error)
+	DescribeLoadBalancerAttributes(ctx context.Context, arn string) (map[string]string, error)
+	DescribeCapacityReservation(ctx context.Context, arn string) (int32, error)
+	DescribeListeners(ctx context.Context, balancerARN string) ([]cloud.Listener, error)
+	DescribeListenerAttributes(ctx context.Context, arn string) (map[string]string, error)
+	DescribeListenerCertificates(ctx context.Context, arn string) ([]string, error)
+	DescribeTargetGroups(ctx context.Context, names []string) ([]cloud.TargetGroup, error)
+	DescribeTargetGroupAttributes(ctx context.Context, arn string) (map[string]string, error)
+	DescribeTargetHealth(ctx context.Context, groupARN string) ([]cloud.TargetHealth, error)
+	DescribeTags(ctx context.Context, arns []string) (map[string]map[string]string, error)
+	DescribeSecurityGroups(ctx context.Context, by cloud.GroupFilter) ([]cloud.SecurityGroup, error)
+	DescribeClassicLoadBalancers(ctx context.Context, names []string) ([]cloud.ClassicLoadBalancer, error)
+	DescribeClassicAttributes(ctx context.Context, name string) (map[string]string, error)
+	DescribeClassicTags(ctx context.Context, names []string) (map[string]map[string]string, error)
+}
+
 // observer reads one Service's resources from AWS. It looks only for what the
 // record and the wishes name: there are no lists of the account.
 type observer struct {
-	api    cloud.API
+	api    reads
 	shared *shared
 	owner  owner.Service
 	rec    record
@@ -178,7 +196,7 @@ func (o *observer) counterpart(g lb.TargetGroup) (lb.TargetGroup, bool) {
 }
 
 // registered are the targets of a group that are not on their way out.
-func registered(ctx context.Context, api cloud.Targets, arn string) ([]lb.Target, error) {
+func registered(ctx context.Context, api reads, arn string) ([]lb.Target, error) {
 	health, err := api.DescribeTargetHealth(ctx, arn)
 	if err != nil {
 		return nil, err

@@ -142,7 +142,7 @@ func (r *Reconciler) recover(ctx context.Context, svc *corev1.Service, st *servi
 		return
 	}
 	st.found = true
-	for _, arn := range arns {
+	for _, arn := range slices.Sorted(maps.Keys(arns)) {
 		kind, name := partsOf(arn)
 		switch kind {
 		case "loadbalancer":

@@ -106,7 +106,11 @@ func (s *shared) Backend(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if err := s.admit(ctx, id); err != nil {
+	nodes, err := s.tagged(ctx)
+	if err != nil {
+		return "", err
+	}
+	if err := s.admit(ctx, id, nodesOf(nodes)); err != nil {
 		return "", err
 	}
 	s.backendID, s.lookFirst, s.checkedAt = id, true, s.now()
@@ -164,11 +168,7 @@ func (s *shared) findBackend(ctx context.Context) (string, error) {
 }
 
 // admit adds the rule to each group of the nodes that lacks it.
-func (s *shared) admit(ctx context.Context, backend string) error {
-	nodes, err := s.nodeGroups(ctx)
-	if err != nil {
-		return err
-	}
+func (s *shared) admit(ctx context.Context, backend string, nodes []cloud.SecurityGroup) error {
 	s.nodeIDs = nil
 	for _, g := range nodes {
 		if !slices.ContainsFunc(g.Ingress, func(r cloud.IngressRule) bool { return r.Rule == fromBackend(backend) }) {
@@ -193,12 +193,7 @@ func (s *shared) tagged(ctx context.Context) ([]cloud.SecurityGroup, error) {
 	return s.api.DescribeSecurityGroups(ctx, cloud.GroupFilter{TagKey: owner.TagKubernetesCluster + string(s.cluster)})
 }
 
-// nodeGroups are the groups that carry the cluster's tag and are not ours.
-func (s *shared) nodeGroups(ctx context.Context) ([]cloud.SecurityGroup, error) {
-	groups, err := s.tagged(ctx)
-	return nodesOf(groups), err
-}
-
+// nodesOf leaves out the groups that are ours.
 func nodesOf(groups []cloud.SecurityGroup) []cloud.SecurityGroup {
 	return slices.DeleteFunc(slices.Clone(groups), func(g cloud.SecurityGroup) bool { return g.Tags[owner.TagCluster] != "" })
 }
@@ -250,6 +245,27 @@ func (s *shared) Release(ctx context.Context, uid types.UID) error {
 	}
 	s.backendID, s.nodeIDs = "", nil
 	return nil
+}
+
+// Check reads all security groups of the cluster, and repairs the nodes' rule
+// when there is a backend group to be let in.
+func (s *shared) Check(ctx context.Context) ([]cloud.SecurityGroup, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	groups, err := s.tagged(ctx)
+	if err != nil {
+		return nil, err
+	}
+	s.backendID, s.nodeIDs = "", nil
+	if s.learn(groups); s.backendID == "" {
+		return groups, nil
+	}
+	if err := s.admit(ctx, s.backendID, nodesOf(groups)); err != nil {
+		s.backendID = ""
+		return nil, err
+	}
+	s.checkedAt = s.now()
+	return groups, nil
 }
 
 // Survey reads all security groups of the cluster in one call when the Service

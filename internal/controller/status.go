@@ -13,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/fairlead-lb/fairlead/internal/intent"
@@ -95,13 +96,14 @@ func (r *Reconciler) succeed(ctx context.Context, svc *corev1.Service, st *servi
 			r.say(svc, st, eventEnsured, "Ensured load balancer "+o.want.LoadBalancer.Name)
 		}
 	}
-	after := st.resyncAt.Sub(r.now())
+	// A comparison with AWS comes after whatever is new.
+	after, priority := st.resyncAt.Sub(r.now()), new(handler.LowPriority)
 	for _, d := range []time.Duration{poll, map[bool]time.Duration{true: awaitInterval}[o.waiting]} {
-		if d > 0 {
-			after = min(after, d)
+		if d > 0 && d < after {
+			after, priority = d, new(0)
 		}
 	}
-	return reconcile.Result{RequeueAfter: max(after, time.Millisecond)}, nil
+	return reconcile.Result{RequeueAfter: max(after, time.Millisecond), Priority: priority}, nil
 }
 
 // awaitInterval is how often a replacement's health is looked at. AWS has no

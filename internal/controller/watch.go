@@ -13,9 +13,11 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/controller/priorityqueue"
 	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"github.com/fairlead-lb/fairlead/internal/intent"
 )
@@ -31,6 +33,20 @@ type queue = workqueue.TypedRateLimitingInterface[reconcile.Request]
 
 // setup wires the Reconciler to what it watches.
 func (r *Reconciler) setup(mgr ctrl.Manager, workers int) error {
+	looks := make(chan event.GenericEvent)
+	if r.opts.Sweep > 0 {
+		wake := func(ctx context.Context, key types.NamespacedName) {
+			svc := &corev1.Service{}
+			svc.Namespace, svc.Name = key.Namespace, key.Name
+			select {
+			case looks <- event.GenericEvent{Object: svc}:
+			case <-ctx.Done():
+			}
+		}
+		if err := mgr.Add(sweeping{r, wake}); err != nil {
+			return err
+		}
+	}
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("service").
 		For(&corev1.Service{}).
@@ -38,8 +54,21 @@ func (r *Reconciler) setup(mgr ctrl.Manager, workers int) error {
 		Watches(&corev1.Node{}, r.nodeHandler()).
 		Watches(&discoveryv1.EndpointSlice{}, r.sliceHandler()).
 		Watches(&corev1.Pod{}, r.podHandler()).
+		WatchesRawSource(source.Channel(looks, lookHandler())).
 		WithOptions(controller.Options{MaxConcurrentReconciles: workers, SkipNameValidation: new(true)}).
 		Complete(r)
+}
+
+// lookHandler has Services look at a sweep, after whatever is new.
+func lookHandler() handler.EventHandler {
+	return handler.Funcs{GenericFunc: func(_ context.Context, e event.GenericEvent, q queue) {
+		req := reconcile.Request{NamespacedName: client.ObjectKeyFromObject(e.Object)}
+		if pq, ok := q.(priorityqueue.PriorityQueue[reconcile.Request]); ok {
+			pq.AddWithOpts(priorityqueue.AddOpts{Priority: new(handler.LowPriority)}, req)
+			return
+		}
+		q.Add(req)
+	}}
 }
 
 // nodeHandler wakes all Services when a node changes in a way that targets

@@ -112,6 +112,17 @@ func (c *Client) DescribeListeners(ctx context.Context, balancer string) ([]clou
 	}
 }
 
+// DescribeListenersByARN implements cloud.Listeners.
+func (c *Client) DescribeListenersByARN(ctx context.Context, arns []string) ([]cloud.Listener, error) {
+	return cloud.Existing(ctx, arns, func(ctx context.Context, arns []string) ([]cloud.Listener, error) {
+		out, err := call(ctx, c, "describe listeners", c.elb.DescribeListeners, &elbv2.DescribeListenersInput{ListenerArns: arns})
+		if err != nil {
+			return nil, err
+		}
+		return mapped(out.Listeners, fromListener), nil
+	})
+}
+
 func fromListener(l types.Listener) cloud.Listener {
 	out := cloud.Listener{ARN: aws.ToString(l.ListenerArn), Port: uint16(aws.ToInt32(l.Port)), Protocol: lb.Protocol(l.Protocol)}
 	if out.Protocol == lb.TLS {

@@ -47,19 +47,23 @@ func (c *Client) DescribeTags(ctx context.Context, arns []string) (map[string]ma
 }
 
 // FindByTags implements cloud.Tags.
-func (c *Client) FindByTags(ctx context.Context, tags map[string]string) ([]string, error) {
-	in := &tagging.GetResourcesInput{}
+func (c *Client) FindByTags(ctx context.Context, tags map[string]string) (map[string]map[string]string, error) {
+	in := &tagging.GetResourcesInput{ResourcesPerPage: aws.Int32(100)}
 	for _, kv := range pairs(tags) {
 		in.TagFilters = append(in.TagFilters, taggingtypes.TagFilter{Key: &kv[0], Values: []string{kv[1]}})
 	}
-	var out []string
+	out := map[string]map[string]string{}
 	for {
 		page, err := call(ctx, c, "find resources by tags", c.tagging.GetResources, in)
 		if err != nil {
 			return nil, err
 		}
 		for _, r := range page.ResourceTagMappingList {
-			out = append(out, aws.ToString(r.ResourceARN))
+			found := map[string]string{}
+			for _, t := range r.Tags {
+				found[aws.ToString(t.Key)] = aws.ToString(t.Value)
+			}
+			out[aws.ToString(r.ResourceARN)] = found
 		}
 		if in.PaginationToken = page.PaginationToken; aws.ToString(in.PaginationToken) == "" {
 			return out, nil
