@@ -202,3 +202,30 @@ func TestNodesThatAreBeingRemovedLeaveEarly(t *testing.T) {
 		})
 	}
 }
+
+// The endpoint slice controller puts publishNotReadyAddresses into the
+// condition: such an endpoint is ready though it does not serve.
+func TestPodsThatAreToBePublishedBeforeTheyAreReadyAreTargets(t *testing.T) {
+	yes, no := true, false
+	tests := map[string]struct {
+		conditions discoveryv1.EndpointConditions
+		want       int
+	}{
+		"published though not ready": {discoveryv1.EndpointConditions{Ready: &yes, Serving: &no}, 1},
+		"not ready":                  {discoveryv1.EndpointConditions{Ready: &no, Serving: &no}, 0},
+		"terminating, still serving": {discoveryv1.EndpointConditions{Ready: &no, Serving: &yes, Terminating: &yes}, 0},
+		"nothing known":              {discoveryv1.EndpointConditions{}, 1},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			in := input(service(map[string]string{aws + "nlb-target-type": "ip"}))
+			in.Service.Spec.PublishNotReadyAddresses = true
+			slice := endpointsOn("node-1")
+			slice.Endpoints[0].Conditions = tt.conditions
+			in.Slices = []*discoveryv1.EndpointSlice{slice}
+			if got, _ := targets(t, in); len(got) != tt.want {
+				t.Errorf("targets are %v, want %d", got, tt.want)
+			}
+		})
+	}
+}
