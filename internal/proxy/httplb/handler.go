@@ -119,7 +119,7 @@ func (h *Handler) Close() {
 
 // target finds the connections to the target of a choice, for one get.
 func (h *Handler) target(c proxy.Choice) *target {
-	key := targetKey{c.Pool.Key, c.Target.ID, c.Target.Addr, c.Pool.Protocol}
+	key := keyOf(c.Pool, c.Target)
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	t := h.targets[key]

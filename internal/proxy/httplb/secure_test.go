@@ -89,6 +89,22 @@ func TestTargetsWithoutATrustedKeyGetNothing(t *testing.T) {
 	}
 }
 
+func TestConnectionsOfFormerTrustAreNotUsed(t *testing.T) {
+	back := secureTarget(t, hello)
+	w := newWorld(t, func(l *proxy.Listener, _ *Options) { l.Forward[0].Protocol = lb.HTTPS }, strings.TrimPrefix(back.URL, "https://"))
+	c, r := w.dial()
+	write(t, c, get)
+	if res, _ := answer(t, r); res.StatusCode != 200 {
+		t.Errorf("before: got %v", res.Status)
+	}
+	w.listener.Forward[0].Authorities = []*x509.Certificate{{RawSubjectPublicKeyInfo: []byte("another key")}}
+	w.apply()
+	write(t, c, get)
+	if res, _ := answer(t, r); res.StatusCode != 503 {
+		t.Errorf("after: got %v, want 503", res.Status)
+	}
+}
+
 func TestAccessLogLinesOfRequests(t *testing.T) {
 	dir := t.TempDir()
 	spool, err := accesslog.Open(accesslog.Options{Dir: dir, Deliver: nowhere{}})

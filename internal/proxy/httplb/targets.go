@@ -2,6 +2,7 @@ package httplb
 
 import (
 	"context"
+	"crypto/sha256"
 	"crypto/tls"
 	"errors"
 	"net"
@@ -25,6 +26,23 @@ type targetKey struct {
 	id       string
 	addr     netip.AddrPort
 	protocol lb.Protocol
+	trust    string // digest of the keys that the target may have; empty: any
+}
+
+func keyOf(p *proxy.Pool, t *proxy.Target) targetKey {
+	return targetKey{p.Key, t.ID, t.Addr, p.Protocol, trust(p)}
+}
+
+// trust keeps connections apart that were made while other keys were trusted.
+func trust(p *proxy.Pool) string {
+	if len(p.Authorities) == 0 {
+		return ""
+	}
+	sum := sha256.New()
+	for _, a := range p.Authorities {
+		sum.Write(a.RawSubjectPublicKeyInfo)
+	}
+	return string(sum.Sum(nil))
 }
 
 // target is the connections to a target.
@@ -281,7 +299,7 @@ func judge(known map[*proxy.Route]verdict, b *backend) verdict {
 func registered(l *proxy.Listener, k targetKey) bool {
 	for i := range l.Forward {
 		p := &l.Forward[i]
-		if p.Key != k.pool || p.Protocol != k.protocol {
+		if p.Key != k.pool || p.Protocol != k.protocol || trust(p) != k.trust {
 			continue
 		}
 		for j := range p.Targets {

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -86,9 +87,15 @@ func newWorldAt(t *testing.T, at string, change func(*proxy.Listener, *Options),
 	return w
 }
 
+// apply puts a copy of the listener in force: the test goes on changing its own.
 func (w *world) apply() {
 	w.t.Helper()
-	if err := w.server.Apply(context.Background(), proxy.Config{Listeners: []proxy.Listener{w.listener}}); err != nil {
+	l := w.listener
+	l.Forward = slices.Clone(l.Forward)
+	for i := range l.Forward {
+		l.Forward[i].Targets = slices.Clone(l.Forward[i].Targets)
+	}
+	if err := w.server.Apply(context.Background(), proxy.Config{Listeners: []proxy.Listener{l}}); err != nil {
 		w.t.Fatal(err)
 	}
 }
