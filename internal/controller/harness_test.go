@@ -106,11 +106,12 @@ type world struct {
 	r       *Reconciler
 	notes   *notes
 	now     time.Time
+	rate    float64 // of the controller's calls, for the next process
 }
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	w := &world{t: t, now: time.Now()}
+	w := &world{t: t, now: time.Now(), rate: math.Inf(1)}
 	scheme := runtime.NewScheme()
 	if err := corev1.AddToScheme(scheme); err != nil {
 		t.Fatal(err)
@@ -175,7 +176,7 @@ func (w *world) startEngine() {
 func (w *world) client(http aws.HTTPClient, as aws.CredentialsProvider) cloud.API {
 	w.t.Helper()
 	c, err := awssdk.New(w.t.Context(), awssdk.Config{
-		Region: "us-west-2", VPCID: "vpc-1", Description: owner.Cluster(clusterName).RuleDescription(), MaxAttempts: 1, RequestRate: math.Inf(1),
+		Region: "us-west-2", VPCID: "vpc-1", Description: owner.Cluster(clusterName).RuleDescription(), MaxAttempts: 1, RequestRate: w.rate,
 		Adjust: func(c *aws.Config) {
 			c.BaseEndpoint, c.HTTPClient, c.Credentials = &w.aws.url, http, as
 		},

@@ -16,6 +16,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
+	"github.com/fairlead-lb/fairlead/internal/cloud"
 	"github.com/fairlead-lb/fairlead/internal/intent"
 	"github.com/fairlead-lb/fairlead/internal/lb"
 	"github.com/fairlead-lb/fairlead/internal/plan"
@@ -84,6 +85,9 @@ func (r *Reconciler) succeed(ctx context.Context, svc *corev1.Service, st *servi
 		status.LoadBalancer = ingress(svc, dns)
 	}
 	poll, err := r.settle(ctx, svc, st, status, o.want)
+	if cloud.Is(err, cloud.Throttled) {
+		poll, err = lastPoll, nil // a look can wait; what is known of the targets stays
+	}
 	if err != nil {
 		return r.failed(ctx, svc, st, err)
 	}
