@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"log/slog"
 	"net"
@@ -17,13 +18,15 @@ import (
 
 // A process hands its listening sockets over through a Unix socket of sequential
 // packets: one packet for each listener, which is its address and carries the
-// socket, then handoverEnd. The successor answers handoverTaken once it accepts
-// connections. Both accept for a moment, so that no connection is refused; when
-// the successor dies before it answers, nothing has changed.
+// socket, then handoverEnd. The successor answers handoverTaken, at the latest
+// when it accepts connections. Meanwhile connections wait in the sockets or both
+// accept them, so that none is refused; when the successor dies before it answers,
+// nothing has changed. The predecessor closes the connection when it has let go of
+// all that it held alone.
 const (
 	handoverEnd     = "end"
 	handoverTaken   = "taken"
-	handoverTimeout = 30 * time.Second // for the successor's first Apply
+	handoverTimeout = 30 * time.Second // for either side's next word
 	handoverPacket  = "unixpacket"
 )
 
@@ -105,36 +108,56 @@ func (in *Inheritance) take(at netip.AddrPort) net.Listener {
 	return ln
 }
 
-// settle tells the process before that its sockets are served here. Those that
-// nobody took are closed.
-func (in *Inheritance) settle() error {
-	if in == nil || in.conn == nil {
+// Release makes the process before stop accepting and let go of what only one of
+// the two can hold, such as a locked directory, and returns when it has.
+// Connections wait in the sockets from then on until they are served here. A
+// successor that needs nothing of the kind leaves this to its first Apply.
+func (in *Inheritance) Release() error {
+	if in.conn == nil {
 		return nil
 	}
-	defer in.close()
+	defer func() { _ = in.conn.Close(); in.conn = nil }()
+	if err := in.conn.SetDeadline(time.Now().Add(handoverTimeout)); err != nil {
+		return err
+	}
 	if _, err := in.conn.Write([]byte(handoverTaken)); err != nil {
-		return fmt.Errorf("tell the process before that its sockets are served: %w", err)
+		return fmt.Errorf("tell the process before that its sockets are taken: %w", err)
+	}
+	if _, err := in.conn.Read(make([]byte, 1)); err != io.EOF {
+		return fmt.Errorf("wait until the process before has let go: %w", err)
 	}
 	return nil
 }
 
+// settle ends the handover. Sockets that nobody took are closed.
+func (in *Inheritance) settle() error {
+	if in == nil {
+		return nil
+	}
+	err := in.Release()
+	in.close()
+	return err
+}
+
 func (in *Inheritance) close() {
-	if in == nil || in.conn == nil {
+	if in == nil {
 		return
 	}
 	for _, ln := range in.sockets {
 		_ = ln.Close() // nobody has accepted from it
 	}
-	_ = in.conn.Close()
+	if in.conn != nil {
+		_ = in.conn.Close()
+	}
 	in.conn, in.sockets = nil, nil
 }
 
 // OfferSockets waits at path, which only this user can reach, for a successor
-// and hands it the listening sockets. It returns nil once the successor serves
-// them; the listeners here have then stopped accepting, and Run's context should
-// be ended so that the remaining connections finish. Otherwise it returns when
-// ctx ends.
-func (s *Server) OfferSockets(ctx context.Context, path string) error {
+// and hands it the listening sockets. It returns nil once the successor has them:
+// the listeners here have then stopped accepting and letGo, which may be nil, has
+// returned. Run's context should have ended by then, so that the remaining
+// connections finish. Otherwise it returns when ctx ends.
+func (s *Server) OfferSockets(ctx context.Context, path string, letGo func()) error {
 	ln, err := listenHandover(path)
 	if err != nil {
 		return fmt.Errorf("offer the sockets to a successor: %w", err)
@@ -145,6 +168,9 @@ func (s *Server) OfferSockets(ctx context.Context, path string) error {
 			_ = ln.Close() // the successor has a socket of its own at path by now
 		}
 	}()
+	if letGo == nil {
+		letGo = func() {}
+	}
 	for {
 		c, err := ln.AcceptUnix()
 		if ctx.Err() != nil {
@@ -155,8 +181,10 @@ func (s *Server) OfferSockets(ctx context.Context, path string) error {
 		}
 		err = s.handOver(c)
 		if err == nil {
-			return nil
+			letGo()
+			return c.Close()
 		}
+		err = errors.Join(err, c.Close())
 		s.opts.Log.Warn("the sockets were not handed over: serving on", slog.Any("error", err))
 	}
 }
@@ -180,7 +208,6 @@ func listenHandover(path string) (*net.UnixListener, error) {
 }
 
 func (s *Server) handOver(c *net.UnixConn) error {
-	defer c.Close()
 	if err := c.SetDeadline(time.Now().Add(handoverTimeout)); err != nil {
 		return err
 	}
@@ -201,6 +228,7 @@ func (s *Server) handOver(c *net.UnixConn) error {
 	if err != nil || string(answer[:n]) != handoverTaken {
 		return fmt.Errorf("the successor did not serve them: %w", errors.Join(err, errors.New("no answer")))
 	}
+	s.handedOver = true
 	s.stop()
 	return nil
 }

@@ -3,11 +3,12 @@ package proxy_test
 import (
 	"context"
 	"errors"
+	"io"
 	"net"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/fairlead-lb/fairlead/internal/proxy"
 )
@@ -18,7 +19,7 @@ func offer(t *testing.T, s *proxy.Server, path string) <-chan error {
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	done := make(chan struct{})
-	go func() { ended <- s.OfferSockets(ctx, path); close(done) }()
+	go func() { ended <- s.OfferSockets(ctx, path, nil); close(done) }()
 	t.Cleanup(func() { cancel(); <-done })
 	eventually(t, "the sockets are offered", func() bool { _, err := os.Stat(path); return err == nil })
 	return ended
@@ -36,7 +37,7 @@ func take(t *testing.T, path string) *proxy.Inheritance {
 func TestASuccessorTakesTheSocketsAndConnectionsFinish(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "sockets")
 	at := serve(t, echo)
-	old := start(t, proxy.Options{DrainTimeout: time.Minute})
+	old := start(t, proxy.Options{}) // without a successor it would not let connections finish
 	kept, dropped := tcpListener(t, target("a", at)), tcpListener(t, target("a", at))
 	old.apply(kept, dropped)
 	handed := offer(t, old.server, path)
@@ -99,6 +100,42 @@ func TestASuccessorThatDiesChangesNothing(t *testing.T) {
 		t.Errorf("OfferSockets: %v, want success with the second successor", err)
 	}
 	say(t, dial(t, l.Address), "x")
+}
+
+func TestAPredecessorLetsGoBeforeItsSuccessorGoesOn(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "sockets")
+	at := serve(t, echo)
+	old := start(t, proxy.Options{})
+	l := tcpListener(t, target("a", at))
+	old.apply(l)
+	var let atomic.Bool
+	handed := make(chan error, 1)
+	go func() {
+		handed <- old.server.OfferSockets(context.Background(), path, func() { old.stopSoon(); let.Store(true) })
+	}()
+	eventually(t, "the sockets are offered", func() bool { _, err := os.Stat(path); return err == nil })
+	before := dial(t, l.Address)
+	say(t, before, "x")
+	in := take(t, path)
+	if err := in.Release(); err != nil || !let.Load() {
+		t.Fatalf("Release: %v; the predecessor has let go: %v", err, let.Load())
+	}
+	waiting := dial(t, l.Address) // nobody accepts, nobody refuses
+	if _, err := io.WriteString(waiting, "early"); err != nil {
+		t.Fatal(err)
+	}
+	fresh := start(t, proxy.Options{Inherited: in})
+	fresh.apply(l)
+	if got, err := io.ReadAll(io.LimitReader(waiting, 5)); string(got) != "early" || err != nil {
+		t.Errorf("got %q, %v", got, err)
+	}
+	say(t, before, "still here")
+	if err := <-handed; err != nil {
+		t.Errorf("OfferSockets: %v", err)
+	}
+	old.server.CloseConnections()
+	_ = closed(t, before)
+	old.stop()
 }
 
 func TestThereNeedNotBeAPredecessor(t *testing.T) {

@@ -47,6 +47,8 @@ type Options struct {
 	// DrainTimeout is how long Run lets connections finish after its context
 	// has ended. Default: they are closed at once.
 	DrainTimeout time.Duration
+	// HandoverTimeout is the same when a successor has the sockets. Default 1 h.
+	HandoverTimeout time.Duration
 }
 
 // Handler serves the connections of one kind of listener.
@@ -73,6 +75,7 @@ const (
 	defaultMaxConnections = 50_000
 	defaultSurgeQueue     = 1024 // user guide for Classic Load Balancers, SurgeQueueLength
 	defaultSetupTimeout   = 10 * time.Second
+	defaultHandover       = time.Hour
 )
 
 func (o Options) withDefaults() Options {
@@ -88,6 +91,7 @@ func (o Options) withDefaults() Options {
 	o.MaxConnections = orDefault(o.MaxConnections, defaultMaxConnections)
 	o.SurgeQueue = orDefault(o.SurgeQueue, defaultSurgeQueue)
 	o.HandshakeTimeout = orDefault(o.HandshakeTimeout, defaultSetupTimeout)
+	o.HandoverTimeout = orDefault(o.HandoverTimeout, defaultHandover)
 	o.ConnectTimeout = orDefault(o.ConnectTimeout, defaultSetupTimeout)
 	return o
 }

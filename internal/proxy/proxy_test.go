@@ -21,8 +21,9 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // world is a running server and what it forwards to.
 type world struct {
 	*testing.T
-	server *proxy.Server
-	stop   func()
+	server   *proxy.Server
+	stop     func() // ends Run and waits for it
+	stopSoon func() // ends Run's context
 }
 
 func start(t *testing.T, opts proxy.Options) world {
@@ -41,7 +42,7 @@ func start(t *testing.T, opts proxy.Options) world {
 		}
 	})
 	t.Cleanup(stop)
-	return world{t, s, stop}
+	return world{t, s, stop, cancel}
 }
 
 func (w world) apply(listeners ...proxy.Listener) {

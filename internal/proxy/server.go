@@ -21,10 +21,11 @@ type Server struct {
 	open    atomic.Int64   // clients' connections
 	work    sync.WaitGroup // accept loops and connections
 
-	mu      sync.Mutex
-	stopped bool
-	routes  map[netip.AddrPort]*Route
-	failed  map[netip.AddrPort]error // of the last Apply
+	mu         sync.Mutex
+	stopped    bool
+	handedOver bool // a successor has the sockets
+	routes     map[netip.AddrPort]*Route
+	failed     map[netip.AddrPort]error // of the last Apply
 }
 
 // errStopped is Apply's answer once Run has ended.
@@ -125,29 +126,34 @@ func sortedKeys[V any](m map[netip.AddrPort]V) []netip.AddrPort {
 }
 
 // Run serves until ctx ends, then accepts no more, lets connections finish for
-// Options.DrainTimeout and closes the rest. It returns when all are gone; a
-// Server runs once.
+// Options.DrainTimeout, or Options.HandoverTimeout when a successor has the
+// sockets, and closes the rest. It returns when all are gone; a Server runs once.
 func (s *Server) Run(ctx context.Context) error {
 	<-ctx.Done()
-	s.retire()
+	patience := s.retire()
 	done := make(chan struct{})
 	go func() { s.work.Wait(); close(done) }()
-	drained := time.NewTimer(s.opts.DrainTimeout)
+	drained := time.NewTimer(patience)
 	defer drained.Stop()
 	select {
 	case <-done:
 	case <-drained.C:
-		s.closeAll()
+		s.CloseConnections()
 		<-done
 	}
 	s.pipes.close()
 	return ctx.Err()
 }
 
-func (s *Server) retire() {
+// retire stops accepting, and says how long connections may go on.
+func (s *Server) retire() time.Duration {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.stop()
+	if s.handedOver {
+		return s.opts.HandoverTimeout
+	}
+	return s.opts.DrainTimeout
 }
 
 // stop accepts no more; the caller holds mu.
@@ -159,7 +165,8 @@ func (s *Server) stop() {
 	s.opts.Inherited.close()
 }
 
-func (s *Server) closeAll() {
+// CloseConnections ends all listeners and connections.
+func (s *Server) CloseConnections() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, r := range s.routes {
