@@ -47,18 +47,26 @@ func TestPlansForPeople(t *testing.T) {
 	pods.TargetGroups[0].Name, pods.TargetGroups[0].TargetType = "fl-default-nginx-http-5", lb.IPTarget
 	pods.TargetGroups[0].Targets = []lb.Target{{ID: "198.18.17.5", Port: 8080}}
 	pods.Listeners[0].TargetGroup = "fl-default-nginx-http-5"
+	eips := func(ids ...string) lb.Stack {
+		s := post()
+		for i, id := range ids {
+			s.LoadBalancer.SubnetMappings = append(s.LoadBalancer.SubnetMappings, lb.SubnetMapping{SubnetID: s.LoadBalancer.Subnets[i], AllocationID: id})
+		}
+		return s
+	}
 	leaves := post()
 	leaves.TargetGroups[0].Targets = leaves.TargetGroups[0].Targets[:1]
 	tests := map[string]struct {
 		want lb.Stack
 		have plan.Observed
 	}{
-		"create":       {post(), plan.Observed{}},
-		"unchanged":    {post(), built(post())},
-		"node-leaves":  {leaves, built(post())},
-		"to-pods":      {pods, built(post())},
-		"other-scheme": {internal, built(post())},
-		"delete":       {lb.Stack{}, built(post())},
+		"create":        {post(), plan.Observed{}},
+		"unchanged":     {post(), built(post())},
+		"node-leaves":   {leaves, built(post())},
+		"to-pods":       {pods, built(post())},
+		"other-scheme":  {internal, built(post())},
+		"other-address": {eips("eipalloc-1", "eipalloc-3"), built(eips("eipalloc-1", "eipalloc-2"))},
+		"delete":        {lb.Stack{}, built(post())},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
