@@ -33,8 +33,9 @@ func (c *contender) start(ctx context.Context) (err error) {
 }
 
 // ours is `fairlead controller` as it is shipped, but for the lease: there is
-// one of it, and waiting for a lease is none of the work.
-func ours(program string) func(context.Context, *world) (running, error) {
+// one of it, and waiting for a lease is none of the work. It runs without a
+// budget of calls: the endpoint is one's own.
+func ours(program string, further ...string) func(context.Context, *world) (running, error) {
 	return func(ctx context.Context, w *world) (running, error) {
 		log, err := os.OpenFile(filepath.Join(w.dir, "controller.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 		if err != nil {
@@ -43,6 +44,7 @@ func ours(program string) func(context.Context, *world) (running, error) {
 		defer log.Close() // the process has its own
 		cmd := exec.CommandContext(ctx, program, "controller", "--kubeconfig="+w.kubeconfig, "--cluster-name="+clusterName, "--region="+region,
 			"--vpc-id="+vpcID, "--take-unclassed", "--leader-elect=false", "--aws-request-rate=0", "--metrics-listen=0", "--health-listen=0")
+		cmd.Args = append(cmd.Args, further...)
 		cmd.Env = append(os.Environ(), "AWS_ENDPOINT_URL="+w.aws.URL, "AWS_REGION="+region, "AWS_EC2_METADATA_DISABLED=true",
 			"AWS_ACCESS_KEY_ID="+w.key.AccessKeyID, "AWS_SECRET_ACCESS_KEY="+w.key.SecretAccessKey)
 		cmd.Stdout, cmd.Stderr = log, log

@@ -68,7 +68,9 @@ func controllers(ctx context.Context, p programs) (rows []Row, err error) {
 		}
 		rows = append(rows, both...)
 	}
-	return append(rows, memory(pair)), nil
+	rows = append(rows, memory(pair))
+	change, err := podChange(ctx, pair[0])
+	return append(rows, change), err
 }
 
 func situations() []situation {

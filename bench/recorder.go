@@ -29,8 +29,8 @@ type recorder struct {
 
 // call is one answered call.
 type call struct {
-	action string
-	end    time.Time
+	action     string
+	start, end time.Time // when it came in, when it was answered
 }
 
 // changes says whether the call may change something.
@@ -64,8 +64,8 @@ func (r *recorder) recording(next http.Handler) http.Handler {
 			return
 		}
 		req.Body = io.NopCloser(bytes.NewReader(body))
-		r.begin()
-		defer r.end(action(req, body))
+		start := r.begin()
+		defer r.end(action(req, body), start)
 		time.Sleep(r.latency)
 		next.ServeHTTP(w, req)
 	})
@@ -83,17 +83,18 @@ func action(req *http.Request, body []byte) string {
 	return form.Get("Action")
 }
 
-func (r *recorder) begin() {
+func (r *recorder) begin() time.Time {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.open++
+	return time.Now()
 }
 
-func (r *recorder) end(action string) {
+func (r *recorder) end(action string, start time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.open--
-	r.calls = append(r.calls, call{action, time.Now()})
+	r.calls = append(r.calls, call{action, start, time.Now()})
 }
 
 // take starts anew and returns what was recorded.
@@ -126,6 +127,18 @@ func (r *recorder) count(action string) int {
 		}
 	}
 	return n
+}
+
+// first is when the first call of an action came in; zero when none did.
+func (r *recorder) first(action string) (start time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, c := range r.calls {
+		if c.action == action && (start.IsZero() || c.start.Before(start)) {
+			start = c.start
+		}
+	}
+	return start
 }
 
 func (r *recorder) close() error { return r.server.Shutdown(context.Background()) }

@@ -27,8 +27,12 @@ func scale(ctx context.Context, p programs) (rows []Row, err error) {
 		{"create_1000", 0, add(0, scaleServices), haveNames(scaleServices)},
 		{"restart_with_1000", 0, restart, always},
 		{"node_leaves_with_1000", 0, removeNode(scaleNodes - 1), deregistered(scaleServices)},
+		{"resync_1000", 0, restart, swept},
 		{"delete_1000", 0, remove(0, scaleServices), haveNames(0)},
 	} {
+		if s.name == "resync_1000" {
+			c.launch = ours(p.fairlead, "--resync=1m")
+		}
 		if s.name == "delete_1000" {
 			mb, err := resident(c.process.PID(), "VmRSS")
 			if err != nil {
@@ -46,3 +50,6 @@ func scale(ctx context.Context, p programs) (rows []Row, err error) {
 	}
 	return rows, nil
 }
+
+// swept is done when all Services have been compared with AWS once.
+func swept(_ context.Context, w *world) (bool, error) { return w.aws.count("GetResources") > 0, nil }
