@@ -105,6 +105,24 @@ func (r *Reconciler) recallInstances(ctx context.Context, rec record, b *plan.Cl
 	return true, nil
 }
 
+// locate adds the zones of subnets when a Classic Load Balancer leaves all that
+// it is in: which of them may be exchanged first depends on them.
+func (r *Reconciler) locate(ctx context.Context, want lb.Stack, have *plan.Observed) error {
+	b := have.ClassicBalancer(classicName(want))
+	if b == nil || slices.ContainsFunc(b.Subnets, func(id string) bool { return slices.Contains(want.LoadBalancer.Subnets, id) }) {
+		return nil
+	}
+	subnets, err := r.shared.Subnets(ctx)
+	if err != nil {
+		return err
+	}
+	have.Zones = map[string]string{}
+	for _, s := range subnets {
+		have.Zones[s.ID] = s.Zone
+	}
+	return nil
+}
+
 // classicRemains are the Classic Load Balancers on record that are the Service's.
 func (o *observer) classicRemains(ctx context.Context) ([]plan.ClassicLoadBalancer, error) {
 	tags := map[string]map[string]string{}

@@ -339,6 +339,26 @@ func TestAChangeOfTypeWaitsForConsentAndForTheSuccessor(t *testing.T) {
 	}
 }
 
+func TestAClassicLoadBalancerLeavesAllItsSubnets(t *testing.T) {
+	w := newWorld(t)
+	svc := plain("nginx")
+	svc.Annotations[prefix+"subnets"] = "subnet-a,subnet-b"
+	svc.Annotations["fairlead.io/allow-replacement"] = "true"
+	w.create(svc)
+	w.settle("nginx")
+	w.aws.take()
+	w.update("nginx", func(s *corev1.Service) { s.Annotations[prefix+"subnets"] = "subnet-a2,subnet-b2" })
+	w.settle("nginx")
+	if got := w.classics()[0].Subnets; !slices.Equal(got, []string{"subnet-a2", "subnet-b2"}) {
+		t.Errorf("subnets %v, events %v", got, w.notes.list())
+	}
+	want := []string{"DetachLoadBalancerFromSubnets", "AttachLoadBalancerToSubnets", "DetachLoadBalancerFromSubnets", "AttachLoadBalancerToSubnets"}
+	if diff := cmp.Diff(want, writing(w.aws.take())); diff != "" {
+		t.Errorf("writes (-want +got):\n%s", diff)
+	}
+	w.checkSteady("other subnets")
+}
+
 func TestAClassicDryRunAndDriftPolicy(t *testing.T) {
 	w := newWorld(t)
 	svc := plain("nginx")

@@ -243,8 +243,17 @@ func (r *Reconciler) sharedBackend(ctx context.Context, want lb.Stack) (string, 
 	return r.shared.Backend(ctx)
 }
 
-// have is what there is: as remembered, as the record has it, or as AWS says.
+// have is what there is, with what a plan has to know of the network.
 func (r *Reconciler) have(ctx context.Context, svc *corev1.Service, st *service, want lb.Stack, stack string) (*plan.Observed, error) {
+	have, err := r.known(ctx, svc, st, want, stack)
+	if err != nil {
+		return nil, err
+	}
+	return have, r.locate(ctx, want, have)
+}
+
+// known is what there is: as remembered, as the record has it, or as AWS says.
+func (r *Reconciler) known(ctx context.Context, svc *corev1.Service, st *service, want lb.Stack, stack string) (*plan.Observed, error) {
 	if st.have != nil {
 		return st.have, nil
 	}

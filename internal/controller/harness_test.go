@@ -75,6 +75,8 @@ vpcs: [{vpcId: vpc-1, cidrBlock: 198.18.0.0/16, ipv6CidrBlock: "2001:db8::/32"}]
 subnets:
 - {subnetId: subnet-a, vpcId: vpc-1, availabilityZone: us-west-2a, availabilityZoneId: usw2-az1, cidrBlock: 198.18.16.0/20, ipv6CidrBlock: "2001:db8:0:1::/64", public: true, tags: {kubernetes.io/role/elb: "1", kubernetes.io/role/internal-elb: "1", kubernetes.io/cluster/fairlead: shared}}
 - {subnetId: subnet-b, vpcId: vpc-1, availabilityZone: us-west-2b, availabilityZoneId: usw2-az2, cidrBlock: 198.18.32.0/20, ipv6CidrBlock: "2001:db8:0:2::/64", public: true, tags: {kubernetes.io/role/elb: "1", kubernetes.io/role/internal-elb: "1", kubernetes.io/cluster/fairlead: shared}}
+- {subnetId: subnet-a2, vpcId: vpc-1, availabilityZone: us-west-2a, availabilityZoneId: usw2-az1, cidrBlock: 198.18.48.0/20, public: true}
+- {subnetId: subnet-b2, vpcId: vpc-1, availabilityZone: us-west-2b, availabilityZoneId: usw2-az2, cidrBlock: 198.18.64.0/20, public: true}
 securityGroups:
 - {groupId: sg-00000000000000001, groupName: nodes, vpcId: vpc-1, tags: {kubernetes.io/cluster/fairlead: owned}}
 instances:

@@ -73,23 +73,43 @@ func (c *classicDiffer) create(want lb.LoadBalancer) {
 
 // place sets what decides where the load balancer is and who may connect. A zone
 // has one subnet at a time, so old ones leave first; but one must always be left.
+// When none is to stay, one stays until those of other zones have joined.
 func (c *classicDiffer) place(want lb.LoadBalancer) {
 	leaving, joining := minus(c.now.Subnets, want.Subnets), minus(want.Subnets, c.now.Subnets)
-	attach := func() {
-		if len(joining) > 0 {
-			c.step(stageBalancer, Step{Action: AttachSubnets, After: Value{List: joining}, Why: count(len(joining), "subnet") + " to add"})
-		}
-	}
 	if len(leaving) == len(c.now.Subnets) {
-		attach()
-		joining = nil
+		last, others := c.lastToLeave(leaving, joining)
+		c.detach(minus(leaving, []string{last}))
+		c.attach(others)
+		leaving, joining = []string{last}, minus(joining, others)
 	}
-	if len(leaving) > 0 {
-		c.step(stageBalancer, Step{Action: DetachSubnets, Before: Value{List: leaving}, Why: count(len(leaving), "subnet") + " no longer wanted", Disruption: Address})
-	}
-	attach()
+	c.detach(leaving)
+	c.attach(joining)
 	if !sameSet(c.now.SecurityGroups, want.SecurityGroups) {
 		c.step(stageBalancer, Step{Action: ApplySecurityGroups, Before: Value{List: c.now.SecurityGroups}, After: Value{List: want.SecurityGroups}, Why: "the security groups differ"})
+	}
+}
+
+// lastToLeave is a subnet that can stay while others join, those of other zones.
+// Where there is but one zone AWS has no way, and says so.
+func (c *classicDiffer) lastToLeave(leaving, joining []string) (last string, others []string) {
+	for _, last := range leaving {
+		others := slices.DeleteFunc(slices.Clone(joining), func(id string) bool { return c.have.zone(id) == c.have.zone(last) })
+		if len(others) > 0 {
+			return last, others
+		}
+	}
+	return leaving[0], joining
+}
+
+func (c *classicDiffer) attach(subnets []string) {
+	if len(subnets) > 0 {
+		c.step(stageBalancer, Step{Action: AttachSubnets, After: Value{List: subnets}, Why: count(len(subnets), "subnet") + " to add"})
+	}
+}
+
+func (c *classicDiffer) detach(subnets []string) {
+	if len(subnets) > 0 {
+		c.step(stageBalancer, Step{Action: DetachSubnets, Before: Value{List: subnets}, Why: count(len(subnets), "subnet") + " no longer wanted", Disruption: Address})
 	}
 }
 

@@ -199,7 +199,7 @@ func classicStacks(t *rapid.T, label string, scheme lb.Scheme) lb.Stack {
 	s := lb.Stack{
 		LoadBalancer: lb.LoadBalancer{
 			Name: rapid.SampledFrom([]string{"chosen", "classic-" + string(scheme)}).Draw(t, label+"-name"), Type: lb.Classic, Scheme: scheme, IPAddressType: lb.IPv4,
-			Subnets: rapid.SampledFrom([][]string{{"subnet-b"}, {"subnet-a", "subnet-b"}, {"subnet-a2", "subnet-b"}}).Draw(t, label+"-subnets"),
+			Subnets: rapid.SampledFrom([][]string{{"subnet-b"}, {"subnet-a", "subnet-b"}, {"subnet-a2", "subnet-b"}, {"subnet-a2", "subnet-b2"}, {"subnet-c"}}).Draw(t, label+"-subnets"),
 			Tags:    rapid.MapOfN(text, text, 0, 2).Draw(t, label+"-tags"),
 		},
 		Backend:  rapid.Bool().Draw(t, label+"-backend"),

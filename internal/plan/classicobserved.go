@@ -25,6 +25,14 @@ func (o *Observed) ClassicBalancer(name string) *ClassicLoadBalancer {
 	return &o.Classic[i]
 }
 
+// zone is the zone of a subnet; one that is not known stands for itself.
+func (o *Observed) zone(subnet string) string {
+	if z, ok := o.Zones[subnet]; ok {
+		return z
+	}
+	return subnet
+}
+
 func (b *ClassicLoadBalancer) hasPolicy(name string) bool {
 	return slices.ContainsFunc(b.Policies, func(p lb.ClassicPolicy) bool { return p.Name == name })
 }

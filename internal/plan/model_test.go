@@ -323,7 +323,7 @@ func (m *model) unattached(ref string) error {
 
 // observe is what describing everything would tell.
 func (m *model) observe() plan.Observed {
-	var o plan.Observed
+	o := plan.Observed{Zones: map[string]string{"subnet-a": "a", "subnet-a2": "a", "subnet-b": "b", "subnet-b2": "b", "subnet-c": "c"}}
 	for _, name := range slices.Sorted(maps.Keys(m.balancers)) {
 		b := plan.LoadBalancer{LoadBalancer: m.balancers[name].LoadBalancer}
 		for _, port := range slices.Sorted(maps.Keys(m.balancers[name].listeners)) {

@@ -20,8 +20,11 @@ const (
 type Observed struct {
 	LoadBalancers []LoadBalancer // one; two while one replaces the other
 	Classic       []ClassicLoadBalancer
-	TargetGroups  []TargetGroup
-	Frontends     []SecurityGroup // the Service's own, by name
+	// Zones are those of subnets, where they are known: a Classic Load Balancer
+	// has one subnet in each.
+	Zones        map[string]string
+	TargetGroups []TargetGroup
+	Frontends    []SecurityGroup // the Service's own, by name
 }
 
 // LoadBalancer is a load balancer that exists.
