@@ -37,6 +37,7 @@ func TestTheBlogPost(t *testing.T) {
 	}
 	h.run(t, "fairlead-lab", "node", "add", "--zone", "us-west-2a") // the walk removed one
 	t.Run("every client under every policy", h.everyClient)
+	t.Run("Classic Load Balancers", h.classicLife)
 	t.Run("IPv6", h.ipv6)
 	t.Run("security groups", h.securityGroups)
 	t.Run("Services that are wrong", h.wrongServices)
