@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"sync"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spf13/cobra"
@@ -91,6 +92,11 @@ func runEdge(ctx context.Context, f edgeFlags) error {
 	if err != nil {
 		return &cli.Error{What: "run the edge", Err: err, Hint: "issue an identity with 'fairlead engine issue-edge --zone " + f.zone + " --out DIR'"}
 	}
+	registry := prometheus.NewRegistry()
+	sockets, err := openSockets(ctx, f, registry)
+	if err != nil {
+		return err
+	}
 	ln, err := ops.Listen(f.metricsListen)
 	if err != nil {
 		return err
@@ -99,22 +105,19 @@ func runEdge(ctx context.Context, f edgeFlags) error {
 	if err != nil {
 		return err
 	}
-	defer disk.Close()
+	closeDisk := sync.OnceValue(disk.Close)
+	defer closeDisk()
 	dataPath, ordinary, err := openDataPath(f)
 	if err != nil {
 		return err
 	}
-	defer dataPath.Close()
+	closeDataPath := sync.OnceValue(dataPath.Close)
+	defer closeDataPath()
 	var prober health.NetProber // the kernel chooses where from, unless clients do come to the uplink
 	if !ordinary.IsValid() {
 		if prober.Source4, prober.Source6, err = edge.SourceAddresses(f.dataPath.Interface); err != nil {
 			return err
 		}
-	}
-	registry := prometheus.NewRegistry()
-	sockets, err := openSockets(f, log, registry)
-	if err != nil {
-		return err
 	}
 	e, err := edge.New(edge.Config{
 		Zone: f.zone, Disk: disk, Link: client, DataPath: dataPath, Proxy: sockets.server, Ordinary: ordinary, AccessLogs: f.sockets.keepsLogs(),
@@ -124,10 +127,12 @@ func runEdge(ctx context.Context, f edgeFlags) error {
 		return err
 	}
 	endpoints := ops.Endpoints{Metrics: registry, Ready: e.Ready, State: func() any { return e.State() }}
-	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error { return sockets.while(func() error { return e.Run(ctx) }) })
-	group.Go(func() error { return ops.Serve(ctx, ln, endpoints.Handler()) })
-	return group.Wait()
+	return sockets.while(ctx, f.handover(), func(ctx context.Context) error {
+		group, ctx := errgroup.WithContext(ctx)
+		group.Go(func() error { return e.Run(ctx) })
+		group.Go(func() error { return ops.Serve(ctx, ln, endpoints.Handler()) })
+		return errors.Join(group.Wait(), closeDataPath(), closeDisk())
+	})
 }
 
 // detachEdge takes the state directory first, so that it does not pull the data

@@ -28,7 +28,7 @@ import (
 type socketFlags struct {
 	dataPath, address         string
 	accessLogDir, accessLogS3 string
-	drain                     time.Duration
+	drain, handover           time.Duration
 }
 
 // Values of --data-path.
@@ -44,6 +44,7 @@ func (f *socketFlags) register(flags *pflag.FlagSet) {
 	flags.StringVar(&f.accessLogDir, "access-log-dir", "", "directory to deliver access logs of Classic Load Balancers to, below it BUCKET/KEY; empty: none are kept unless --access-log-s3 is set")
 	flags.StringVar(&f.accessLogS3, "access-log-s3", "", "URL of an S3 service to deliver access logs to instead, with AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN")
 	flags.DurationVar(&f.drain, "drain-timeout", 0, "how long connections of listeners in user space may finish when the edge ends")
+	flags.DurationVar(&f.handover, "handover-timeout", time.Hour, "the same when another edge over the same state directory takes its place")
 }
 
 func (f *socketFlags) validate() error {
@@ -67,12 +68,22 @@ type sockets struct {
 	server *proxy.Server
 	http   *httplb.Handler
 	spool  *accesslog.Spool // nil: no access logs
+	log    *slog.Logger
 }
 
-// openSockets makes them ready. Access logs wait for their delivery in the
-// edge's state directory.
-func openSockets(f edgeFlags, log *slog.Logger, metrics prometheus.Registerer) (*sockets, error) {
-	s, err := &sockets{}, error(nil)
+// openSockets makes them ready, with the sockets of an edge that runs already
+// over the same state directory: it has let go of all else when this returns.
+// Access logs wait for their delivery in that directory.
+func openSockets(ctx context.Context, f edgeFlags, metrics prometheus.Registerer) (*sockets, error) {
+	log := f.dataPath.Logger
+	s := &sockets{log: log}
+	inherited, err := proxy.TakeSockets(ctx, f.handover())
+	if err == nil {
+		err = inherited.Release()
+	}
+	if err != nil {
+		log.Warn("the edge before does not hand its sockets over", "error", err)
+	}
 	if f.sockets.keepsLogs() {
 		s.spool, err = accesslog.Open(accesslog.Options{
 			Dir: filepath.Join(f.stateDir, "access-logs"), Deliver: f.deliverer(), Log: log, Metrics: metrics,
@@ -84,8 +95,23 @@ func openSockets(f edgeFlags, log *slog.Logger, metrics prometheus.Registerer) (
 	if s.http, err = httplb.New(httplb.Options{Metrics: metrics, AccessLog: s.spool}); err != nil {
 		return nil, err
 	}
-	s.server, err = proxy.New(proxy.Options{Log: log, Metrics: metrics, HTTP: s.http, AccessLog: s.spool, DrainTimeout: f.sockets.drain})
+	s.server, err = proxy.New(proxy.Options{Log: log, Metrics: metrics, HTTP: s.http, AccessLog: s.spool, DrainTimeout: f.sockets.drain, HandoverTimeout: f.sockets.handover, Inherited: inherited})
 	return s, err
+}
+
+// handover is where an edge offers its sockets to its successor.
+func (f edgeFlags) handover() string { return filepath.Join(f.stateDir, "sockets") }
+
+// offer hands the sockets to a successor, if one comes before ctx ends. letGo
+// frees what only one edge can have.
+func (s *sockets) offer(ctx context.Context, path string, letGo func()) {
+	err := s.server.OfferSockets(ctx, path, letGo)
+	switch {
+	case err == nil:
+		s.log.Info("a successor has the sockets; connections may finish")
+	case ctx.Err() == nil:
+		s.log.Warn("no successor can take the sockets over", "error", err)
+	}
 }
 
 func (f edgeFlags) deliverer() accesslog.Deliverer {
@@ -108,18 +134,31 @@ func environment(context.Context) (aws.Credentials, error) {
 	return c, nil
 }
 
-// while runs what logs while serve serves: whoever writes a line as the last
-// connections end still finds someone to take it.
-func (s *sockets) while(serve func() error) error {
+// while serves connections while work works, and afterwards for as long as they
+// may finish. Whoever writes a line as the last of them ends still finds someone
+// to take it. A successor, who comes for the sockets at path, ends work and waits
+// until it has ended.
+func (s *sockets) while(ctx context.Context, path string, work func(context.Context) error) error {
 	defer s.http.Close()
-	if s.spool == nil {
-		return serve()
+	if s.spool != nil {
+		defer background(s.spool.Run)()
 	}
+	defer background(func(ctx context.Context) { _ = s.server.Run(ctx) })()
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	ended := make(chan struct{})
+	defer background(func(ctx context.Context) { s.offer(ctx, path, func() { stop(); <-ended }) })()
+	defer close(ended)
+	return work(ctx)
+}
+
+// background runs something until the function that it returns is called, which
+// waits for its end.
+func background(run func(context.Context)) (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
-	go func() { defer close(done); s.spool.Run(ctx) }()
-	defer func() { cancel(); <-done }()
-	return serve()
+	go func() { defer close(done); run(ctx) }()
+	return func() { cancel(); <-done }
 }
 
 // closer is a DataPath that has something to let go of.

@@ -59,14 +59,12 @@ type DataPath interface {
 	Occupancy() (datapath.Occupancy, error)
 }
 
-// Proxy serves listeners in user space; proxy.Server is the real one.
+// Proxy serves listeners in user space; proxy.Server is the real one. Whoever
+// made it runs it: connections may outlive the edge.
 type Proxy interface {
 	// Apply makes it serve a configuration. After an error it is called again
 	// with all there is.
 	Apply(ctx context.Context, cfg proxy.Config) error
-
-	// Run serves until ctx ends.
-	Run(ctx context.Context) error
 
 	// State says how each listener is.
 	State() []proxy.ListenerState
@@ -145,7 +143,6 @@ func (e *Edge) Run(ctx context.Context) error {
 	healths := mailbox.New[map[lb.TargetKey]lb.TargetHealth]()
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return e.cfg.DataPath.Run(ctx) })
-	group.Go(func() error { return e.cfg.Proxy.Run(ctx) })
 	group.Go(func() error { e.checker.Run(ctx); return nil })
 	group.Go(func() error { return e.cfg.Link.Run(ctx, e.outbox, received.Put) })
 	group.Go(func() error { e.keepSnapshots(ctx, received); return nil })

@@ -250,6 +250,7 @@ type engine struct {
 	watcher  chan lb.ZoneSnapshot
 	reported map[lb.TargetKey]lb.TargetHealth
 	revision uint64
+	sessions int // that there have been
 }
 
 func newEngine() *engine { return &engine{reported: map[lb.TargetKey]lb.TargetHealth{}} }
@@ -258,6 +259,7 @@ func (e *engine) Watch(string) (<-chan lb.ZoneSnapshot, func(), error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.watcher = make(chan lb.ZoneSnapshot, 10)
+	e.sessions++
 	if e.current.Revision > 0 {
 		e.watcher <- e.current
 	}
