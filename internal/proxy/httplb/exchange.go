@@ -169,10 +169,10 @@ func (x *exchange) send() error {
 // such as 100 Continue. closed says that the target closed the connection before
 // a byte of it came.
 func (x *exchange) readAnswer() (refusal *http1.Refusal, closed bool) {
-	for range maxInterim {
+	for n := range maxInterim {
 		head, refusal, closed := x.readHeadOfAnswer()
 		if refusal != nil {
-			return refusal, closed
+			return refusal, closed && n == 0
 		}
 		res := &x.response
 		if err := res.Parse(head); err != nil && !errors.As(err, &refusal) {
@@ -295,7 +295,8 @@ func (x *exchange) uploaded() bool {
 		return true
 	}
 	if x.upload.taken.Load() { // the last piece is being sent
-		timer := time.AfterFunc(lastPiece, func() { x.endUpload() })
+		to := x.to.conn
+		timer := time.AfterFunc(lastPiece, func() { _ = to.Close() })
 		<-x.upload.done
 		return timer.Stop() && x.upload.failed == copyError{}
 	}

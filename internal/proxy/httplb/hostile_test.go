@@ -327,6 +327,34 @@ func TestARequestIsSentAgainOnlyIfThatIsSafe(t *testing.T) {
 	}
 }
 
+func TestARequestIsNotSentAgainAfterAnInterimAnswer(t *testing.T) {
+	var copies atomic.Int32
+	w := newWorld(t, nil, rawTarget(t, func(r *bufio.Reader, conn net.Conn) {
+		for {
+			head, err := readHead(r)
+			if err != nil {
+				return
+			}
+			if !strings.HasPrefix(head, "GET /first ") {
+				copies.Add(1)
+				_, _ = io.WriteString(conn, "HTTP/1.1 103 Early Hints\r\n\r\n")
+				return
+			}
+			_, _ = io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+		}
+	}))
+	c, r := w.dial()
+	write(t, c, strings.Replace(get, " / ", " /first ", 1))
+	answer(t, r)
+	write(t, c, get)
+	if got, err := readHead(r); err != nil || !strings.HasPrefix(got, "HTTP/1.1 103 ") {
+		t.Errorf("got %q, %v", got, err)
+	}
+	if res, _ := answer(t, r); res.StatusCode != 504 || copies.Load() != 1 {
+		t.Errorf("got %v after %d copies; want 504 after 1", res.Status, copies.Load())
+	}
+}
+
 func TestTargetsSlowerThanTheIdleTimeoutAre504(t *testing.T) {
 	release := make(chan struct{})
 	w := newWorld(t, func(l *proxy.Listener, _ *Options) { l.IdleTimeout = time.Second },
