@@ -27,7 +27,6 @@ func (x *exchange) relay() bool {
 		Connection: x.connection(keep), SetCookies: x.view.bind(res, x.choice.Target.ID, x.bound), Dechunk: b.dechunk,
 	})
 	failed := x.copyAnswer(&b)
-	x.entry.ResponseTime = time.Since(now)
 	x.entry.Sent = b.bytes
 	if b.toEnd && errors.Is(failed.source, io.EOF) {
 		b.ended, failed = true, copyError{}
@@ -55,6 +54,7 @@ func (x *exchange) copyAnswer(b *body) copyError {
 	if failed := x.client.write(x.out, x.view.IdleTimeout); failed != nil {
 		return copyError{sink: failed}
 	}
+	x.entry.ResponseTime = time.Since(x.sent) - x.entry.TargetTime
 	if err != nil || b.ended {
 		return copyError{source: err}
 	}
