@@ -102,14 +102,14 @@ static __always_inline int open_flow(const struct setting *cfg, struct walk *k,
 				     const struct listener *l)
 {
 	struct flow *made = &k->made;
-	struct chosen c = {};
+	struct chosen *c = &k->chosen;
 	struct target *t;
 	int result, hairpin;
 	__u32 forbidden;
 
-	choose(&k->packet, l, &c);
-	t = c.target ? target_by_id(c.target) : 0;
-	if (!t && (c.flags & GROUP_UNRESOLVED))
+	choose(&k->packet, l, c);
+	t = c->target ? target_by_id(c->target) : 0;
+	if (!t && (c->flags & GROUP_UNRESOLVED))
 		return DROP_UNRESOLVED;
 	if (!t || addr_is_v4(&t->addr) != (k->packet.family == 4))
 		return RESET_NO_TARGET;
@@ -122,7 +122,7 @@ static __always_inline int open_flow(const struct setting *cfg, struct walk *k,
 	hairpin = is_hairpin(&k->packet, t);
 	if (hairpin)
 		event(EVENT_HAIRPIN);
-	if ((hairpin || (c.flags & GROUP_SOURCE_NAT)) && !reserve(k, l))
+	if ((hairpin || (c->flags & GROUP_SOURCE_NAT)) && !reserve(k, l))
 		return RESET_NO_PORT;
 	result = insert(&k->wanted, made, &k->advance.flow);
 	if (result == INSERT_CONFLICT) {
@@ -135,7 +135,7 @@ static __always_inline int open_flow(const struct setting *cfg, struct walk *k,
 		return RESET_TABLE_FULL;
 	if (result == INSERTED)
 		copy_out(&k->advance.flow, made);
-	if (c.flags & GROUP_FAIL_OPEN)
+	if (c->flags & GROUP_FAIL_OPEN)
 		COUNT(l->balancer, unhealthy_routing_flow_count, 1);
 	if (k->packet.proto != IPPROTO_TCP)
 		COUNT(l->balancer, new_flow_count_udp, 1);

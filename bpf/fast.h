@@ -250,7 +250,7 @@ static __always_inline int take_short_way(struct xdp_md *ctx, const struct setti
 	struct listener *l;
 	struct plain p;
 
-	if (!(v4 ? plain_v4(&p, data, end) : plain_v6(&p, data, end)))
+	if (TRACE || !(v4 ? plain_v4(&p, data, end) : plain_v6(&p, data, end)))
 		return LONG_WAY;
 	/* Two bytes more than a MAC, in one load: the headers are there. */
 	if ((*(__u64 *)data & MAC_MASK) != cfg->mac)

@@ -70,10 +70,17 @@ struct place {
 	struct lock *lock;
 };
 
+#if TRACE
+#include "trace.h"
+#endif
+
 static __always_inline int place_of(const struct setting *cfg, __u64 hash, struct place *at)
 {
 	__u32 index = hash & cfg->flow_mask;
 
+#if TRACE
+	return place_of_copies(cfg, hash, at);
+#endif
 	at->flows = bpf_map_lookup_elem(&flows, &index);
 	index = hash & cfg->half_mask;
 	at->half_open = bpf_map_lookup_elem(&half_open, &index);

@@ -56,6 +56,8 @@ static __always_inline struct listener *listener_of(const struct packet *p,
 struct chosen {
 	__u32 target;
 	__u32 flags; /* the group's */
+	__u32 group; /* index; with a slot only */
+	__u32 slot;  /* of the group's table, from 1 */
 };
 
 /* The hash that spreads new flows: NLB's inputs, the TCP sequence number among
@@ -97,12 +99,13 @@ JUDGED_ALONE int choose(const struct packet *p, const struct listener *l, struct
 
 	if (!cfg || !p || !l || !out)
 		return 0;
-	out->target = 0;
+	out->target = out->flags = out->slot = 0;
 	hash = pick_hash(cfg, p);
 	g = choose_group(l, hash >> 32, &index);
 	if (!g)
 		return 0;
 	out->flags = g->flags;
+	out->group = index;
 	table = bpf_map_lookup_elem(&tables, &index);
 	if (!table)
 		return 0;
@@ -123,6 +126,7 @@ JUDGED_ALONE int choose(const struct packet *p, const struct listener *l, struct
 	}
 	if (id)
 		out->target = *id;
+	out->slot = slot;
 	return 0;
 }
 

@@ -10,6 +10,14 @@
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_endian.h>
 
+/* 1 in the build for fairlead trace, which changes nothing that lasts: it takes
+ * copies of the buckets that a packet leads to (trace.h), never the short ways
+ * that write to records where they lie, and user space gives it no other map
+ * that the program writes to. */
+#ifndef TRACE
+#define TRACE 0
+#endif
+
 #define BUCKET_SLOTS 16
 #define FLOW_SPAN BUCKET_SLOTS
 #define HALF_SPAN 4 /* slots of a half_open bucket that one hash may use */

@@ -15,7 +15,8 @@ struct walk {
 	struct packet packet;
 	struct wanted wanted;
 	struct advance advance;
-	struct flow made; /* a new flow */
+	struct chosen chosen; /* for a new flow */
+	struct flow made;     /* it */
 	struct nat nat;
 	struct edit edit;
 	struct packet quoted; /* by an ICMP error, source and destination swapped */
@@ -43,7 +44,7 @@ static __always_inline struct flow *peek_established(const struct setting *cfg, 
 	struct bucket *b = bpf_map_lookup_elem(&flows, &index);
 	struct flow *f;
 
-	if (!b || !is_plain(&k->packet))
+	if (TRACE || !b || !is_plain(&k->packet))
 		return 0;
 	f = peek(cfg, b, &k->wanted, &k->advance.flow, FLOW_SPAN);
 	return f && k->advance.flow.state == FLOW_ESTABLISHED ? f : 0;

@@ -18,6 +18,6 @@ func newRootCommand() *cobra.Command {
 		Use:   "fairlead",
 		Short: "A Network Load Balancer for Kubernetes Services",
 	}
-	root.AddCommand(newControllerCommand(), newPlanCommand(), newEngineCommand(), newEdgeCommand(), newNodeCommand())
+	root.AddCommand(newControllerCommand(), newPlanCommand(), newEngineCommand(), newEdgeCommand(), newTraceCommand(), newNodeCommand())
 	return root
 }

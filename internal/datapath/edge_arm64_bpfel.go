@@ -286,6 +286,13 @@ type edgeWalk struct {
 			Link     uint64
 		}
 	}
+	Chosen struct {
+		_      structs.HostLayout
+		Target uint32
+		Flags  uint32
+		Group  uint32
+		Slot   uint32
+	}
 	Made edgeFlow
 	Nat  struct {
 		_           structs.HostLayout

@@ -62,6 +62,14 @@ func OpenDisk(dir, zone string, sealer Sealer, log *slog.Logger) (*Disk, error) 
 	return d, nil
 }
 
+// ReadSnapshot returns the snapshot in a state directory, also while an edge uses
+// it, without private keys.
+func ReadSnapshot(dir string) (lb.ZoneSnapshot, error) {
+	var s lb.ZoneSnapshot
+	err := readJSON(filepath.Join(dir, snapshotFile), &s)
+	return withoutKeys(s), err
+}
+
 // Close lets go of the directory.
 func (d *Disk) Close() error { return d.lock.Close() }
 
