@@ -254,8 +254,8 @@ func (r *Reconciler) have(ctx context.Context, svc *corev1.Service, st *service,
 
 // known is what there is: as remembered, as the record has it, or as AWS says.
 func (r *Reconciler) known(ctx context.Context, svc *corev1.Service, st *service, want lb.Stack, stack string) (*plan.Observed, error) {
-	if st.have != nil {
-		return st.have, nil
+	if known := st.have != nil; known && (!st.believed || st.rec.Stack == stack) {
+		return st.have, nil // the record's word is good enough for targets only
 	}
 	if st.lost {
 		r.recover(ctx, svc, st)

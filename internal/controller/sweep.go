@@ -171,7 +171,11 @@ func (r *Reconciler) differs(ctx context.Context, svc *corev1.Service, st *servi
 		return true
 	}
 	p := plan.Diff(want, have, plan.Policy{})
-	return !p.Empty() || len(p.Blocked) > 0
+	if !p.Empty() || len(p.Blocked) > 0 {
+		return true
+	}
+	st.believed = false // the record was right, and AWS says so
+	return false
 }
 
 // sweptAPI answers from a sweep, and where a sweep does not tell, what the
