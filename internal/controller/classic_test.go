@@ -276,69 +276,6 @@ func TestAClassicListenerEndsTLSAndChangesInPlaceWhatItCan(t *testing.T) {
 	}
 }
 
-func TestAChangeOfTypeWaitsForConsentAndForTheSuccessor(t *testing.T) {
-	network := func(s *corev1.Service) { s.Annotations[prefix+"type"] = "nlb" }
-	unannotated := func(s *corev1.Service) { delete(s.Annotations, prefix+"type") }
-	tests := map[string]struct {
-		first, second func(*corev1.Service)
-	}{
-		"from Classic to Network": {unannotated, network},
-		"from Network to Classic": {network, unannotated},
-	}
-	for name, tt := range tests {
-		for _, forgetful := range []bool{false, true} {
-			t.Run(name+map[bool]string{true: ", the record is lost"}[forgetful], func(t *testing.T) {
-				w := newWorld(t)
-				svc := plain("nginx")
-				tt.first(svc)
-				w.create(svc)
-				w.settle("nginx")
-				host := func() string { return w.get("nginx").Status.LoadBalancer.Ingress[0].Hostname }
-				first, before := host(), w.all().balancers
-				if forgetful {
-					w.restart()
-				}
-				w.update("nginx", func(s *corev1.Service) {
-					tt.second(s)
-					if forgetful {
-						delete(s.Annotations, intent.KeyRecord)
-					}
-				})
-				w.settle("nginx")
-				if diff := cmp.Diff(before, w.all().balancers); diff != "" || host() != first {
-					t.Fatalf("without consent there are load balancers (-want +got):\n%s\nhostname %s, it was %s", diff, host(), first)
-				}
-				if c := w.condition("nginx", condReplacement); c.Status != metav1.ConditionTrue || !strings.Contains(c.Message, "the type cannot change") || !w.notes.has("ReplacementRequired") {
-					t.Errorf("condition %+v, events %v", c, w.notes.list())
-				}
-				w.aws.take()
-				w.removeNode(2)
-				w.settle("nginx")
-				if calls := writing(w.aws.take()); len(calls) != 1 || !strings.HasPrefix(calls[0], "Deregister") {
-					t.Errorf("a node leaves while consent is awaited: calls %v", calls)
-				}
-				w.update("nginx", func(s *corev1.Service) { s.Annotations["fairlead.io/allow-replacement"] = "true" })
-				for range 3 {
-					w.once(t.Context(), "nginx")
-				}
-				if n := len(w.all().balancers); n != 2 || host() != first {
-					t.Fatalf("before the successor is healthy: %d load balancers, hostname %s, it was %s", n, host(), first)
-				}
-				w.settle("nginx")
-				if got := w.all().balancers; len(got) != 1 || got[0] == before[0] || host() == first {
-					t.Errorf("with consent there are %v, hostname %s", got, host())
-				}
-				w.checkSteady("another type")
-				w.remove("nginx")
-				w.settle("nginx")
-				if left := w.all(); !left.empty() || !w.gone("nginx") {
-					t.Errorf("left: %s", left)
-				}
-			})
-		}
-	}
-}
-
 func TestAClassicLoadBalancerLeavesAllItsSubnets(t *testing.T) {
 	w := newWorld(t)
 	svc := plain("nginx")
