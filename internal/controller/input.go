@@ -35,7 +35,7 @@ func (r *Reconciler) input(ctx context.Context, svc *corev1.Service, st *service
 		in.Slices = append(in.Slices, &endpoints.Items[i])
 	}
 	var err error
-	if st.waiting = nil; intent.PodTargets(svc, r.opts.Defaults) {
+	if st.waiting = nil; intent.ClaimOf(svc, r.opts.TakeUnclassed) != intent.Classic && intent.PodTargets(svc, r.opts.Defaults) {
 		if in.Fit, st.waiting, err = r.gatedPods(ctx, svc, in.Slices); err != nil {
 			return in, err
 		}
