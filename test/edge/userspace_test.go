@@ -64,79 +64,119 @@ func (n *network) waitHealthy(group string) {
 
 func at(vip netip.Addr, port uint16) string { return netip.AddrPortFrom(vip, port).String() }
 
-func TestListenersInUserSpaceOfANetworkLoadBalancer(t *testing.T) {
+// securedNetwork is a load balancer with listeners of every kind that needs a socket:
+//
+//	80 TCP to plain    81 TCP to told, with PROXY headers
+//	443 TLS to plain   444 TLS to secret, which speaks TLS
+type securedNetwork struct {
+	*network
+	edge     *process
+	www, api tls.Certificate
+	wwwARN   string
+}
+
+func newSecuredNetwork(t *testing.T) *securedNetwork {
+	t.Helper()
 	a := newAccount(t)
-	b, n := a.bench, a.network()
+	b := a.bench
+	n := &securedNetwork{network: a.network(), www: newCertificate(t, "www.example.com"), api: newCertificate(t, "api.example.com")}
 	for _, ns := range []string{"target1", "target2"} {
 		go greet(b.listen(t, ns, 30080), ns)
 		go greet(&proxyproto.Listener{Listener: b.listen(t, ns, 30081), ConnPolicy: lenient}, ns)
 		go greet(tls.NewListener(b.listen(t, ns, 30443), serverConfig(newCertificate(t, ns))), ns)
 		b.node(t, ns)
 	}
-	edge := b.edge(t)
-	www, api := newCertificate(t, "www.example.com"), newCertificate(t, "api.example.com")
-	wwwARN, apiARN := a.importCertificate(www, ""), a.importCertificate(api, "")
+	n.edge = b.edge(t)
+	n.wwwARN = a.importCertificate(n.www, "")
 	plain, told, secret := n.group("plain", "TCP", "30080"), n.group("told", "TCP", "30081", "Key=proxy_protocol_v2.enabled,Value=true"), n.group("secret", "TLS", "30443")
 	n.listener("TCP", "80", plain)
 	n.listener("TCP", "81", told)
-	n.listener("TLS", "444", secret, "--certificates", "CertificateArn="+wwwARN)
-	listener := n.listener("TLS", "443", plain, "--certificates", "CertificateArn="+wwwARN, "--alpn-policy", "HTTP2Preferred", "--ssl-policy", "ELBSecurityPolicy-TLS13-1-2-2021-06")
-	a.aws("elbv2", "add-listener-certificates", "--listener-arn", listener, "--certificates", "CertificateArn="+apiARN)
+	n.listener("TLS", "444", secret, "--certificates", "CertificateArn="+n.wwwARN)
+	listener := n.listener("TLS", "443", plain, "--certificates", "CertificateArn="+n.wwwARN, "--alpn-policy", "HTTP2Preferred", "--ssl-policy", "ELBSecurityPolicy-TLS13-1-2-2021-06")
+	n.aws("elbv2", "add-listener-certificates", "--listener-arn", listener, "--certificates", "CertificateArn="+a.importCertificate(n.api, ""))
 	for _, group := range []string{plain, told, secret} {
 		n.waitHealthy(group)
 	}
+	return n
+}
 
+func TestListenersInUserSpaceOfANetworkLoadBalancer(t *testing.T) {
+	n := newSecuredNetwork(t)
 	for _, ns := range []string{"client", "near"} {
-		b.connect(t, ns, at(n.vip4, 80)) // by packets alone
-		if c := b.greeting(t, ns, at(n.vip6, 80)); !strings.HasPrefix(c.peer, n.vip4.String()+":") {
-			t.Errorf("an IPv4 target sees %s instead of an IPv6 client, want the load balancer's %s", c.peer, n.vip4)
-		}
-		for _, vip := range []netip.Addr{n.vip4, n.vip6} {
-			if c := b.greeting(t, ns, at(vip, 81)); c.peer != c.LocalAddr().String() {
-				t.Errorf("the PROXY header tells of %s, want %s", c.peer, c.LocalAddr())
-			}
-		}
-		c := b.secure(t, ns, at(n.vip4, 443), "www.example.com", []string{"http/1.1", "h2"})
-		if c.peer != c.LocalAddr().String() {
-			t.Errorf("the target behind TLS sees %s, want the client's own address %s", c.peer, c.LocalAddr())
-		}
-		if c.state.NegotiatedProtocol != "h2" || !bytes.Equal(c.state.PeerCertificates[0].Raw, www.Certificate[0]) {
-			t.Errorf("TLS: protocol %q and certificate of %v; want h2 and www.example.com", c.state.NegotiatedProtocol, c.state.PeerCertificates[0].DNSNames)
-		}
-		c.say(t, strings.Repeat("bulk ", 200_000))
-		if c := b.secure(t, ns, at(n.vip6, 443), "api.example.com", nil); !strings.HasPrefix(c.peer, n.vip4.String()+":") || c.state.PeerCertificates[0].DNSNames[0] != "api.example.com" {
-			t.Errorf("TLS over IPv6: the target sees %s, the client a certificate of %v", c.peer, c.state.PeerCertificates[0].DNSNames)
-		}
-		b.secure(t, ns, at(n.vip4, 444), "www.example.com", nil).say(t, "to a target with TLS")
+		n.checkPeers(t, ns)
+		n.checkTLS(t, ns)
 	}
 	answered := map[string]bool{}
 	for range 40 { // a target as client: of itself and of the other
-		answered[b.secure(t, "target1", at(n.vip4, 443), "", nil).target] = true
+		answered[n.bench.secure(t, "target1", at(n.vip4, 443), "", nil).target] = true
 	}
 	if diff := cmp.Diff(map[string]bool{"target1": true, "target2": true}, answered); diff != "" {
 		t.Errorf("who answers a target (-want +got):\n%s", diff)
 	}
+	n.checkRenewal(t)
+	n.checkRestartWithoutEngine(t)
+}
 
-	held := b.secure(t, "client", at(n.vip4, 443), "www.example.com", nil)
-	renewed := newCertificate(t, "www.example.com")
-	a.importCertificate(renewed, wwwARN)
+// checkPeers looks at whom targets see behind listeners without TLS.
+func (n *securedNetwork) checkPeers(t *testing.T, ns string) {
+	t.Helper()
+	b := n.bench
+	b.connect(t, ns, at(n.vip4, 80)) // by packets alone
+	if c := b.greeting(t, ns, at(n.vip6, 80)); !strings.HasPrefix(c.peer, n.vip4.String()+":") {
+		t.Errorf("an IPv4 target sees %s instead of an IPv6 client, want the load balancer's %s", c.peer, n.vip4)
+	}
+	for _, vip := range []netip.Addr{n.vip4, n.vip6} {
+		if c := b.greeting(t, ns, at(vip, 81)); c.peer != c.LocalAddr().String() {
+			t.Errorf("the PROXY header tells of %s, want %s", c.peer, c.LocalAddr())
+		}
+	}
+}
+
+func (n *securedNetwork) checkTLS(t *testing.T, ns string) {
+	t.Helper()
+	b := n.bench
+	c := b.secure(t, ns, at(n.vip4, 443), "www.example.com", []string{"http/1.1", "h2"})
+	if c.peer != c.LocalAddr().String() {
+		t.Errorf("the target behind TLS sees %s, want the client's own address %s", c.peer, c.LocalAddr())
+	}
+	if c.state.NegotiatedProtocol != "h2" || !bytes.Equal(c.state.PeerCertificates[0].Raw, n.www.Certificate[0]) {
+		t.Errorf("TLS: protocol %q and certificate of %v; want h2 and www.example.com", c.state.NegotiatedProtocol, c.state.PeerCertificates[0].DNSNames)
+	}
+	c.say(t, strings.Repeat("bulk ", 200_000))
+	if c := b.secure(t, ns, at(n.vip6, 443), "api.example.com", nil); !strings.HasPrefix(c.peer, n.vip4.String()+":") || c.state.PeerCertificates[0].DNSNames[0] != "api.example.com" {
+		t.Errorf("TLS over IPv6: the target sees %s, the client a certificate of %v", c.peer, c.state.PeerCertificates[0].DNSNames)
+	}
+	b.secure(t, ns, at(n.vip4, 444), "www.example.com", nil).say(t, "to a target with TLS")
+}
+
+// checkRenewal imports a certificate again under its ARN, with a connection open.
+func (n *securedNetwork) checkRenewal(t *testing.T) {
+	t.Helper()
+	held := n.bench.secure(t, "client", at(n.vip4, 443), "www.example.com", nil)
+	n.www = newCertificate(t, "www.example.com")
+	n.importCertificate(n.www, n.wwwARN)
 	wait(t, "a new handshake shows the renewed certificate", func() bool {
-		c := b.secure(t, "client", at(n.vip4, 443), "www.example.com", nil)
-		return bytes.Equal(c.state.PeerCertificates[0].Raw, renewed.Certificate[0])
+		c := n.bench.secure(t, "client", at(n.vip4, 443), "www.example.com", nil)
+		return bytes.Equal(c.state.PeerCertificates[0].Raw, n.www.Certificate[0])
 	})
 	held.say(t, "the connection from before the renewal")
+}
 
-	a.engine.end(syscall.SIGKILL)
-	edge.end(syscall.SIGKILL)
+// checkRestartWithoutEngine kills both processes and starts the edge alone.
+func (n *securedNetwork) checkRestartWithoutEngine(t *testing.T) {
+	t.Helper()
+	b := n.bench
+	n.engine.end(syscall.SIGKILL)
+	n.edge.end(syscall.SIGKILL)
 	b.connect(t, "client", at(n.vip4, 80)).say(t, "packets do without either process")
-	noKeysOnDisk(t, filepath.Join(b.dir, "edge"), renewed, api)
+	noKeysOnDisk(t, filepath.Join(b.dir, "edge"), n.www, n.api)
 	b.edge(t)
-	wait(t, "TLS is served again without the engine", func() bool {
+	wait(t, "sockets are served again", func() bool {
 		_, err := b.dial("client", at(n.vip4, 81), patience)
 		return err == nil
 	})
 	c := b.secure(t, "client", at(n.vip4, 443), "www.example.com", nil)
-	if !bytes.Equal(c.state.PeerCertificates[0].Raw, renewed.Certificate[0]) || c.peer != c.LocalAddr().String() {
+	if !bytes.Equal(c.state.PeerCertificates[0].Raw, n.www.Certificate[0]) || c.peer != c.LocalAddr().String() {
 		t.Errorf("after a restart without the engine: certificate of %v, the target sees %s", c.state.PeerCertificates[0].NotBefore, c.peer)
 	}
 }
