@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/fairlead-lb/fairlead/examples"
+	"github.com/fairlead-lb/fairlead/internal/lab/labtest"
 )
 
 // answer is what the lab's web server says of a request.
@@ -20,7 +21,7 @@ type answer struct {
 // get asks a load balancer from a place of the lab.
 func (h *house) get(t *testing.T, place, host string, flags ...string) (answer, error) {
 	argv := append([]string{"fairlead-lab", "exec", place, "--", "curl", "-sS", "--max-time", "2", "http://" + host + "/?format=json"}, flags...)
-	out, err := h.try(t.Context(), "", argv...)
+	out, err := h.Try(t.Context(), "", argv...)
 	if err != nil {
 		return answer{}, err
 	}
@@ -29,24 +30,13 @@ func (h *house) get(t *testing.T, place, host string, flags ...string) (answer, 
 	return a, err
 }
 
-// hostname waits for the Service's name.
-func (h *house) hostname(t *testing.T, service string) string {
-	t.Helper()
-	var host string
-	until(t, "hostname of "+service, func() (string, bool) {
-		host = h.run(t, "kubectl", "get", "service", service, "-o", "jsonpath={.status.loadBalancer.ingress[0].hostname}")
-		return host, host != ""
-	})
-	return host
-}
-
 // targetStates lists the states of all targets of the named load balancer.
 func (h *house) targetStates(t *testing.T, service string) []string {
 	t.Helper()
 	var states []string
-	groups := h.run(t, "aws", "elbv2", "describe-target-groups", "--query", "TargetGroups[?contains(TargetGroupName, '-"+service+"-')].TargetGroupArn", "--output", "text")
+	groups := h.Run(t, "aws", "elbv2", "describe-target-groups", "--query", "TargetGroups[?contains(TargetGroupName, '-"+service+"-')].TargetGroupArn", "--output", "text")
 	for arn := range strings.FieldsSeq(groups) {
-		out := h.run(t, "aws", "elbv2", "describe-target-health", "--target-group-arn", arn, "--query", "TargetHealthDescriptions[].TargetHealth.State", "--output", "text")
+		out := h.Run(t, "aws", "elbv2", "describe-target-health", "--target-group-arn", arn, "--query", "TargetHealthDescriptions[].TargetHealth.State", "--output", "text")
 		states = append(states, strings.Fields(out)...)
 	}
 	slices.Sort(states)
@@ -58,10 +48,10 @@ func (h *house) targetStates(t *testing.T, service string) []string {
 func (h *house) places(t *testing.T) []string {
 	t.Helper()
 	places := []string{"client", "client-2", "control"}
-	for node := range strings.FieldsSeq(h.run(t, "kubectl", "get", "nodes", "-o", "jsonpath={.items[*].metadata.name}")) {
+	for node := range strings.FieldsSeq(h.Run(t, "kubectl", "get", "nodes", "-o", "jsonpath={.items[*].metadata.name}")) {
 		places = append(places, "node/"+node)
 	}
-	for pod := range strings.FieldsSeq(h.run(t, "kubectl", "get", "pods", "-o", "jsonpath={.items[*].metadata.name}")) {
+	for pod := range strings.FieldsSeq(h.Run(t, "kubectl", "get", "pods", "-o", "jsonpath={.items[*].metadata.name}")) {
 		places = append(places, "pod/default/"+pod)
 	}
 	return places
@@ -72,11 +62,11 @@ const requestsEach = 6 // enough to reach both targets from each place
 func (h *house) everyClient(t *testing.T) {
 	h.applyExample(t, "nginx-daemonset.yaml")
 	h.applyExample(t, "nginx-nlb.yaml")
-	h.run(t, "kubectl", "rollout", "status", "daemonset/nginx", "--timeout=60s")
-	host := h.hostname(t, "nginx")
+	h.Run(t, "kubectl", "rollout", "status", "daemonset/nginx", "--timeout=60s")
+	host := h.Hostname(t, "nginx")
 	for _, policy := range []string{"Local", "Cluster"} {
-		h.run(t, "kubectl", "patch", "service", "nginx", "-p", `{"spec":{"externalTrafficPolicy":"`+policy+`"}}`)
-		until(t, "two healthy targets under "+policy, func() (string, bool) {
+		h.Run(t, "kubectl", "patch", "service", "nginx", "-p", `{"spec":{"externalTrafficPolicy":"`+policy+`"}}`)
+		labtest.Until(t, "two healthy targets under "+policy, func() (string, bool) {
 			s := h.targetStates(t, "nginx")
 			return fmt.Sprint(s), slices.Equal(s, []string{"healthy", "healthy"})
 		})
@@ -84,7 +74,7 @@ func (h *house) everyClient(t *testing.T) {
 			h.asksBoth(t, place, host, policy)
 		}
 	}
-	h.run(t, "kubectl", "delete", "service/nginx", "--timeout=60s")
+	h.Run(t, "kubectl", "delete", "service/nginx", "--timeout=60s")
 }
 
 // asksBoth asks several times from one place; every request must be answered,
@@ -110,13 +100,13 @@ func (h *house) applyExample(t *testing.T, name string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h.apply(t, string(data))
+	h.Apply(t, string(data))
 }
 
 func (h *house) ipv6(t *testing.T) {
-	h.apply(t, ipv6Service)
-	host := h.hostname(t, "nginx6")
-	until(t, "an answer over IPv6 to client-2", func() (string, bool) {
+	h.Apply(t, ipv6Service)
+	host := h.Hostname(t, "nginx6")
+	labtest.Until(t, "an answer over IPv6 to client-2", func() (string, bool) {
 		a, err := h.get(t, "client-2", host, "-6")
 		return fmt.Sprint(a, err), err == nil && a.Peer.Addr() == netip.MustParseAddr("3fff:0:0:2::10")
 	})
@@ -128,7 +118,7 @@ func (h *house) ipv6(t *testing.T) {
 			t.Errorf("over IPv6 from %s: %v", place, err)
 		}
 	}
-	h.run(t, "kubectl", "delete", "service/nginx6", "--timeout=60s")
+	h.Run(t, "kubectl", "delete", "service/nginx6", "--timeout=60s")
 }
 
 const ipv6Service = `

@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+
+	"github.com/fairlead-lb/fairlead/internal/lab/labtest"
 )
 
 // service renders a Service of type LoadBalancer.
@@ -42,24 +44,24 @@ func (h *house) wrongServices(t *testing.T) {
 		"no-node-port": {service("no-node-port", nlb+"\n    "+prefix+"nlb-target-type: instance", "allocateLoadBalancerNodePorts: false"), "node port"},
 		"same-name":    {service("same-name", nlb+"\n    "+prefix+"name: taken", ""), "taken"},
 	}
-	h.apply(t, service("first-name", nlb+"\n    "+prefix+"name: taken", ""))
-	h.hostname(t, "first-name")
+	h.Apply(t, service("first-name", nlb+"\n    "+prefix+"name: taken", ""))
+	h.Hostname(t, "first-name")
 	for _, w := range wrong {
-		h.apply(t, w.manifest)
+		h.Apply(t, w.manifest)
 	}
 	for name, w := range wrong {
-		until(t, name+" says what is wrong", func() (string, bool) {
-			events := h.run(t, "kubectl", "get", "events", "--field-selector", "involvedObject.name="+name, "-o", "jsonpath={.items[*].message}")
-			conditions := h.run(t, "kubectl", "get", "service", name, "-o", `jsonpath={.status.conditions[?(@.status=="False")].message}`)
+		labtest.Until(t, name+" says what is wrong", func() (string, bool) {
+			events := h.Run(t, "kubectl", "get", "events", "--field-selector", "involvedObject.name="+name, "-o", "jsonpath={.items[*].message}")
+			conditions := h.Run(t, "kubectl", "get", "service", name, "-o", `jsonpath={.status.conditions[?(@.status=="False")].message}`)
 			return events + " | " + conditions, strings.Contains(events, w.says) && strings.Contains(conditions, w.says)
 		})
 	}
-	host := h.hostname(t, "first-name")
-	until(t, "the right Service is served", func() (string, bool) {
+	host := h.Hostname(t, "first-name")
+	labtest.Until(t, "the right Service is served", func() (string, bool) {
 		a, err := h.get(t, "client", host)
 		return fmt.Sprint(a, err), err == nil
 	})
-	h.run(t, "kubectl", "delete", "service", "--timeout=60s", "first-name", "typo-type", "bad-interval", "bad-family", "no-node-port", "same-name")
+	h.Run(t, "kubectl", "delete", "service", "--timeout=60s", "first-name", "typo-type", "bad-interval", "bad-family", "no-node-port", "same-name")
 }
 
 // wrongRequests sends what no client should to the AWS API.
@@ -95,10 +97,10 @@ func (h *house) wrongRequests(t *testing.T) {
 			}
 		})
 	}
-	if _, err := h.try(t.Context(), "", "aws", "elbv2", "describe-load-balancers"); err != nil {
+	if _, err := h.Try(t.Context(), "", "aws", "elbv2", "describe-load-balancers"); err != nil {
 		t.Errorf("after wrong requests a right one fails: %v", err)
 	}
-	if _, err := h.try(t.Context(), "", "aws", "elbv2", "describe-load-balancers", "--names", "absent"); err == nil || !strings.Contains(err.Error(), "LoadBalancerNotFound") {
+	if _, err := h.Try(t.Context(), "", "aws", "elbv2", "describe-load-balancers", "--names", "absent"); err == nil || !strings.Contains(err.Error(), "LoadBalancerNotFound") {
 		t.Errorf("describing an absent load balancer: %v, want LoadBalancerNotFound", err)
 	}
 }
@@ -106,15 +108,15 @@ func (h *house) wrongRequests(t *testing.T) {
 // waits runs the CLI's own waiters against a load balancer that serves.
 func (h *house) waits(t *testing.T) {
 	h.applyExample(t, "nginx-nlb.yaml")
-	h.hostname(t, "nginx")
-	until(t, "two healthy targets", func() (string, bool) {
+	h.Hostname(t, "nginx")
+	labtest.Until(t, "two healthy targets", func() (string, bool) {
 		s := h.targetStates(t, "nginx")
 		return fmt.Sprint(s), len(s) == 2 && s[0] == "healthy" && s[1] == "healthy"
 	})
-	arn := strings.TrimSpace(h.run(t, "aws", "elbv2", "describe-load-balancers", "--query", "LoadBalancers[0].LoadBalancerArn", "--output", "text"))
-	group := strings.TrimSpace(h.run(t, "aws", "elbv2", "describe-target-groups", "--load-balancer-arn", arn, "--query", "TargetGroups[0].TargetGroupArn", "--output", "text"))
-	h.run(t, "aws", "elbv2", "wait", "load-balancer-available", "--load-balancer-arns", arn)
-	h.run(t, "aws", "elbv2", "wait", "target-in-service", "--target-group-arn", group)
-	h.run(t, "kubectl", "delete", "service/nginx", "daemonset/nginx", "--timeout=60s")
-	h.run(t, "aws", "elbv2", "wait", "load-balancers-deleted", "--load-balancer-arns", arn)
+	arn := strings.TrimSpace(h.Run(t, "aws", "elbv2", "describe-load-balancers", "--query", "LoadBalancers[0].LoadBalancerArn", "--output", "text"))
+	group := strings.TrimSpace(h.Run(t, "aws", "elbv2", "describe-target-groups", "--load-balancer-arn", arn, "--query", "TargetGroups[0].TargetGroupArn", "--output", "text"))
+	h.Run(t, "aws", "elbv2", "wait", "load-balancer-available", "--load-balancer-arns", arn)
+	h.Run(t, "aws", "elbv2", "wait", "target-in-service", "--target-group-arn", group)
+	h.Run(t, "kubectl", "delete", "service/nginx", "daemonset/nginx", "--timeout=60s")
+	h.Run(t, "aws", "elbv2", "wait", "load-balancers-deleted", "--load-balancer-arns", arn)
 }
