@@ -359,12 +359,12 @@ func (d *Datapath) uplink() (iface *net.Interface, err error) {
 	return iface, nil
 }
 
-// reattach puts the program back when it is gone from the uplink.
+// reattach puts the programs back when they are gone from the uplink.
 func (d *Datapath) reattach() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.at.intact() {
-		return nil
+		return d.sockets.restore()
 	}
 	iface, err := d.uplink()
 	if err != nil {

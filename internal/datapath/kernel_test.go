@@ -106,6 +106,12 @@ func TestListenersInUserSpaceBesidePackets(t *testing.T) {
 	s.cleanup(t)
 	defer stop()
 	install(t, d, mixed())
+	if err := d.sockets.link.Detach(); err != nil { // by someone else
+		t.Fatal(err)
+	}
+	if err := d.reattach(); err != nil {
+		t.Fatal(err)
+	}
 	for vip, target := range map[string]string{vip4: "198.18.0.21:8080", "[" + vip6 + "]": "[2001:db8::21]:8080"} {
 		s.relay(t, vip+":81", target, false)
 		s.relay(t, vip+":82", target, true)

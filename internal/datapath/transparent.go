@@ -49,6 +49,17 @@ func (s *socketPath) open() error {
 	})
 }
 
+// restore puts the program back when someone took it off the uplink.
+func (s *socketPath) restore() error {
+	if s.link == nil {
+		return nil
+	}
+	if info, err := s.link.Info(); err == nil && info.TCX() != nil && info.TCX().Ifindex != 0 {
+		return nil
+	}
+	return errors.Join(s.detach(), s.open())
+}
+
 // detach takes the program off the uplink.
 func (s *socketPath) detach() error {
 	if s.link == nil {
