@@ -11,7 +11,7 @@ TAGS := grpcnotrace
 export CGO_ENABLED := 0
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 deps: ## install the Debian packages that the lab and the tests need
 	@scripts/install-packages.sh runtime
@@ -56,7 +56,10 @@ soak: deps build kube ## hold 1,000 connections while everything around them is 
 	@scripts/step.sh "build the soak" go build -o bin/ ./test/soak
 	@FAIRLEAD_KUBE=$$(kube/build.sh) bin/soak $(ARGS)
 
+e2e-upstream: build kube ## run Kubernetes' own LoadBalancer specs and write docs/reference/e2e.md (minutes)
+	@scripts/e2e-upstream.sh $(ARGS)
+
 clean: ## remove build results (caches stay)
 	@rm -rf bin
 
-.PHONY: help deps build kube demo test test-faults lint generate verify bench peers fuzz soak clean
+.PHONY: help deps build kube demo test test-faults lint generate verify bench peers fuzz soak e2e-upstream clean
