@@ -76,7 +76,9 @@ func (r *Reconciler) recorded(ctx context.Context) (names onRecord, uids map[typ
 		if !intent.HasFinalizer(svc) {
 			continue
 		}
-		uids[svc.UID] = true
+		if uids[svc.UID] = true; !svc.DeletionTimestamp.IsZero() {
+			continue // what is on its way out would be missing, and a missing name takes calls to find
+		}
 		rec, _ := readRecord(svc)
 		names.balancers = append(names.balancers, namesOf(rec.Balancers)...)
 		names.groups = append(names.groups, namesOf(rec.Groups)...)
@@ -351,8 +353,18 @@ func (s sweeping) Start(ctx context.Context) error {
 			s.r.metrics.errors.WithLabelValues(string(cloud.ClassOf(err))).Inc()
 			s.r.log.Warn("sweep given up until the next", "error", fmt.Errorf("compare all Services with AWS: %w", err))
 		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(min(lookTime, s.r.opts.Sweep/2)):
+			s.r.swept.Store(nil)
+		}
 	}
 }
+
+// lookTime is how long Services may take to look at a sweep before it is let
+// go of: it is as large as all they have in AWS.
+const lookTime = 5 * time.Minute
 
 // once sweeps and has all Services look at what was found.
 func (s sweeping) once(ctx context.Context) error {
