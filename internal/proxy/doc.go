@@ -8,5 +8,14 @@
 //     changes in place: nobody's connection ends because a neighbour's did.
 //   - Bytes of a client reach a target at most once; a request is tried again on
 //     another target only if nothing of it was sent.
-//   - Memory is bounded by the connections, and connections by Options.
+//   - Memory is bounded by the connections, and connections by Options. A
+//     connection on which nothing comes holds neither a pipe nor a buffer.
+//   - What a client sends is data: a PROXY header of its own is neither believed
+//     nor taken away.
+//   - A successor accepts from the same sockets: an upgrade refuses nobody.
+//
+// A Server has a Route for each listener, and a Route a plan, which is a Listener
+// made ready and replaced whole. A session is a connection: it shakes hands, asks
+// the plan's spread for a target, and relays. Who is chosen (balance.go) and whose
+// connections end (ending.go) are decided without I/O.
 package proxy

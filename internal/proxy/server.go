@@ -1,7 +1,6 @@
 package proxy
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -200,6 +199,6 @@ func (s *Server) State() []ListenerState {
 		}
 		all[i].Error = err.Error()
 	}
-	slices.SortFunc(all, func(a, b ListenerState) int { return cmp.Compare(a.Address.Compare(b.Address), 0) })
+	slices.SortFunc(all, func(a, b ListenerState) int { return a.Address.Compare(b.Address) })
 	return all
 }
