@@ -69,6 +69,8 @@ type sockets struct {
 	http   *httplb.Handler
 	spool  *accesslog.Spool // nil: no access logs
 	log    *slog.Logger
+
+	succeeded bool // a successor has come
 }
 
 // openSockets makes them ready, with the sockets of an edge that runs already
@@ -108,6 +110,7 @@ func (s *sockets) offer(ctx context.Context, path string, letGo func()) {
 	err := s.server.OfferSockets(ctx, path, letGo)
 	switch {
 	case err == nil:
+		s.succeeded = true
 		s.log.Info("a successor has the sockets; connections may finish")
 	case ctx.Err() == nil:
 		s.log.Warn("no successor can take the sockets over", "error", err)
@@ -143,13 +146,32 @@ func (s *sockets) while(ctx context.Context, path string, work func(context.Cont
 	if s.spool != nil {
 		defer background(s.spool.Run)()
 	}
-	defer background(func(ctx context.Context) { _ = s.server.Run(ctx) })()
+	defer s.serve(ctx)()
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	ended := make(chan struct{})
 	defer background(func(ctx context.Context) { s.offer(ctx, path, func() { stop(); <-ended }) })()
 	defer close(ended)
 	return work(ctx)
+}
+
+// serve serves until the function that it returns is called, which waits until
+// the last connection has ended, or told has if a successor has come.
+func (s *sockets) serve(told context.Context) (stop func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() { defer close(done); _ = s.server.Run(ctx) }()
+	return func() {
+		var now <-chan struct{}
+		if s.succeeded {
+			now = told.Done()
+		}
+		cancel()
+		select {
+		case <-done:
+		case <-now:
+		}
+	}
 }
 
 // background runs something until the function that it returns is called, which

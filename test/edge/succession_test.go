@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -12,7 +13,7 @@ import (
 
 // TestASuccessorServesTheSockets: an edge that is started beside a running one
 // takes its place. No connection is refused meanwhile, those that are open go on,
-// and the first edge ends with the last of them.
+// and the first edge ends with the last of them, or when it is told to.
 func TestASuccessorServesTheSockets(t *testing.T) {
 	b := newBench(t)
 	b.serve(t, "target1")
@@ -27,7 +28,7 @@ func TestASuccessorServesTheSockets(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	refused := make(chan error, 1)
 	go func() { refused <- b.hammer(ctx, bySocket) }()
-	b.edge(t)
+	second := b.edge(t)
 	wait(t, "the second edge has a session", func() bool { return b.engine.count() == 2 })
 	b.engine.wait(t, 1, 2, 0)
 	packets.say(t, "by packets")
@@ -49,6 +50,11 @@ func TestASuccessorServesTheSockets(t *testing.T) {
 	case <-time.After(patience):
 		t.Error("the first edge does not end with its last connection")
 	}
+
+	b.greeting(t, "client", bySocket) // stays open
+	b.edge(t)
+	wait(t, "the third edge has a session", func() bool { return b.engine.count() == 3 })
+	second.end(syscall.SIGTERM)
 }
 
 // hammer makes one connection after another until ctx ends or one fails.
