@@ -21,7 +21,7 @@ import (
 var (
 	requests       = flag.Int("requests", 10_000, "requests to each Service, at least")
 	rate           = flag.Int("rate", 500, "requests a second to each Service, at most")
-	registration   = flag.Duration("registration-delay", 3*time.Second, "how long a new target is only being registered")
+	registration   = flag.Duration("registration-delay", 2*time.Second, "how long a new target is only being registered")
 	deregistration = flag.Duration("deregistration-delay", 3*time.Second, "how much longer a target drains than its group says")
 	readLag        = flag.Duration("read-lag", 500*time.Millisecond, "how far reads lag behind writes")
 )
@@ -40,7 +40,7 @@ func apps() []app {
 	return []app{
 		{"pods", `service.beta.kubernetes.io/aws-load-balancer-nlb-target-type: ip`, "Cluster", 5},
 		{"nodes", "", "Cluster", 5},
-		{"nodes-local", "", "Local", 15},
+		{"nodes-local", "", "Local", 12},
 	}
 }
 
