@@ -52,11 +52,11 @@ func (c *classicDiffer) step(at stage, s Step) {
 // healthCheck replaces what AWS gives a new load balancer, or what was wanted
 // before.
 func (c *classicDiffer) healthCheck() {
-	s := Step{Action: ConfigureHealthCheck, After: Value{HealthCheck: &c.want.HealthCheck}, Why: "the health check differs"}
+	s := Step{Action: ConfigureHealthCheck, After: Value{HealthCheck: &c.want.HealthCheck}, Why: "a new one has AWS's default"}
 	if before := c.now.HealthCheck; before == c.want.HealthCheck {
 		return
 	} else if before != (lb.HealthCheck{}) {
-		s.Before.HealthCheck = &before
+		s.Before.HealthCheck, s.Why = &before, "the health check differs"
 	}
 	c.step(stageGroup, s)
 }
