@@ -17,26 +17,26 @@ spec:
   selector: {app: nginx}
 `
 
-// classicLife is a Service without any annotation, as far as the API tells.
+// classicLife is a Service without any annotation.
 func (h *house) classicLife() []check {
 	return []check{
-		{"Classic: create; both nodes are registered (API only)", func(ctx context.Context) error {
+		{"Classic: create; both nodes are registered and an outside client is answered", func(ctx context.Context) error {
+			if err := h.applyExamples(ctx, "nginx-daemonset.yaml"); err != nil {
+				return err
+			}
 			if _, err := h.input(ctx, classicService, "kubectl", "apply", "-f", "-"); err != nil {
 				return err
 			}
-			if _, err := h.host(ctx, "classic"); err != nil {
-				return err
-			}
-			return h.until(ctx, func() error { return h.classicIs(ctx, 80, 2) })
+			return h.classicServes(ctx, 80)
 		}},
-		{"Classic: port changes from 80 to 8080 (API only)", func(ctx context.Context) error {
+		{"Classic: port changes from 80 to 8080", func(ctx context.Context) error {
 			patch := `[{"op": "replace", "path": "/spec/ports/0/port", "value": 8080}]`
 			if _, err := h.run(ctx, "kubectl", "patch", "service", "classic", "--type=json", "-p", patch); err != nil {
 				return err
 			}
-			return h.until(ctx, func() error { return h.classicIs(ctx, 8080, 2) })
+			return h.classicServes(ctx, 8080)
 		}},
-		{"Classic: delete leaves nothing (API only)", func(ctx context.Context) error {
+		{"Classic: delete leaves nothing", func(ctx context.Context) error {
 			if _, err := h.run(ctx, "kubectl", "delete", "service", "classic", "--timeout=60s"); err != nil {
 				return fmt.Errorf("%w: %s", err, h.events(ctx, "classic"))
 			}
@@ -48,6 +48,17 @@ func (h *house) classicLife() []check {
 			return err
 		}},
 	}
+}
+
+func (h *house) classicServes(ctx context.Context, port int) error {
+	host, err := h.host(ctx, "classic")
+	if err != nil {
+		return err
+	}
+	if err := h.until(ctx, func() error { return h.classicIs(ctx, port, 2) }); err != nil {
+		return err
+	}
+	return h.until(ctx, func() error { return h.serves(ctx, host, port) })
 }
 
 // classicIs compares the only Classic Load Balancer with its Service.

@@ -56,7 +56,14 @@ func (h *house) networkLife() []check {
 }
 
 func (h *house) createNetwork(ctx context.Context) error {
-	for _, name := range []string{"nginx-daemonset.yaml", "nginx-nlb.yaml"} {
+	if err := h.applyExamples(ctx, "nginx-daemonset.yaml", "nginx-nlb.yaml"); err != nil {
+		return err
+	}
+	return errors.Join(h.healthy(ctx, "nginx", 80, 2), h.keepsAddress(ctx, "nginx", 80))
+}
+
+func (h *house) applyExamples(ctx context.Context, names ...string) error {
+	for _, name := range names {
 		data, err := examples.FS.ReadFile(name)
 		if err != nil {
 			return err
@@ -65,7 +72,7 @@ func (h *house) createNetwork(ctx context.Context) error {
 			return err
 		}
 	}
-	return errors.Join(h.healthy(ctx, "nginx", 80, 2), h.keepsAddress(ctx, "nginx", 80))
+	return nil
 }
 
 func (h *house) patch(ctx context.Context, service, patch string) error {
