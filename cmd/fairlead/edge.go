@@ -106,7 +106,7 @@ func runEdge(ctx context.Context, f edgeFlags) error {
 		return err
 	}
 	closeDisk := sync.OnceValue(disk.Close)
-	defer closeDisk()
+	defer func() { _ = closeDisk() }() // reads go on without it
 	dataPath, ordinary, err := openDataPath(f)
 	if err != nil {
 		return err

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"io"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -67,7 +68,7 @@ func TestPurePackagesDoNoIO(t *testing.T) {
 		}
 		for _, imp := range p.Imports {
 			if standard(imp) {
-				if contains(impure, imp) {
+				if slices.Contains(impure, imp) {
 					t.Errorf("%s is pure and imports %s", p.ImportPath, imp)
 				}
 			} else if !hasPrefix(imp, allowed) {
@@ -163,15 +164,6 @@ func within(pkg string, places []string) bool {
 func hasPrefix(imp string, prefixes []string) bool {
 	for _, p := range prefixes {
 		if strings.HasPrefix(imp, p) {
-			return true
-		}
-	}
-	return false
-}
-
-func contains(list []string, s string) bool {
-	for _, x := range list {
-		if x == s {
 			return true
 		}
 	}

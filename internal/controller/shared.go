@@ -71,7 +71,7 @@ func (s *shared) Subnets(ctx context.Context) ([]intent.Subnet, error) {
 func (s *shared) zone(ctx context.Context, id string) (string, error) {
 	addr, err := netip.ParseAddr(id)
 	if err != nil {
-		return "", nil // an instance
+		return "", nil //nolint:nilerr // an instance
 	}
 	subnets, err := s.Subnets(ctx)
 	if err != nil {

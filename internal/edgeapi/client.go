@@ -183,7 +183,7 @@ func (c *Client) report(ctx context.Context, stream grpc.ClientStream, out *Outb
 		err := stream.SendMsg(m)
 		switch {
 		case errors.Is(err, io.EOF), ctx.Err() != nil:
-			return nil
+			return nil //nolint:nilerr // the receiving side is told why
 		case err != nil:
 			return fmt.Errorf("send to the engine: %w", err)
 		}

@@ -97,7 +97,7 @@ func (p NetProber) probeHTTP(ctx context.Context, target Target) Result {
 		return failure(ctx, err)
 	}
 	defer response.Body.Close()
-	io.CopyN(io.Discard, response.Body, maxBody) // the code has already decided
+	_, _ = io.CopyN(io.Discard, response.Body, maxBody) // the code has already decided
 	if !matcher.Matches(response.StatusCode) {
 		return Result{Outcome: Mismatched, Code: response.StatusCode, Err: fmt.Errorf("status %s", response.Status)}
 	}

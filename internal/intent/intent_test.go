@@ -82,7 +82,7 @@ func read(t *testing.T, path string) intent.Input {
 			HealthInterval: 10 * time.Second, HealthyThreshold: 3, UnhealthyThreshold: 3,
 		},
 	}
-	for _, doc := range bytes.Split(data, []byte("\n---\n")) {
+	for doc := range bytes.SplitSeq(data, []byte("\n---\n")) {
 		var head struct{ Kind string }
 		if err := yaml.Unmarshal(doc, &head); err != nil {
 			t.Fatal(err)

@@ -118,7 +118,7 @@ func TestNodesWithEndpointsComeFirstUnderPolicyLocal(t *testing.T) {
 	in := input(localService(nil))
 	in.Nodes = crowd(2000)
 	var want []string
-	for i := 0; i < 300; i++ {
+	for i := range 300 {
 		want = append(want, fmt.Sprintf("node-%d", 1999-i))
 	}
 	in.Slices = []*discoveryv1.EndpointSlice{endpointsOn(want...)}

@@ -31,7 +31,7 @@ func (h *host) instanceKnown(ctx context.Context, id string) error {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			return fmt.Errorf("wait until the engine knows the instance %s: %w (asked last: %v, %v)", id, ctx.Err(), known, err)
+			return fmt.Errorf("wait until the engine knows the instance %s: %w (asked last: %v, %w)", id, ctx.Err(), known, err)
 		}
 	}
 }

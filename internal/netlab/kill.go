@@ -102,7 +102,7 @@ func killAll(ctx context.Context, pids []int, names []string) error {
 func killMember(pid int, names []string) (int, error) {
 	fd, err := unix.PidfdOpen(pid, 0)
 	if err != nil {
-		return -1, nil // it has ended
+		return -1, nil //nolint:nilerr // it has ended
 	}
 	if !isMember(pid, names) {
 		unix.Close(fd)

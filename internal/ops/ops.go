@@ -44,7 +44,7 @@ func (e Endpoints) Handler() http.Handler {
 			w.Header().Set("Content-Type", "application/json")
 			enc := json.NewEncoder(w)
 			enc.SetIndent("", "  ")
-			enc.Encode(e.State())
+			_ = enc.Encode(e.State()) // a client that went away is its own problem
 		})
 	}
 	return mux

@@ -111,13 +111,13 @@ func (v Value) lines() []string {
 }
 
 func mappingText(m lb.SubnetMapping) string {
-	text := "in " + m.SubnetID
+	text := []string{"in", m.SubnetID}
 	for _, chosen := range []string{m.AllocationID, addressText(m.PrivateIPv4Address), addressText(m.IPv6Address), m.SourceNATIPv6Prefix} {
 		if chosen != "" {
-			text += " " + chosen
+			text = append(text, chosen)
 		}
 	}
-	return text
+	return strings.Join(text, " ")
 }
 
 func addressText(a netip.Addr) string {

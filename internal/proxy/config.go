@@ -72,7 +72,7 @@ const (
 )
 
 // ProxyProtocol is the version of the PROXY header that targets get.
-type ProxyProtocol int
+type ProxyProtocol int //nolint:revive // the protocol is called PROXY, whatever the package
 
 // Versions of the PROXY protocol (haproxy.org/download/3.0/doc/proxy-protocol.txt).
 const (

@@ -123,7 +123,7 @@ func (in *Inheritance) Release() error {
 	if _, err := in.conn.Write([]byte(handoverTaken)); err != nil {
 		return fmt.Errorf("tell the process before that its sockets are taken: %w", err)
 	}
-	if _, err := in.conn.Read(make([]byte, 1)); err != io.EOF {
+	if _, err := in.conn.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
 		return fmt.Errorf("wait until the process before has let go: %w", err)
 	}
 	return nil

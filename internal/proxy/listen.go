@@ -34,7 +34,7 @@ func Dial(ctx context.Context, d Dialing) (*net.TCPConn, error) {
 	if d.Source.Addr().IsValid() {
 		dialer.LocalAddr = net.TCPAddrFromAddrPort(d.Source)
 		dialer.Control = func(_, _ string, c syscall.RawConn) error {
-			return control(c, func(fd int) error { return d.prepare(fd) })
+			return control(c, d.prepare)
 		}
 	}
 	c, err := dialer.DialContext(ctx, network(d.Target.Addr()), d.Target.String())

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"errors"
 	"io"
 	"net"
 	"syscall"
@@ -33,7 +34,7 @@ func (c *rawConn) Read(b []byte) (int, error) {
 		return n, err
 	}
 	n, err := readNow(c.fd, b)
-	if err == unix.EAGAIN {
+	if errors.Is(err, unix.EAGAIN) {
 		return 0, wouldBlock{}
 	}
 	if n == 0 && err == nil {

@@ -44,7 +44,7 @@ type running struct {
 // the end of both.
 func (r *running) finish(p *pump) {
 	last := r.left.Add(-1) == 0
-	if p.err != io.EOF || (!last || !p.plain) && p.to.CloseWrite() != nil {
+	if !errors.Is(p.err, io.EOF) || (!last || !p.plain) && p.to.CloseWrite() != nil {
 		r.shut(abort)
 	}
 	if r.over.Add(1) == 2 {
@@ -154,7 +154,7 @@ func (p *pump) fill(fd uintptr) bool {
 	if p.n == 0 && p.err == nil {
 		p.err = io.EOF
 	}
-	return p.err != unix.EAGAIN
+	return !errors.Is(p.err, unix.EAGAIN)
 }
 
 // readTLS reads one record.
@@ -216,7 +216,7 @@ func (p *pump) release() {
 func (p *pump) drain(fd uintptr) bool {
 	for p.inPipe > 0 {
 		n, err := spliceNow(p.pipe.r, int(fd), p.inPipe)
-		if err == unix.EAGAIN {
+		if errors.Is(err, unix.EAGAIN) {
 			return false
 		}
 		if err != nil {

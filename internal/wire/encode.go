@@ -117,5 +117,5 @@ func (e encoder) close(name string) { e.buf.WriteString("</" + name + ">") }
 
 // text writes escaped text. Characters that XML cannot hold become U+FFFD.
 func (e encoder) text(s string) {
-	xml.EscapeText(e.buf, []byte(s)) // a bytes.Buffer never fails
+	_ = xml.EscapeText(e.buf, []byte(s)) // a bytes.Buffer never fails
 }

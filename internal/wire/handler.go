@@ -94,7 +94,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	w.WriteHeader(out.status)
-	w.Write(out.body) // a client that went away is its own problem
+	_, _ = w.Write(out.body) // a client that went away is its own problem
 	h.audit(x, out)
 }
 

@@ -26,7 +26,7 @@ func website(ln net.Listener, name string, health *atomic.Int32) {
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprintf(w, "%s for=%s proto=%s port=%s", name, r.Header.Get("X-Forwarded-For"), r.Header.Get("X-Forwarded-Proto"), r.Header.Get("X-Forwarded-Port"))
 	})
-	http.Serve(ln, mux) //nolint:errcheck // ends with the listener
+	http.Serve(ln, mux) // ends with the listener
 }
 
 // targets runs on both targets: greetings on 30080, greetings behind a PROXY

@@ -3,6 +3,7 @@ package ec2
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -421,12 +422,10 @@ func TestWhatIAMIsAsked(t *testing.T) {
 	vpc := map[string][]string{"ec2:Vpc": {"arn:aws:ec2:us-west-2:000000000000:vpc/" + vpcID}}
 	request := map[string][]string{"aws:RequestTag/k": {"v"}, "aws:TagKeys": {"k"}}
 	own := map[string][]string{"aws:ResourceTag/k": {"v"}, "ec2:ResourceTag/k": {"v"}}
-	with := func(maps ...map[string][]string) map[string][]string {
+	with := func(sets ...map[string][]string) map[string][]string {
 		all := map[string][]string{}
-		for _, m := range maps {
-			for k, v := range m {
-				all[k] = v
-			}
+		for _, m := range sets {
+			maps.Copy(all, m)
 		}
 		return all
 	}

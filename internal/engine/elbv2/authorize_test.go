@@ -1,6 +1,7 @@
 package elbv2
 
 import (
+	"maps"
 	"reflect"
 	"regexp"
 	"testing"
@@ -26,12 +27,10 @@ func TestWhatIAMIsAsked(t *testing.T) {
 	const balancer, group = "arn:aws:elasticloadbalancing:us-west-2:000000000000:loadbalancer/net/", "arn:aws:elasticloadbalancing:us-west-2:000000000000:targetgroup/"
 	requested := map[string][]string{"aws:RequestTag/owner": {"me"}, "aws:TagKeys": {"owner"}}
 	existing := map[string][]string{"aws:ResourceTag/owner": {"me"}, "elasticloadbalancing:ResourceTag/owner": {"me"}}
-	with := func(maps ...map[string][]string) map[string][]string {
+	with := func(sets ...map[string][]string) map[string][]string {
 		all := map[string][]string{}
-		for _, m := range maps {
-			for k, v := range m {
-				all[k] = v
-			}
+		for _, m := range sets {
+			maps.Copy(all, m)
 		}
 		return all
 	}

@@ -1,6 +1,7 @@
 package names
 
 import (
+	"maps"
 	"net/netip"
 	"path/filepath"
 	"testing"
@@ -93,10 +94,7 @@ func build(t *testing.T, s situation) (store.Reader, *targethealth.Registry) {
 func TestANameLeadsToTheZonesThatCanServe(t *testing.T) {
 	all := map[string]string{"a first i-a": "healthy", "b first i-b": "healthy", "a second i-a": "healthy", "b second i-b": "healthy"}
 	with := func(pairs ...string) map[string]string {
-		health := map[string]string{}
-		for k, v := range all {
-			health[k] = v
-		}
+		health := maps.Clone(all)
 		for i := 0; i < len(pairs); i += 2 {
 			health[pairs[i]] = pairs[i+1]
 		}

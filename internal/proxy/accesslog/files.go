@@ -143,13 +143,14 @@ func cutLine(f *os.File) error {
 
 // remove removes a delivered file and the directories that it leaves empty.
 func (f *spooled) remove(dir string) error {
-	if err := os.Remove(f.path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
+	err := os.Remove(f.path)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = nil
 	}
-	for parent := filepath.Dir(f.path); parent != dir && len(parent) > len(dir); parent = filepath.Dir(parent) {
+	for parent := filepath.Dir(f.path); err == nil && parent != dir && len(parent) > len(dir); parent = filepath.Dir(parent) {
 		if os.Remove(parent) != nil {
 			break // it has other files
 		}
 	}
-	return nil
+	return err
 }

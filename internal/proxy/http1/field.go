@@ -119,15 +119,15 @@ func (h *Head) fields(lines []byte, name func([]byte) ([]byte, error)) error {
 			}
 			continue
 		}
-		colon := bytes.IndexByte(line, ':')
-		if colon < 0 {
+		before, after, found := bytes.Cut(line, []byte(":"))
+		if !found {
 			return malformed("a header line without a colon")
 		}
-		n, err := name(line[:colon])
+		n, err := name(before)
 		if err != nil {
 			return err
 		}
-		value := trim(line[colon+1:])
+		value := trim(after)
 		if err := h.checkValue(value); err != nil {
 			return err
 		}
@@ -169,7 +169,8 @@ func (h *Head) unfold(line []byte) error {
 	h.note(Ambiguous, "MultilineHeader")
 	joined := make([]byte, 0, len(last.Value)+1+len(line))
 	joined = append(append(joined, last.Value...), ' ')
-	last.Value = append(joined, trim(line)...)
+	joined = append(joined, trim(line)...)
+	last.Value = joined
 	return nil
 }
 

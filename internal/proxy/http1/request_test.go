@@ -45,8 +45,7 @@ func verdict(r *Request, b []byte) (verdict, reason string) {
 	if end == 0 {
 		return "incomplete", ""
 	}
-	var refusal *Refusal
-	if errors.As(r.Parse(b[:end]), &refusal) {
+	if refusal, ok := errors.AsType[*Refusal](r.Parse(b[:end])); ok {
 		return strconv.Itoa(refusal.Status), refusal.Reason
 	}
 	return r.Tier.String(), r.Reason

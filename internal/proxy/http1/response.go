@@ -1,6 +1,9 @@
 package http1
 
-import "bytes"
+import (
+	"bytes"
+	"errors"
+)
 
 // Response is the head of a response.
 type Response struct {
@@ -25,7 +28,7 @@ func (r *Response) Parse(b []byte) error {
 }
 
 func badGateway(err error) error {
-	if refusal, ok := err.(*Refusal); ok {
+	if refusal, ok := errors.AsType[*Refusal](err); ok {
 		return &Refusal{Status: 502, Reason: refusal.Reason}
 	}
 	return err

@@ -303,7 +303,7 @@ func (x *exchange) uploaded() bool {
 	select {
 	case <-x.upload.done:
 	default:
-		x.endUpload()
+		_ = x.endUpload() // the request has failed already
 	}
 	return false
 }

@@ -48,15 +48,16 @@ func (v *view) bind(res *http1.Response, id, bound string) [][]byte {
 		return nil
 	}
 	attributes := []byte(";PATH=/")
-	if v.cookie.Application != "" {
+	switch {
+	case v.cookie.Application != "":
 		application, ok := res.SetsCookie(v.cookie.Application)
 		if !ok {
 			return nil
 		}
 		attributes = follow(application)
-	} else if bound == id {
+	case bound == id:
 		return nil
-	} else if v.cookie.Expiry > 0 {
+	case v.cookie.Expiry > 0:
 		attributes = append(attributes, ";MAX-AGE="...)
 		attributes = strconv.AppendInt(attributes, int64(v.cookie.Expiry/time.Second), 10)
 	}
@@ -91,7 +92,7 @@ func follow(application []byte) []byte {
 // acrossSites replaces what would keep a cookie within its site.
 func acrossSites(attributes []byte) []byte {
 	var out []byte
-	for _, a := range bytes.Split(attributes, []byte(";")) {
+	for a := range bytes.SplitSeq(attributes, []byte(";")) {
 		name, _, _ := bytes.Cut(a, []byte("="))
 		if len(a) > 0 && !bytes.EqualFold(name, []byte("samesite")) && !bytes.EqualFold(name, []byte("secure")) {
 			out = append(append(out, ';'), a...)
