@@ -65,6 +65,7 @@ static __always_inline int to_target(struct xdp_md *ctx, const struct setting *c
 	count_processed(p, l->balancer);
 	if (p->proto == IPPROTO_TCP && (p->flags & TCP_RST))
 		COUNT(l->balancer, tcp_client_reset_count, 1);
+	follow_fragments(k, l->balancer, SENT_TO_TARGET);
 	return transmit(ctx, cfg, SENT_TO_TARGET);
 }
 
@@ -211,6 +212,8 @@ static __noinline int client_slow(struct xdp_md *ctx, struct walk *k, const stru
 			return verdict(XDP_PASS, PASS_LOCAL);
 		if (!admits(l->clients, &p->src))
 			return bar_inbound(p, l->balancer);
+		if (cfg->flags & SETTING_RESTORING)
+			return verdict(XDP_DROP, DROP_RESTORING);
 		return refuse(ctx, p, l->balancer, RESET_UNKNOWN, DROP_ERROR);
 	}
 }

@@ -49,6 +49,7 @@ enum reason {
 	DROP_OUTBOUND_RULES, /* nor out to the target */
 	DROP_TARGET_RULES,   /* the target's security groups do not let the flow in */
 	DROP_UNRESOLVED, /* no next hop of the group's targets is known yet: the client tries again */
+	DROP_RESTORING, /* of no flow, but not all flows are here yet: the sender tries again */
 	REASONS,
 };
 

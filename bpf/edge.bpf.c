@@ -6,6 +6,7 @@
 #include "fast.h"
 #include "icmp.h"
 #include "local.h"
+#include "restore.h"
 #include "target.h"
 
 /* A packet that we cannot handle: dropped when it was meant for a load balancer,
@@ -41,6 +42,23 @@ static __always_inline __u32 reason_of(enum parsed parsed)
 	}
 }
 
+/* A fragment goes where the first one of its datagram went. One that comes before
+ * it is dropped: who sent it will send the datagram again. */
+static __noinline int later_fragment(struct xdp_md *ctx, struct walk *k)
+{
+	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
+	struct setting *cfg = settings_get();
+	struct datagram *d = &k->datagram;
+	struct packet *p = &k->packet;
+
+	if (!cfg || !datagram_find(p, d, clock_now(cfg)))
+		return unwanted(p, DROP_FRAGMENT);
+	if (!edit_l3(data, end, p, &d->edit) || !edit_macs(data, end, cfg, d->edit.mac))
+		return verdict(XDP_DROP, DROP_ERROR);
+	count_processed(p, d->balancer);
+	return transmit(ctx, cfg, d->reason);
+}
+
 /* The long way, for everything that is IP. */
 static __noinline int ip(struct xdp_md *ctx, const struct setting *cfg)
 {
@@ -68,6 +86,8 @@ static __noinline int ip(struct xdp_md *ctx, const struct setting *cfg)
 		return unwanted(p, DROP_MARTIAN);
 	if (parsed == PARSED_ICMP)
 		return icmp(ctx, k);
+	if (parsed == PARSED_LATER)
+		return later_fragment(ctx, k);
 	if (parsed != PARSED_L4)
 		return unwanted(p, reason_of(parsed));
 	l = listener_of(p, &k->nat.key);

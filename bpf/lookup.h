@@ -94,14 +94,15 @@ JUDGED_ALONE int choose(const struct packet *p, const struct listener *l, struct
 	struct setting *cfg = settings_get();
 	__u32 index, slot, slots, *count, *id;
 	struct group *g;
+	__u64 hash, sticky;
 	void *table;
-	__u64 hash;
 
 	if (!cfg || !p || !l || !out)
 		return 0;
 	out->target = out->flags = out->slot = 0;
 	hash = pick_hash(cfg, p);
-	g = choose_group(l, hash >> 32, &index);
+	sticky = hash_end(cfg, KEY_SOURCE, &p->src, 0, 0);
+	g = choose_group(l, (l->flags & LISTENER_STICKY ? sticky : hash) >> 32, &index);
 	if (!g)
 		return 0;
 	out->flags = g->flags;
@@ -110,12 +111,10 @@ JUDGED_ALONE int choose(const struct packet *p, const struct listener *l, struct
 	if (!table)
 		return 0;
 	if (g->flags & GROUP_STICKY)
-		hash = hash_end(cfg, KEY_SOURCE, &p->src, 0, 0);
+		hash = sticky;
 	slots = g->slots;
-	if (!slots)
-		return 0;
-	slot = 1 + (__u32)hash % slots;
-	id = bpf_map_lookup_elem(table, &slot);
+	slot = slots ? 1 + (__u32)hash % slots : 0;
+	id = slots ? bpf_map_lookup_elem(table, &slot) : 0;
 	if (!id) {
 		slot = 0;
 		count = bpf_map_lookup_elem(table, &slot);

@@ -41,6 +41,7 @@ struct addr {
 
 #define SETTING_ECHO 1u     /* answer echo requests to load balancer addresses */
 #define SETTING_REDIRECT 2u /* send by redirect: see transmit() */
+#define SETTING_RESTORING 4u /* flows of an older layout are still being copied */
 
 /* One entry. Written by user space, but for nothing: the program only reads. */
 struct setting {
@@ -72,7 +73,8 @@ struct choice {
 	__u32 bound; /* chosen when the hash is at most this; ascending */
 };
 
-#define LISTENER_LOCAL 1u /* the kernel has a socket for it: new flows are passed to it */
+#define LISTENER_LOCAL 1u  /* the kernel has a socket for it: new flows are passed to it */
+#define LISTENER_STICKY 2u /* which group a flow goes to follows from its client's address */
 
 struct listener {
 	__u32 id; /* generation << 16 | index, so that a reused index is not mistaken */

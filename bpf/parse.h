@@ -13,6 +13,7 @@
 #include "maps.h"
 
 #define IP_OFFSET_MORE 0x3fff /* more fragments, or an offset */
+#define IP_OFFSET 0x1fff
 
 #define TCP_FIN 0x01
 #define TCP_SYN 0x02
@@ -24,7 +25,8 @@ enum parsed {
 	PARSED_ICMP, /* ICMP of the packet's family, l4 valid, eight bytes there */
 	/* below here only the addresses are valid */
 	PARSED_MALFORMED,
-	PARSED_FRAGMENT,
+	PARSED_LATER,    /* UDP fragment without the header; length and id, too */
+	PARSED_FRAGMENT, /* of anything else */
 	PARSED_PROTOCOL,
 	/* and here nothing */
 	PARSED_TRUNCATED,
@@ -42,6 +44,8 @@ struct packet {
 	__u8 proto;
 	__u8 flags; /* TCP */
 	__u8 icmp_type;
+	__u8 fragment; /* 1: the first fragment of a datagram, or a later one */
+	__u32 id;      /* of the datagram, then */
 };
 
 static __always_inline void addr_v4(struct addr *a, __be32 v4)
@@ -98,12 +102,12 @@ static __always_inline enum parsed parse_l4(struct packet *p, void *l4, void *en
 {
 	struct tcphdr *tcp = l4;
 	struct udphdr *udp = l4;
-	__u32 header;
+	__u32 header, most = p->fragment ? 0xffff : room;
 
 	if (p->proto == IPPROTO_UDP) {
 		if ((void *)(udp + 1) > end || room < sizeof(*udp))
 			return PARSED_MALFORMED;
-		if (bpf_ntohs(udp->len) < sizeof(*udp) || bpf_ntohs(udp->len) > room)
+		if (bpf_ntohs(udp->len) < sizeof(*udp) || bpf_ntohs(udp->len) > most)
 			return PARSED_MALFORMED;
 		p->sport = udp->source;
 		p->dport = udp->dest;
@@ -143,22 +147,47 @@ static __always_inline enum parsed parse_v4(struct packet *p, void *data, void *
 	addr_v4(&p->dst, ip->daddr);
 	p->family = 4;
 	p->proto = ip->protocol;
-	p->flags = 0;
+	p->flags = p->fragment = 0;
 	p->length = bpf_ntohs(ip->tot_len);
 	header = ip->ihl * 4;
 	if (ip->version != 4 || header < sizeof(*ip) || p->length < header)
 		return PARSED_MALFORMED;
 	if (p->length > end - data - ETH_HLEN)
 		return PARSED_MALFORMED;
-	if (ip->frag_off & bpf_htons(IP_OFFSET_MORE))
-		return PARSED_FRAGMENT;
+	if (ip->frag_off & bpf_htons(IP_OFFSET_MORE)) {
+		p->fragment = 1;
+		p->id = bpf_ntohs(ip->id);
+		if (p->proto != IPPROTO_UDP)
+			return PARSED_FRAGMENT;
+		if (ip->frag_off & bpf_htons(IP_OFFSET))
+			return PARSED_LATER;
+	}
 	p->l4 = ETH_HLEN + header;
 	l4 = (void *)ip + header;
+	asm volatile("" : "+r"(l4)); /* one pointer, or the verifier forgets its range */
 	if (p->proto == IPPROTO_TCP || p->proto == IPPROTO_UDP)
 		return parse_l4(p, l4, end, p->length - header);
 	if (p->proto == IPPROTO_ICMP)
 		return parse_icmp(p, l4, end, p->length - header);
 	return PARSED_PROTOCOL;
+}
+
+struct fragment_header {
+	__u8 nexthdr, reserved;
+	__be16 offset; /* in the upper 13 bits; the lowest: more fragments follow */
+	__be32 id;
+};
+
+/* The fragment header of IPv6, directly behind the fixed one. A fragment that is
+ * all of its datagram is none (RFC 6946). */
+static __always_inline enum parsed parse_fragment(struct packet *p, struct fragment_header *f)
+{
+	p->proto = f->nexthdr;
+	if (p->proto != IPPROTO_UDP)
+		return PARSED_FRAGMENT;
+	p->id = bpf_ntohl(f->id);
+	p->fragment = (f->offset & bpf_htons(0xfff9)) != 0;
+	return f->offset & bpf_htons(0xfff8) ? PARSED_LATER : PARSED_L4;
 }
 
 static __always_inline enum parsed parse_v6(struct packet *p, void *data, void *end)
@@ -173,18 +202,28 @@ static __always_inline enum parsed parse_v6(struct packet *p, void *data, void *
 	addr_v6(&p->dst, &ip->daddr);
 	p->family = 6;
 	p->proto = ip->nexthdr;
-	p->flags = 0;
+	p->flags = p->fragment = 0;
 	room = bpf_ntohs(ip->payload_len);
 	p->length = room + sizeof(*ip);
 	if (ip->version != 6 || p->length > end - data - ETH_HLEN)
 		return PARSED_MALFORMED;
 	p->l4 = ETH_HLEN + sizeof(*ip);
+	if (p->proto == IPPROTO_FRAGMENT) {
+		enum parsed parsed;
+
+		if (l4 + sizeof(struct fragment_header) > end || room < sizeof(struct fragment_header))
+			return PARSED_MALFORMED;
+		parsed = parse_fragment(p, l4);
+		if (parsed != PARSED_L4)
+			return parsed;
+		l4 += sizeof(struct fragment_header);
+		room -= sizeof(struct fragment_header);
+		p->l4 += sizeof(struct fragment_header);
+	}
 	if (p->proto == IPPROTO_TCP || p->proto == IPPROTO_UDP)
 		return parse_l4(p, l4, end, room);
 	if (p->proto == IPPROTO_ICMPV6)
 		return parse_icmp(p, l4, end, room);
-	if (p->proto == IPPROTO_FRAGMENT)
-		return PARSED_FRAGMENT;
 	return PARSED_PROTOCOL;
 }
 

@@ -25,6 +25,7 @@ static __always_inline int to_client(struct xdp_md *ctx, const struct setting *c
 	count_processed(p, l->balancer);
 	if (p->proto == IPPROTO_TCP && (p->flags & TCP_RST))
 		COUNT(l->balancer, tcp_target_reset_count, 1);
+	follow_fragments(k, l->balancer, SENT_TO_CLIENT);
 	return transmit(ctx, cfg, SENT_TO_CLIENT);
 }
 

@@ -6,6 +6,7 @@
 
 #include "admit.h"
 #include "flow.h"
+#include "fragment.h"
 #include "nat.h"
 #include "reset.h"
 #include "rewrite.h"
@@ -19,6 +20,7 @@ struct walk {
 	struct flow made;     /* it */
 	struct nat nat;
 	struct edit edit;
+	struct datagram datagram; /* that the packet is a fragment of */
 	struct packet quoted; /* by an ICMP error, source and destination swapped */
 	struct edit outer;    /* of an ICMP message */
 };
@@ -57,6 +59,17 @@ static __noinline int refuse(struct xdp_md *ctx, const struct packet *p, __u32 b
 	if (p->proto == IPPROTO_TCP)
 		return reset(ctx, p, balancer, reset_reason);
 	return verdict(XDP_DROP, drop_reason);
+}
+
+/* What becomes of the first fragment becomes of the others. */
+static __always_inline void follow_fragments(struct walk *k, __u32 balancer, __u32 reason)
+{
+	if (!k->packet.fragment)
+		return;
+	k->datagram.edit = k->edit;
+	k->datagram.balancer = balancer;
+	k->datagram.reason = reason;
+	datagram_keep(&k->packet, &k->datagram, k->wanted.now);
 }
 
 static __always_inline void count_processed(const struct packet *p, __u32 balancer)

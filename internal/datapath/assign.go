@@ -35,8 +35,9 @@ const (
 	groupFailOpen   = 4
 	groupUnresolved = 8
 
-	listenerLocal = 1
-	vipLocal      = 1
+	listenerLocal  = 1
+	listenerSticky = 2
+	vipLocal       = 1
 
 	targetTerminate        = 1
 	targetTerminateOnLeave = 2
@@ -349,7 +350,10 @@ func (s *assigner) listeners(groups, balancers map[string]uint32) {
 			Clients: clientsNumber(l.Clients),
 		}
 		if l.Local {
-			entry.Flags = listenerLocal
+			entry.Flags |= listenerLocal
+		}
+		if l.Sticky {
+			entry.Flags |= listenerSticky
 		}
 		bounds(&entry, l.Forward, groups)
 		s.want.listeners[index] = entry

@@ -23,6 +23,7 @@ type store interface {
 type bpfStore struct {
 	maps  edgeMaps
 	inner *ebpf.MapSpec // of a group's hash table
+	older older         // maps of another layout whose content is still to be carried over
 }
 
 // prefixKey is struct prefix_key, which is packed.

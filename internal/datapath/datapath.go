@@ -112,7 +112,16 @@ func (d *Datapath) start() error {
 	if err != nil {
 		return err
 	}
+	if err := d.bpf.restoreConfiguration(); err != nil {
+		return err
+	}
+	if d.bpf.older.flows() {
+		flags |= settingRestoring
+	}
 	if err := prepareSettings(d.bpf, d.objs.Jiffies, d.mac, flags); err != nil {
+		return err
+	}
+	if _, err := d.bpf.restoreFlows(d.objs.Restore); err != nil {
 		return err
 	}
 	if d.have, err = d.store.load(); err != nil {
@@ -129,6 +138,9 @@ func (d *Datapath) start() error {
 	d.near.want(d.addresses())
 	d.at = attachment{name: d.cfg.Interface, pin: linkPath(d.cfg.PinDir), prog: d.objs.Edge}
 	if err := d.at.attach(); err != nil {
+		return err
+	}
+	if err := d.swapped(); err != nil {
 		return err
 	}
 	d.hello.Set(d.vips())
@@ -169,6 +181,7 @@ func (d *Datapath) Close() error {
 	}
 	if d.objs != nil {
 		errs = append(errs, d.objs.Close())
+		d.bpf.older.close()
 	}
 	if d.pins != nil {
 		errs = append(errs, d.pins.Close())

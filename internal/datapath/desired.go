@@ -86,7 +86,7 @@ func (d *desire) listener(b lb.ZonalBalancer, l lb.ZonalListener, vip netip.Addr
 	for _, p := range l.Protocol.Transports() {
 		served := Listener{
 			ARN: l.ARN, Balancer: b.ARN, VIP: vip, Port: l.Port, Protocol: p, Idle: l.IdleTimeout,
-			Clients: d.clients(l.Clients.Of(p), vip),
+			Clients: d.clients(l.Clients.Of(p), vip), Sticky: l.Stickiness && len(l.Forward) > 1,
 		}
 		if p == lb.UDP {
 			served.Idle = udpIdleTimeout

@@ -233,3 +233,29 @@ func TestOneAddressUnderTwoIDsIsOneTarget(t *testing.T) {
 		t.Errorf("targets (-want +got):\n%s", diff)
 	}
 }
+
+func TestWeightZeroTakesNoNewFlows(t *testing.T) {
+	snap := snapshot()
+	forward := func(weights ...int) []Choice {
+		l := &snap.LoadBalancers[0].Listeners[0]
+		l.Forward, l.Stickiness = nil, true
+		for i, w := range weights {
+			l.Forward = append(l.Forward, lb.WeightedGroup{TargetGroupARN: snap.TargetGroups[i].ARN, Weight: w})
+		}
+		listener := Desired(Input{Snapshot: snap, Health: healthy(snap)}).Listeners[0]
+		if !listener.Sticky {
+			t.Error("stickiness of the forward action is lost")
+		}
+		return listener.Forward
+	}
+	snap.TargetGroups[1].Targets = nil
+	if diff := cmp.Diff([]Choice{{"tg4", 3}, {"tg6", 1}}, forward(3, 1)); diff != "" {
+		t.Errorf("both (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff([]Choice{{"tg4", 1}}, forward(1, 0)); diff != "" {
+		t.Errorf("second without weight (-want +got):\n%s", diff)
+	}
+	if got := forward(0, 0); len(got) != 0 {
+		t.Errorf("neither has weight, and yet flows go to %v", got)
+	}
+}

@@ -57,6 +57,32 @@ type edgeClientKey struct {
 	Addr   edgeAddr
 }
 
+type edgeDatagramSlot struct {
+	_    structs.HostLayout
+	Lock struct {
+		_   structs.HostLayout
+		Val uint32
+	}
+	Id       uint32
+	Seen     uint64
+	Src      edgeAddr
+	Dst      edgeAddr
+	Datagram struct {
+		_    structs.HostLayout
+		Edit struct {
+			_     structs.HostLayout
+			Src   edgeAddr
+			Dst   edgeAddr
+			Sport uint16
+			Dport uint16
+			_     [4]byte
+			Mac   uint64
+		}
+		Balancer uint32
+		Reason   uint32
+	}
+}
+
 type edgeEvent uint32
 
 const (
@@ -194,7 +220,8 @@ const (
 	edgeReasonDROP_OUTBOUND_RULES    edgeReason = 36
 	edgeReasonDROP_TARGET_RULES      edgeReason = 37
 	edgeReasonDROP_UNRESOLVED        edgeReason = 38
-	edgeReasonREASONS                edgeReason = 39
+	edgeReasonDROP_RESTORING         edgeReason = 39
+	edgeReasonREASONS                edgeReason = 40
 )
 
 type edgeSetting struct {
@@ -253,7 +280,9 @@ type edgeWalk struct {
 		Proto    uint8
 		Flags    uint8
 		IcmpType uint8
-		_        [6]byte
+		Fragment uint8
+		_        [1]byte
+		Id       uint32
 	}
 	Wanted struct {
 		_        structs.HostLayout
@@ -318,6 +347,20 @@ type edgeWalk struct {
 		_     [4]byte
 		Mac   uint64
 	}
+	Datagram struct {
+		_    structs.HostLayout
+		Edit struct {
+			_     structs.HostLayout
+			Src   edgeAddr
+			Dst   edgeAddr
+			Sport uint16
+			Dport uint16
+			_     [4]byte
+			Mac   uint64
+		}
+		Balancer uint32
+		Reason   uint32
+	}
 	Quoted struct {
 		_        structs.HostLayout
 		Src      edgeAddr
@@ -334,7 +377,9 @@ type edgeWalk struct {
 		Proto    uint8
 		Flags    uint8
 		IcmpType uint8
-		_        [6]byte
+		Fragment uint8
+		_        [1]byte
+		Id       uint32
 	}
 	Outer struct {
 		_     structs.HostLayout
@@ -353,6 +398,7 @@ type edgeWalk struct {
 const (
 	edgeMapBalancerCounters = "balancer_counters"
 	edgeMapClients          = "clients"
+	edgeMapDatagrams        = "datagrams"
 	edgeMapEvents           = "events"
 	edgeMapFlows            = "flows"
 	edgeMapGroups           = "groups"
@@ -372,6 +418,7 @@ const (
 	edgeProgEdge            = "edge"
 	edgeProgJiffies         = "jiffies"
 	edgeProgLocal           = "local"
+	edgeProgRestore         = "restore"
 	edgeVarFixedClock       = "fixed_clock"
 	edgeVarKeepEvent        = "keep_event"
 	edgeVarKeepFlowState    = "keep_flow_state"
@@ -423,6 +470,7 @@ type edgeProgramSpecs struct {
 	Edge    *ebpf.ProgramSpec `ebpf:"edge"`
 	Jiffies *ebpf.ProgramSpec `ebpf:"jiffies"`
 	Local   *ebpf.ProgramSpec `ebpf:"local"`
+	Restore *ebpf.ProgramSpec `ebpf:"restore"`
 }
 
 // edgeMapSpecs contains maps before they are loaded into the kernel.
@@ -431,6 +479,7 @@ type edgeProgramSpecs struct {
 type edgeMapSpecs struct {
 	BalancerCounters *ebpf.MapSpec `ebpf:"balancer_counters"`
 	Clients          *ebpf.MapSpec `ebpf:"clients"`
+	Datagrams        *ebpf.MapSpec `ebpf:"datagrams"`
 	Events           *ebpf.MapSpec `ebpf:"events"`
 	Flows            *ebpf.MapSpec `ebpf:"flows"`
 	Groups           *ebpf.MapSpec `ebpf:"groups"`
@@ -481,6 +530,7 @@ func (o *edgeObjects) Close() error {
 type edgeMaps struct {
 	BalancerCounters *ebpf.Map `ebpf:"balancer_counters"`
 	Clients          *ebpf.Map `ebpf:"clients"`
+	Datagrams        *ebpf.Map `ebpf:"datagrams"`
 	Events           *ebpf.Map `ebpf:"events"`
 	Flows            *ebpf.Map `ebpf:"flows"`
 	Groups           *ebpf.Map `ebpf:"groups"`
@@ -503,6 +553,7 @@ func (m *edgeMaps) Close() error {
 	return _EdgeClose(
 		m.BalancerCounters,
 		m.Clients,
+		m.Datagrams,
 		m.Events,
 		m.Flows,
 		m.Groups,
@@ -539,6 +590,7 @@ type edgePrograms struct {
 	Edge    *ebpf.Program `ebpf:"edge"`
 	Jiffies *ebpf.Program `ebpf:"jiffies"`
 	Local   *ebpf.Program `ebpf:"local"`
+	Restore *ebpf.Program `ebpf:"restore"`
 }
 
 func (p *edgePrograms) Close() error {
@@ -546,6 +598,7 @@ func (p *edgePrograms) Close() error {
 		p.Edge,
 		p.Jiffies,
 		p.Local,
+		p.Restore,
 	)
 }
 

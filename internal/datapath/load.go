@@ -26,10 +26,11 @@ const (
 )
 
 // private maps hold nothing that a new process needs.
-var privateMaps = []string{edgeMapWalks, edgeMapLimiters}
+var privateMaps = []string{edgeMapWalks, edgeMapLimiters, edgeMapDatagrams}
 
 // load loads the program with its maps. With a pin directory the maps that are
-// pinned there are adopted, whatever their size, and new ones are pinned.
+// pinned there are adopted, whatever their size, and new ones are pinned. Those of
+// another layout are put aside, for the caller to carry over what they hold.
 func load(pinDir string, flows int, edit func(*ebpf.CollectionSpec) error) (*edgeObjects, *bpfStore, error) {
 	spec, err := loadEdge()
 	if err != nil {
@@ -38,8 +39,10 @@ func load(pinDir string, flows int, edit func(*ebpf.CollectionSpec) error) (*edg
 	buckets := bucketsFor(flows)
 	spec.Maps[edgeMapFlows].MaxEntries = buckets
 	spec.Maps[edgeMapHalfOpen].MaxEntries = max(1, buckets/halfOpenShare)
+	aside := older{}
 	if pinDir != "" {
-		if err := pinMaps(spec, pinDir); err != nil {
+		if err := pinMaps(spec, pinDir, aside); err != nil {
+			aside.close()
 			return nil, nil, err
 		}
 	}
@@ -51,13 +54,14 @@ func load(pinDir string, flows int, edit func(*ebpf.CollectionSpec) error) (*edg
 	var objs edgeObjects
 	opts := &ebpf.CollectionOptions{Maps: ebpf.MapOptions{PinPath: pinDir}}
 	if err := spec.LoadAndAssign(&objs, opts); err != nil {
+		aside.close()
 		var verifier *ebpf.VerifierError
 		if errors.As(err, &verifier) {
 			return nil, nil, fmt.Errorf("load the XDP program: %+v", verifier)
 		}
 		return nil, nil, fmt.Errorf("load the XDP program: %w", err)
 	}
-	return &objs, &bpfStore{maps: objs.edgeMaps, inner: spec.Maps[edgeMapTables].InnerMap}, nil
+	return &objs, &bpfStore{maps: objs.edgeMaps, inner: spec.Maps[edgeMapTables].InnerMap, older: aside}, nil
 }
 
 // bucketsFor is a power of two of buckets in which a number of flows has room. At
@@ -73,24 +77,38 @@ func bucketsFor(flows int) uint32 {
 
 // pinMaps marks the maps to be pinned, and takes over the sizes of the flow
 // tables that are pinned already: their content is worth more than a new size.
-func pinMaps(spec *ebpf.CollectionSpec, dir string) error {
+func pinMaps(spec *ebpf.CollectionSpec, dir string, aside older) error {
 	for name, m := range spec.Maps {
 		if isPrivate(name) {
 			continue
 		}
 		m.Pinning = ebpf.PinByName
-		if name != edgeMapFlows && name != edgeMapHalfOpen {
-			continue
+		if name == edgeMapFlows || name == edgeMapHalfOpen {
+			if err := keepSize(m, filepath.Join(dir, name)); err != nil {
+				return err
+			}
 		}
-		pinned, err := ebpf.LoadPinnedMap(filepath.Join(dir, name), nil)
-		if errors.Is(err, os.ErrNotExist) {
-			continue
+		if err := aside.putAside(dir, name, m); err != nil {
+			return err
 		}
-		if err != nil {
-			return fmt.Errorf("adopt the map %s: %w", name, err)
-		}
+	}
+	return nil
+}
+
+// keepSize gives a table as many bytes as the pinned one has.
+func keepSize(m *ebpf.MapSpec, pin string) error {
+	pinned, err := ebpf.LoadPinnedMap(pin, nil)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("adopt the map %s: %w", pin, err)
+	}
+	defer pinned.Close()
+	if pinned.ValueSize() == m.ValueSize {
 		m.MaxEntries = pinned.MaxEntries()
-		pinned.Close()
+	} else {
+		m.MaxEntries = max(m.MaxEntries, pinned.MaxEntries()*pinned.ValueSize()/m.ValueSize)
 	}
 	return nil
 }
@@ -116,7 +134,7 @@ func pinNames() ([]string, error) {
 	names := []string{linkPin}
 	for name := range spec.Maps {
 		if !isPrivate(name) {
-			names = append(names, name)
+			names = append(names, name, name+asideSuffix)
 		}
 	}
 	return names, nil
@@ -150,8 +168,9 @@ func prepareSettings(s *bpfStore, clock *ebpf.Program, mac [6]byte, flags uint32
 
 // Flags of the settings, as in bpf/maps.h.
 const (
-	settingEcho     = 1
-	settingRedirect = 2
+	settingEcho      = 1
+	settingRedirect  = 2
+	settingRestoring = 4
 )
 
 // measureHz finds the rate of the kernel's clock, which no file tells reliably.

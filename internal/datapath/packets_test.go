@@ -132,6 +132,8 @@ type outcome struct {
 	echo   bool         // with echo replies on
 	closed bool         // after the rules that let the frames before in are gone
 	local  bool         // after their listener has moved to user space
+
+	restoring bool // while flows of an older layout are copied
 }
 
 func verdicts() map[string]outcome {
@@ -172,28 +174,30 @@ func verdicts() map[string]outcome {
 		"TCP to a UDP listener":       {frame: tcp(client4, vipUDP4, fSYN, 1, 0, 0), want: model.Drop, moved: "drop_no_listener"},
 		"neither VIP nor reply":       {frame: tcp(client4, "198.18.0.4:22", fACK, 1, 1, 0), want: model.Pass, moved: "pass_no_flow"},
 
-		"SYN":                              {frame: tcp(client4, vipTCP4, fSYN, 1, 0, 0), want: model.TX, moved: "sent_to_target ProcessedPackets ProcessedBytesTCP=40"},
-		"SYN over IPv6":                    {frame: tcp(client6, vipTCP6, fSYN, 1, 0, 0), want: model.TX, moved: "sent_to_target ProcessedPackets ProcessedBytesTCP=60"},
-		"SYN with ECN":                     {frame: tcp(client4, vipTCP4, fSYN|0xc0, 1, 0, 0), want: model.TX, moved: "sent_to_target ProcessedPackets ProcessedBytesTCP=40"},
-		"SYN again":                        {before: established4[:1], frame: established4[0], want: model.TX, moved: "sent_to_target ProcessedPackets ProcessedBytesTCP=40"},
-		"SYN and FIN":                      {frame: tcp(client4, vipTCP4, fSYN|fFIN, 1, 0, 0), want: model.Drop, moved: "drop_flags"},
-		"no TCP flag at all":               {frame: tcp(client4, vipTCP4, 0, 1, 0, 0), want: model.Drop, moved: "drop_flags"},
-		"SYN to a listener without target": {frame: tcp(client4, "198.18.0.100:82", fSYN, 1, 0, 0), want: model.TX, moved: "reset_no_target RejectedFlowCountTCP TCPELBResetCount"},
-		"SYN before a next hop is known":   {frame: tcp(client4, "198.18.0.100:88", fSYN, 1, 0, 0), want: model.Drop, moved: "drop_unresolved"},
-		"datagram without target":          {frame: udp(client4, "198.18.0.100:83", 0), want: model.Drop, moved: "drop_no_target RejectedFlowCountUDP"},
-		"target of the other family":       {frame: tcp(client4, "198.18.0.100:84", fSYN, 1, 0, 0), want: model.TX, moved: "reset_no_target RejectedFlowCountTCP TCPELBResetCount"},
-		"SYN-ACK of the target":            {before: established4[:1], frame: established4[1], want: model.TX, moved: "sent_to_client ProcessedPackets ProcessedBytesTCP=40"},
-		"ACK that proves the client":       {before: established4[:2], frame: established4[2], want: model.TX, moved: "sent_to_target NewFlowCountTCP ProcessedPackets ProcessedBytesTCP=40"},
-		"data that proves the client":      {before: established4[:2], frame: tcp(client4, vipTCP4, fACK, 101, 501, 10), want: model.TX, moved: "sent_to_target NewFlowCountTCP ProcessedPackets ProcessedBytesTCP=50"},
-		"ACK of another sequence number":   {before: established4[:2], frame: tcp(client4, vipTCP4, fACK, 101, 502, 0), want: model.TX, moved: "reset_half_open TCPELBResetCount"},
-		"ACK before the SYN-ACK":           {before: established4[:1], frame: tcp(client4, vipTCP4, fACK, 101, 0, 0), want: model.TX, moved: "reset_half_open TCPELBResetCount"},
-		"RST while half open":              {before: established4[:2], frame: tcp(client4, vipTCP4, fRST, 101, 0, 0), want: model.TX, moved: "sent_to_target ProcessedPackets ProcessedBytesTCP=40 TCPClientResetCount"},
-		"target refuses":                   {before: established4[:1], frame: tcp(targetA4, client4, fRST|fACK, 0, 101, 0), want: model.TX, moved: "sent_to_client ProcessedPackets ProcessedBytesTCP=40 TCPTargetResetCount"},
-		"half-open flow timed out":         {before: established4[:2], after: 31 * rigHZ, frame: established4[2], want: model.TX, moved: "reset_unknown TCPELBResetCount"},
-		"data of an unknown flow":          {frame: tcp(client4, vipTCP4, fACK, 1, 1, 5), want: model.TX, moved: "reset_unknown TCPELBResetCount"},
-		"SYN-ACK from a client":            {frame: tcp(client4, vipTCP4, fSYN|fACK, 1, 1, 0), want: model.TX, moved: "reset_unknown TCPELBResetCount"},
-		"RST of an unknown flow":           {frame: tcp(client4, vipTCP4, fRST, 1, 0, 0), want: model.Drop, moved: "drop_unknown_reset"},
-		"reply of an unknown flow":         {frame: tcp(targetA4, client4, fACK, 1, 1, 5), want: model.Pass, moved: "pass_no_flow"},
+		"SYN":                                      {frame: tcp(client4, vipTCP4, fSYN, 1, 0, 0), want: model.TX, moved: "sent_to_target ProcessedPackets ProcessedBytesTCP=40"},
+		"SYN over IPv6":                            {frame: tcp(client6, vipTCP6, fSYN, 1, 0, 0), want: model.TX, moved: "sent_to_target ProcessedPackets ProcessedBytesTCP=60"},
+		"SYN with ECN":                             {frame: tcp(client4, vipTCP4, fSYN|0xc0, 1, 0, 0), want: model.TX, moved: "sent_to_target ProcessedPackets ProcessedBytesTCP=40"},
+		"SYN again":                                {before: established4[:1], frame: established4[0], want: model.TX, moved: "sent_to_target ProcessedPackets ProcessedBytesTCP=40"},
+		"SYN and FIN":                              {frame: tcp(client4, vipTCP4, fSYN|fFIN, 1, 0, 0), want: model.Drop, moved: "drop_flags"},
+		"no TCP flag at all":                       {frame: tcp(client4, vipTCP4, 0, 1, 0, 0), want: model.Drop, moved: "drop_flags"},
+		"SYN to a listener without target":         {frame: tcp(client4, "198.18.0.100:82", fSYN, 1, 0, 0), want: model.TX, moved: "reset_no_target RejectedFlowCountTCP TCPELBResetCount"},
+		"SYN before a next hop is known":           {frame: tcp(client4, "198.18.0.100:88", fSYN, 1, 0, 0), want: model.Drop, moved: "drop_unresolved"},
+		"datagram without target":                  {frame: udp(client4, "198.18.0.100:83", 0), want: model.Drop, moved: "drop_no_target RejectedFlowCountUDP"},
+		"target of the other family":               {frame: tcp(client4, "198.18.0.100:84", fSYN, 1, 0, 0), want: model.TX, moved: "reset_no_target RejectedFlowCountTCP TCPELBResetCount"},
+		"SYN-ACK of the target":                    {before: established4[:1], frame: established4[1], want: model.TX, moved: "sent_to_client ProcessedPackets ProcessedBytesTCP=40"},
+		"ACK that proves the client":               {before: established4[:2], frame: established4[2], want: model.TX, moved: "sent_to_target NewFlowCountTCP ProcessedPackets ProcessedBytesTCP=40"},
+		"data that proves the client":              {before: established4[:2], frame: tcp(client4, vipTCP4, fACK, 101, 501, 10), want: model.TX, moved: "sent_to_target NewFlowCountTCP ProcessedPackets ProcessedBytesTCP=50"},
+		"ACK of another sequence number":           {before: established4[:2], frame: tcp(client4, vipTCP4, fACK, 101, 502, 0), want: model.TX, moved: "reset_half_open TCPELBResetCount"},
+		"ACK before the SYN-ACK":                   {before: established4[:1], frame: tcp(client4, vipTCP4, fACK, 101, 0, 0), want: model.TX, moved: "reset_half_open TCPELBResetCount"},
+		"RST while half open":                      {before: established4[:2], frame: tcp(client4, vipTCP4, fRST, 101, 0, 0), want: model.TX, moved: "sent_to_target ProcessedPackets ProcessedBytesTCP=40 TCPClientResetCount"},
+		"target refuses":                           {before: established4[:1], frame: tcp(targetA4, client4, fRST|fACK, 0, 101, 0), want: model.TX, moved: "sent_to_client ProcessedPackets ProcessedBytesTCP=40 TCPTargetResetCount"},
+		"half-open flow timed out":                 {before: established4[:2], after: 31 * rigHZ, frame: established4[2], want: model.TX, moved: "reset_unknown TCPELBResetCount"},
+		"data of an unknown flow":                  {frame: tcp(client4, vipTCP4, fACK, 1, 1, 5), want: model.TX, moved: "reset_unknown TCPELBResetCount"},
+		"data of no flow while flows are restored": {restoring: true, frame: tcp(client4, vipTCP4, fACK, 1, 1, 5), want: model.Drop, moved: "drop_restoring"},
+		"SYN while flows are restored":             {restoring: true, frame: tcp(client4, vipTCP4, fSYN, 1, 0, 0), want: model.TX, moved: "sent_to_target ProcessedPackets ProcessedBytesTCP=40"},
+		"SYN-ACK from a client":                    {frame: tcp(client4, vipTCP4, fSYN|fACK, 1, 1, 0), want: model.TX, moved: "reset_unknown TCPELBResetCount"},
+		"RST of an unknown flow":                   {frame: tcp(client4, vipTCP4, fRST, 1, 0, 0), want: model.Drop, moved: "drop_unknown_reset"},
+		"reply of an unknown flow":                 {frame: tcp(targetA4, client4, fACK, 1, 1, 5), want: model.Pass, moved: "pass_no_flow"},
 
 		"data of the client":                  {before: established4, frame: tcp(client4, vipTCP4, fACK|8, 101, 501, 100), want: model.TX, moved: "sent_to_target ProcessedPackets ProcessedBytesTCP=140"},
 		"data of the target":                  {before: established4, frame: tcp(targetA4, client4, fACK, 501, 101, 1000), want: model.TX, moved: "sent_to_client ProcessedPackets ProcessedBytesTCP=1040"},
@@ -262,10 +266,15 @@ func TestVerdicts(t *testing.T) {
 	r := newRig(t)
 	all := verdicts()
 	maps.Copy(all, localVerdicts())
+	maps.Copy(all, fragmentVerdicts())
 	for _, name := range slices.Sorted(maps.Keys(all)) {
 		tc := all[name]
 		t.Run(name, func(t *testing.T) {
 			w := simple(tc.echo)
+			if tc.restoring {
+				w.settings.Flags |= settingRestoring
+				w.model.Settings.Restoring = true
+			}
 			r.install(t, w)
 			for _, f := range tc.before {
 				if action, _ := r.send(t, f); action != model.TX {

@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"net/netip"
 	"runtime"
+	"slices"
 	"testing"
 	"unsafe"
 
@@ -157,6 +158,8 @@ func (r *rig) install(t fataler, w *world) {
 		t.Fatalf("%v", err)
 	}
 	m := w.model
+	zeroDatagrams(t, r.objs.Datagrams)
+	m.Datagrams = map[uint64]model.Datagram{}
 	m.Reasons, m.Events, m.Balancers = map[string]uint64{}, map[string]uint64{}, map[uint32]*model.Counts{}
 	r.model = &m
 	r.setClock(t, w, 0)
@@ -455,6 +458,40 @@ func sumOf(src, dst netip.Addr, proto uint8, l4 []byte) uint16 {
 	return fold(sum, l4)
 }
 
+func zeroDatagrams(t fataler, m *ebpf.Map) {
+	keys := make([]uint32, m.MaxEntries())
+	for i := range keys {
+		keys[i] = uint32(i)
+	}
+	if _, err := m.BatchUpdate(keys, make([]edgeDatagramSlot, len(keys)), nil); err != nil {
+		t.Fatalf("%v", err)
+	}
+}
+
+// fragment makes a fragment of a packet: where it lies in its datagram is counted
+// in eight bytes. What it carries stays.
+func fragment(f []byte, offset uint16, more bool, id uint32) []byte {
+	f = slices.Clone(f)
+	if f[12] == 0x08 {
+		if more {
+			offset |= 0x2000
+		}
+		binary.BigEndian.PutUint16(f[18:], uint16(id))
+		binary.BigEndian.PutUint16(f[20:], offset)
+		return refill(f)
+	}
+	header := []byte{f[20], 0, 0, 0, 0, 0, 0, 0}
+	offset <<= 3
+	if more {
+		offset |= 1
+	}
+	binary.BigEndian.PutUint16(header[2:], offset)
+	binary.BigEndian.PutUint32(header[4:], id)
+	f[20] = 44
+	binary.BigEndian.PutUint16(f[18:], binary.BigEndian.Uint16(f[18:])+8)
+	return slices.Insert(f, 54, header...)
+}
+
 // checkSums fails when a checksum of a frame is wrong.
 func checkSums(t fataler, frame []byte) {
 	t.Helper()
@@ -463,6 +500,9 @@ func checkSums(t fataler, frame []byte) {
 		header := int(ip[0]&15) * 4
 		if got := fold(0, ip[:header]); got != 0 {
 			t.Fatalf("IP checksum is off by %#x in %x", got, frame)
+		}
+		if binary.BigEndian.Uint16(ip[6:])&0x3fff != 0 {
+			return // the datagram's checksum is about all its fragments
 		}
 		total := int(binary.BigEndian.Uint16(ip[2:]))
 		checkL4(t, netip.AddrFrom4([4]byte(ip[12:])), netip.AddrFrom4([4]byte(ip[16:])), ip[9], ip[header:total])

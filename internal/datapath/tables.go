@@ -46,6 +46,7 @@ type Listener struct {
 	Idle     time.Duration // after which a flow without packets is forgotten
 	Forward  []Choice
 	Clients  string // key of Tables.Clients: those that may open flows
+	Sticky   bool   // which choice a flow goes to follows from its client's address
 	Local    bool   // a socket of this machine serves it: new flows go to the kernel
 }
 

@@ -19,6 +19,7 @@ const (
 	traceMapBalancerCounters = "balancer_counters"
 	traceMapClients          = "clients"
 	traceMapCopies           = "copies"
+	traceMapDatagrams        = "datagrams"
 	traceMapEvents           = "events"
 	traceMapFlows            = "flows"
 	traceMapGroups           = "groups"
@@ -38,6 +39,7 @@ const (
 	traceProgEdge            = "edge"
 	traceProgJiffies         = "jiffies"
 	traceProgLocal           = "local"
+	traceProgRestore         = "restore"
 	traceVarFixedClock       = "fixed_clock"
 	traceVarKeepEvent        = "keep_event"
 	traceVarKeepFlowState    = "keep_flow_state"
@@ -89,6 +91,7 @@ type traceProgramSpecs struct {
 	Edge    *ebpf.ProgramSpec `ebpf:"edge"`
 	Jiffies *ebpf.ProgramSpec `ebpf:"jiffies"`
 	Local   *ebpf.ProgramSpec `ebpf:"local"`
+	Restore *ebpf.ProgramSpec `ebpf:"restore"`
 }
 
 // traceMapSpecs contains maps before they are loaded into the kernel.
@@ -98,6 +101,7 @@ type traceMapSpecs struct {
 	BalancerCounters *ebpf.MapSpec `ebpf:"balancer_counters"`
 	Clients          *ebpf.MapSpec `ebpf:"clients"`
 	Copies           *ebpf.MapSpec `ebpf:"copies"`
+	Datagrams        *ebpf.MapSpec `ebpf:"datagrams"`
 	Events           *ebpf.MapSpec `ebpf:"events"`
 	Flows            *ebpf.MapSpec `ebpf:"flows"`
 	Groups           *ebpf.MapSpec `ebpf:"groups"`
@@ -149,6 +153,7 @@ type traceMaps struct {
 	BalancerCounters *ebpf.Map `ebpf:"balancer_counters"`
 	Clients          *ebpf.Map `ebpf:"clients"`
 	Copies           *ebpf.Map `ebpf:"copies"`
+	Datagrams        *ebpf.Map `ebpf:"datagrams"`
 	Events           *ebpf.Map `ebpf:"events"`
 	Flows            *ebpf.Map `ebpf:"flows"`
 	Groups           *ebpf.Map `ebpf:"groups"`
@@ -172,6 +177,7 @@ func (m *traceMaps) Close() error {
 		m.BalancerCounters,
 		m.Clients,
 		m.Copies,
+		m.Datagrams,
 		m.Events,
 		m.Flows,
 		m.Groups,
@@ -208,6 +214,7 @@ type tracePrograms struct {
 	Edge    *ebpf.Program `ebpf:"edge"`
 	Jiffies *ebpf.Program `ebpf:"jiffies"`
 	Local   *ebpf.Program `ebpf:"local"`
+	Restore *ebpf.Program `ebpf:"restore"`
 }
 
 func (p *tracePrograms) Close() error {
@@ -215,6 +222,7 @@ func (p *tracePrograms) Close() error {
 		p.Edge,
 		p.Jiffies,
 		p.Local,
+		p.Restore,
 	)
 }
 

@@ -279,6 +279,7 @@ var meanings = map[string]string{
 	"drop_inbound_rules":     "dropped: the load balancer's inbound rules do not let the client in",
 	"drop_outbound_rules":    "dropped: the load balancer's outbound rules keep it from the target",
 	"drop_target_rules":      "dropped: the target's security groups do not let the client in",
+	"drop_restoring":         "dropped: of no flow, but flows of an earlier version are still being copied; the sender tries again",
 	"drop_unresolved":        "dropped: no next hop of the group's targets is known yet; the client tries again",
 	"drop_no_listener_reply": "dropped: a reply of a flow whose listener was deleted",
 }

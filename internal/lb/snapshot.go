@@ -46,8 +46,9 @@ type ZonalListener struct {
 	ARN         string          `json:"arn"`
 	Protocol    Protocol        `json:"protocol"`
 	Port        uint16          `json:"port"`
-	IdleTimeout time.Duration   `json:"idleTimeout"` // TCP: 60 s to 6000 s, default 350 s; UDP: 120 s
-	Forward     []WeightedGroup `json:"forward"`     // one or more; new flows are spread by weight
+	IdleTimeout time.Duration   `json:"idleTimeout"`          // TCP: 60 s to 6000 s, default 350 s; UDP: 120 s
+	Forward     []WeightedGroup `json:"forward"`              // one or more; new flows are spread by weight
+	Stickiness  bool            `json:"stickiness,omitempty"` // all flows of a client's address go to one group of Forward; not for TLS
 
 	// Clients are those whose new flows the inbound rules of the load balancer's
 	// security groups let in.

@@ -45,6 +45,9 @@ func (r *run) fromClient(l Listener) Action {
 	if !r.admits(l.Clients) {
 		return r.barInbound(l.Balancer)
 	}
+	if r.Settings.Restoring {
+		return r.drop("restoring")
+	}
 	return r.refuse(l, "unknown", "error")
 }
 
@@ -173,6 +176,7 @@ func (r *run) toTarget(l Listener, w wanted, f Flow) Action {
 	if r.p.tcp() && r.p.has(rst) {
 		r.count(l).TCPClientResetCount++
 	}
+	r.follow(l, src.Addr(), t.Addr.Addr(), t.MAC, "sent_to_target")
 	return r.verdict(TX, "sent_to_target")
 }
 
@@ -295,6 +299,7 @@ func (r *run) fromTarget() Action {
 	if r.p.tcp() && r.p.has(rst) {
 		r.count(l).TCPTargetResetCount++
 	}
+	r.follow(l, l.VIP.Addr(), w.client.Addr(), f.MAC, "sent_to_client")
 	return r.verdict(TX, "sent_to_client")
 }
 

@@ -35,6 +35,16 @@ func (r *run) edit(src, dst netip.AddrPort, mac [6]byte) {
 	r.macs(mac)
 }
 
+// editAddrs sends a packet on whose ports are elsewhere.
+func (r *run) editAddrs(src, dst netip.Addr, mac [6]byte) {
+	ip, noPorts := r.frame[14:], make([]byte, 4)
+	from, to := ends(ip, noPorts, netip.AddrPortFrom(src, 0), netip.AddrPortFrom(dst, 0))
+	if !r.p.v6 {
+		put16(ip[10:], update(be16(ip[10:]), from[:8], to[:8]))
+	}
+	r.macs(mac)
+}
+
 func updateUDP(check, from, to []byte) {
 	if be16(check) == 0 {
 		return

@@ -68,9 +68,13 @@ func (m *Maps) pickHash(p *packet) uint64 {
 
 // choose picks the target of a new flow.
 func (m *Maps) choose(p *packet, l Listener) (t Target, g Group, ok bool) {
-	hash := m.pickHash(p)
+	hash, sticky := m.pickHash(p), m.hashEnd(keySource, netip.AddrPortFrom(p.src, 0), 0)
+	spread := hash
+	if l.Sticky {
+		spread = sticky
+	}
 	for _, c := range l.Choices {
-		if uint32(hash>>32) > c.Bound {
+		if uint32(spread>>32) > c.Bound {
 			continue
 		}
 		g = m.Groups[c.Group]
@@ -78,7 +82,7 @@ func (m *Maps) choose(p *packet, l Listener) (t Target, g Group, ok bool) {
 			return t, g, false
 		}
 		if g.Sticky {
-			hash = m.hashEnd(keySource, netip.AddrPortFrom(p.src, 0), 0)
+			hash = sticky
 		}
 		t, ok = m.Targets[g.Slots[uint32(hash)%uint32(len(g.Slots))]]
 		return t, g, ok && t.Addr.Addr().Is6() == p.v6

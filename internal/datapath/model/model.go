@@ -34,9 +34,10 @@ type Maps struct {
 	Clients   map[uint64][]netip.Prefix // sets by number
 	Echo      map[netip.Addr]Echo       // by VIP
 
-	Flows    []Bucket
-	HalfOpen []Bucket
-	Limiter  Limiter
+	Flows     []Bucket
+	HalfOpen  []Bucket
+	Limiter   Limiter
+	Datagrams map[uint64]Datagram // of which fragments are expected, by place
 
 	Reasons   map[string]uint64
 	Events    map[string]uint64
@@ -49,6 +50,7 @@ type Settings struct {
 	MAC             [6]byte
 	HZ              uint64
 	Echo            bool
+	Restoring       bool // flows of an older layout are still being copied
 	HalfOpenSeconds uint64
 	ClosingSeconds  uint64
 	AnswersPerJiffy uint64
@@ -77,6 +79,7 @@ type Listener struct {
 	Choices     []Choice
 	Clients     uint64 // the set that may open flows
 	Local       bool   // served in user space
+	Sticky      bool   // the client's address decides the group
 }
 
 // Choice sends hashes up to Bound to a group.
@@ -191,6 +194,8 @@ func (r *run) ip() Action {
 		return r.unwanted("martian")
 	case kind == isICMP:
 		return r.icmp()
+	case kind == later:
+		return r.later()
 	case kind == fragment:
 		return r.unwanted("fragment")
 	case kind == protocol:

@@ -18,6 +18,7 @@ const (
 	isL4 kind = iota
 	isICMP
 	malformed
+	later // UDP fragment without the header
 	fragment
 	protocol
 	truncated
@@ -42,6 +43,8 @@ type packet struct {
 	proto        uint8
 	flags        uint8
 	icmpType     uint8
+	fragment     bool    // a datagram's first or a later one
+	id           uint32  // the datagram's, then
 	mac          [6]byte // the sender's
 }
 
@@ -81,8 +84,14 @@ func (p *packet) parse4(f []byte) kind {
 	if ip[0]>>4 != 4 || header < 20 || p.length < header || p.length > len(ip) {
 		return malformed
 	}
-	if be16(ip[6:])&0x3fff != 0 {
-		return fragment
+	if offset := be16(ip[6:]) & 0x3fff; offset != 0 {
+		p.fragment, p.id = true, uint32(be16(ip[4:]))
+		if p.proto != protoUDP {
+			return fragment
+		}
+		if offset&0x1fff != 0 {
+			return later
+		}
 	}
 	p.l4 = 14 + header
 	return p.parseL4(f, p.length-header, protoICMP)
@@ -100,7 +109,18 @@ func (p *packet) parse6(f []byte) kind {
 		return malformed
 	}
 	if p.proto == 44 {
-		return fragment
+		if room < 8 || len(f) < p.l4+8 {
+			return malformed
+		}
+		header := f[p.l4:]
+		offset := be16(header[2:])
+		if p.proto, p.id = header[0], be32(header[4:]); p.proto != protoUDP {
+			return fragment
+		}
+		if p.fragment = offset&0xfff9 != 0; offset&0xfff8 != 0 {
+			return later
+		}
+		p.l4, room = p.l4+8, room-8
 	}
 	return p.parseL4(f, room, protoICMPv6)
 }
@@ -118,7 +138,7 @@ func (p *packet) parseL4(f []byte, room int, icmp uint8) kind {
 		}
 		p.seq, p.ack, p.flags, p.payload = be32(l4[4:]), be32(l4[8:]), l4[13], room-header
 	case protoUDP:
-		if len(l4) < 8 || room < 8 || be16(l4[4:]) < 8 || int(be16(l4[4:])) > room {
+		if len(l4) < 8 || room < 8 || be16(l4[4:]) < 8 || int(be16(l4[4:])) > room && !p.fragment {
 			return malformed
 		}
 	case icmp:
