@@ -5,6 +5,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2/types"
 
 	"github.com/fairlead-lb/fairlead/internal/engine/balancing"
+	"github.com/fairlead-lb/fairlead/internal/engine/state"
 	"github.com/fairlead-lb/fairlead/internal/lb"
 	"github.com/fairlead-lb/fairlead/internal/wire"
 )
@@ -15,7 +16,16 @@ const (
 	defaultWeight = 1
 )
 
-// forward reads the default actions of a listener: exactly one, of type forward.
+// setForward reads the default actions of a listener: exactly one, of type forward.
+func (s *Service) setForward(l *state.Listener, actions []types.Action) (err error) {
+	if l.Forward, err = s.forward(actions); err != nil {
+		return err
+	}
+	config := actions[0].ForwardConfig
+	l.Stickiness = config != nil && config.TargetGroupStickinessConfig != nil && aws.ToBool(config.TargetGroupStickinessConfig.Enabled)
+	return nil
+}
+
 func (s *Service) forward(actions []types.Action) ([]lb.WeightedGroup, error) {
 	switch {
 	case len(actions) == 0:
@@ -34,9 +44,6 @@ func (s *Service) forward(actions []types.Action) ([]lb.WeightedGroup, error) {
 			return nil, err
 		}
 		return []lb.WeightedGroup{{TargetGroupARN: single, Weight: defaultWeight}}, nil
-	}
-	if sticky := config.TargetGroupStickinessConfig; sticky != nil && aws.ToBool(sticky.Enabled) {
-		return nil, notOffered("Target group stickiness of forward actions is not offered by this endpoint; enable 'stickiness.enabled' on the target groups instead")
 	}
 	return s.weighted(single, config.TargetGroups)
 }
@@ -72,14 +79,15 @@ func (s *Service) weighted(single string, tuples []types.TargetGroupTuple) ([]lb
 
 // describeForward is a forward action as clients see it: the short form beside
 // the long one when there is a single group.
-func describeForward(groups []lb.WeightedGroup) []types.Action {
+func describeForward(l state.Listener) []types.Action {
+	groups := l.Forward
 	action := types.Action{
 		Type: types.ActionTypeEnumForward,
 		ForwardConfig: &types.ForwardActionConfig{
 			TargetGroups: balancing.Convert(groups, func(g lb.WeightedGroup) types.TargetGroupTuple {
 				return types.TargetGroupTuple{TargetGroupArn: &g.TargetGroupARN, Weight: aws.Int32(int32(g.Weight))}
 			}),
-			TargetGroupStickinessConfig: &types.TargetGroupStickinessConfig{Enabled: aws.Bool(false)},
+			TargetGroupStickinessConfig: &types.TargetGroupStickinessConfig{Enabled: &l.Stickiness},
 		},
 	}
 	if len(groups) == 1 {

@@ -64,8 +64,7 @@ func (s *Service) wantedListener(in *elb.CreateListenerInput) (state.Listener, e
 		return l, err
 	}
 	l.Port = uint16(*in.Port)
-	var err error
-	if l.Forward, err = s.forward(in.DefaultActions); err != nil {
+	if err := s.setForward(&l, in.DefaultActions); err != nil {
 		return l, err
 	}
 	return l, s.setSecurity(&l, security{in.Certificates, in.SslPolicy, in.AlpnPolicy, in.MutualAuthentication})
@@ -119,7 +118,7 @@ func duplicateListener(balancerARN string) error {
 }
 
 func sameListener(a, b state.Listener) bool {
-	return a.Protocol == b.Protocol && slices.Equal(a.Forward, b.Forward) && slices.Equal(a.Certificates[:min(1, len(a.Certificates))], b.Certificates) &&
+	return a.Protocol == b.Protocol && slices.Equal(a.Forward, b.Forward) && a.Stickiness == b.Stickiness && slices.Equal(a.Certificates[:min(1, len(a.Certificates))], b.Certificates) &&
 		a.SSLPolicy == b.SSLPolicy && a.ALPNPolicy == b.ALPNPolicy
 }
 
@@ -157,6 +156,8 @@ var serves = map[lb.Protocol][]lb.Protocol{
 
 func checkForward(r store.Reader, b state.LoadBalancer, l state.Listener, g state.TargetGroup) error {
 	switch {
+	case l.Stickiness && l.Protocol == lb.TLS:
+		return wire.Errorf("InvalidConfigurationRequest", "You cannot enable target group stickiness on a listener with the TLS protocol")
 	case !slices.Contains(serves[l.Protocol], g.Protocol):
 		return wire.Errorf("IncompatibleProtocols", "Listener protocol '%s' is not supported with a target group with the protocol '%s'", l.Protocol, g.Protocol)
 	case g.VPCID != b.VPCID:
@@ -225,7 +226,7 @@ func listener(r store.Reader, arn *string) (state.Listener, error) {
 func describeListener(l state.Listener) types.Listener {
 	out := types.Listener{
 		ListenerArn: &l.ARN, LoadBalancerArn: &l.LoadBalancerARN, Port: aws.Int32(int32(l.Port)),
-		Protocol: types.ProtocolEnum(l.Protocol), DefaultActions: describeForward(l.Forward),
+		Protocol: types.ProtocolEnum(l.Protocol), DefaultActions: describeForward(l),
 	}
 	if l.Protocol == lb.TLS {
 		out.SslPolicy = &l.SSLPolicy
@@ -274,8 +275,7 @@ func (s *Service) changeListener(l *state.Listener, in *elb.ModifyListenerInput)
 		l.Protocol = lb.Protocol(in.Protocol)
 	}
 	if in.DefaultActions != nil {
-		var err error
-		if l.Forward, err = s.forward(in.DefaultActions); err != nil {
+		if err := s.setForward(l, in.DefaultActions); err != nil {
 			return err
 		}
 	}

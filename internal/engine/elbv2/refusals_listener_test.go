@@ -40,7 +40,12 @@ var listenerRefusals = map[string]refusal{
 	"a group twice":       {listen(func(in *elb.CreateListenerInput, w world) { in.DefaultActions = weights(w.tcp, 1, 2) }), "ValidationError", "more than once"},
 	"groups of two kinds": {listen(func(in *elb.CreateListenerInput, w world) { in.DefaultActions = mixed(w.tcp, w.udp) }), "InvalidConfigurationRequest", "same protocol"},
 	"too many groups":     {listen(func(in *elb.CreateListenerInput, w world) { in.DefaultActions = weights(w.tcp, 1, 1, 1, 1, 1, 1) }), "TooManyUniqueTargetGroupsPerLoadBalancer", "5"},
-	"group stickiness":    {listen(func(in *elb.CreateListenerInput, w world) { in.DefaultActions = sticky(w.tcp) }), "OperationNotPermitted", "not offered"},
+	"group stickiness over TLS": {secured(func(in *elb.CreateListenerInput) {
+		in.DefaultActions[0].ForwardConfig = &types.ForwardActionConfig{
+			TargetGroups:                []types.TargetGroupTuple{{TargetGroupArn: in.DefaultActions[0].TargetGroupArn}},
+			TargetGroupStickinessConfig: &types.TargetGroupStickinessConfig{Enabled: aws.Bool(true)},
+		}
+	}), "InvalidConfigurationRequest", "You cannot enable target group stickiness"},
 	"a used port": {listen(func(in *elb.CreateListenerInput, w world) {
 		in.Port, in.DefaultActions = aws.Int32(80), weights(w.tcp, 7)
 	}), "DuplicateListener", "A listener already exists on this port for this load balancer"},
@@ -94,11 +99,5 @@ func weights(g types.TargetGroup, values ...int32) []types.Action {
 func mixed(a, b types.TargetGroup) []types.Action {
 	actions := weights(a, 1)
 	actions[0].ForwardConfig.TargetGroups = append(actions[0].ForwardConfig.TargetGroups, types.TargetGroupTuple{TargetGroupArn: b.TargetGroupArn})
-	return actions
-}
-
-func sticky(g types.TargetGroup) []types.Action {
-	actions := weights(g, 1)
-	actions[0].ForwardConfig.TargetGroupStickinessConfig = &types.TargetGroupStickinessConfig{Enabled: aws.Bool(true)}
 	return actions
 }

@@ -65,6 +65,6 @@ func rulesByARN(r store.Reader, arns []string) ([]state.Listener, error) {
 func describeRule(l state.Listener) types.Rule {
 	return types.Rule{
 		RuleArn: &l.RuleARN, Priority: aws.String("default"), IsDefault: aws.Bool(true),
-		Conditions: []types.RuleCondition{}, Actions: describeForward(l.Forward),
+		Conditions: []types.RuleCondition{}, Actions: describeForward(l),
 	}
 }

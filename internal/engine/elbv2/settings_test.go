@@ -265,6 +265,26 @@ func TestTLSListenersAreKept(t *testing.T) {
 	}
 }
 
+func TestListenerStickinessIsKeptAndShown(t *testing.T) {
+	h := newHarness(t)
+	b, first, second := h.balancer("web"), h.group("one"), h.group("two")
+	for _, enabled := range []bool{true, false} {
+		in := listenTo(b, first, 80)
+		in.DefaultActions = mixed(first, second)
+		in.DefaultActions[0].ForwardConfig.TargetGroupStickinessConfig = &types.TargetGroupStickinessConfig{Enabled: &enabled}
+		made := must(h.CreateListener(h.ctx(), in))(t).Listeners[0]
+		shown := must(h.DescribeListeners(h.ctx(), &elb.DescribeListenersInput{ListenerArns: []string{*made.ListenerArn}}))(t).Listeners[0]
+		if got := *shown.DefaultActions[0].ForwardConfig.TargetGroupStickinessConfig.Enabled; got != enabled {
+			t.Errorf("stickiness is shown as %t, want %t", got, enabled)
+		}
+		record, _ := state.Listeners.Get(h.db.Current(), *made.ListenerArn)
+		if record.Stickiness != enabled {
+			t.Errorf("stickiness is kept as %t, want %t", record.Stickiness, enabled)
+		}
+		must(h.DeleteListener(h.ctx(), &elb.DeleteListenerInput{ListenerArn: made.ListenerArn}))(t)
+	}
+}
+
 func TestCapacityReservations(t *testing.T) {
 	h := newHarness(t)
 	b := h.balancer("web")

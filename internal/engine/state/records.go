@@ -67,6 +67,7 @@ type Listener struct {
 	Protocol        lb.Protocol        `json:"protocol"`
 	Port            uint16             `json:"port"`
 	Forward         []lb.WeightedGroup `json:"forward"`
+	Stickiness      bool               `json:"stickiness,omitempty"`   // of the forward action, by source address
 	Certificates    []string           `json:"certificates,omitempty"` // ARNs, the default one first
 	SSLPolicy       string             `json:"sslPolicy,omitempty"`
 	ALPNPolicy      string             `json:"alpnPolicy,omitempty"`

@@ -165,7 +165,7 @@ func zonalListeners(r store.Reader, b state.LoadBalancer, j *judge, inbound secg
 	listeners := []lb.ZonalListener{}
 	for l := range state.ListenersByLoadBalancer.All(r, b.ARN) {
 		zonal := lb.ZonalListener{
-			ARN: l.ARN, Protocol: l.Protocol, Port: l.Port, IdleTimeout: attributes.IdleTimeout(l), Forward: l.Forward,
+			ARN: l.ARN, Protocol: l.Protocol, Port: l.Port, IdleTimeout: attributes.IdleTimeout(l), Forward: l.Forward, Stickiness: l.Stickiness,
 			Certificates: l.Certificates, SSLPolicy: l.SSLPolicy, ALPNPolicy: l.ALPNPolicy,
 		}
 		j.listener(inbound, &zonal)
