@@ -30,8 +30,12 @@ const (
 type edgeFlags struct {
 	zone, engine, identity, stateDir, metricsListen string
 	dataPath                                        datapath.Config
+	xdpMode                                         string
 	sockets                                         socketFlags
 }
+
+// xdpModes are the values of --xdp-mode.
+var xdpModes = map[string]datapath.Mode{"native": datapath.Native, "generic": datapath.Generic, pathAuto: ""}
 
 func newEdgeCommand() *cobra.Command {
 	var f edgeFlags
@@ -49,6 +53,7 @@ removes it.`,
 			if err := f.validate(); err != nil {
 				return err
 			}
+			f.dataPath.Mode = xdpModes[f.xdpMode]
 			f.dataPath.Logger = cli.Logger(os.Stderr, slog.LevelInfo)
 			return explainEdge("run the edge", runEdge(cmd.Context(), f))
 		},
@@ -58,6 +63,7 @@ removes it.`,
 	flags.StringVar(&f.engine, "engine", "", "host:port where the engine listens for edges (required)")
 	flags.StringVar(&f.identity, "identity", "", "directory with ca.crt, edge.crt and edge.key (required)")
 	flags.IntVar(&f.dataPath.Flows, "flows", 1<<20, "room for this many flows, 64 bytes each; a pinned table keeps its own")
+	flags.StringVar(&f.xdpMode, "xdp-mode", pathAuto, "native; generic, which works on every interface and costs several times more; auto: native where the driver can. A change takes a moment without forwarding")
 	flags.BoolVar(&f.dataPath.Echo, "echo", false, "answer echo requests to load balancer addresses; a Network Load Balancer does not")
 	flags.StringVar(&f.metricsListen, "metrics-listen", defaultEdgeMetrics, "address of /metrics, /healthz, /readyz and /state; empty: none")
 	f.sockets.register(flags)
@@ -82,6 +88,9 @@ func (f edgeFlags) validate() error {
 	}
 	if _, _, err := net.SplitHostPort(f.engine); f.engine != "" && err != nil {
 		errs = append(errs, cli.Usagef("--engine %q: want host:port: %v", f.engine, err))
+	}
+	if _, ok := xdpModes[f.xdpMode]; !ok {
+		errs = append(errs, cli.Usagef("--xdp-mode %q: want native, generic or auto", f.xdpMode))
 	}
 	return errors.Join(append(errs, f.sockets.validate())...)
 }

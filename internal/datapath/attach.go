@@ -35,6 +35,9 @@ type attachment struct {
 	prog *ebpf.Program
 	link link.Link
 	mode Mode
+
+	want   Mode  // native, generic, or empty: native where it can be had
+	lacked error // why it is generic although it could have been native
 }
 
 // attach adopts the pinned link, swapping the program in one step, or makes one.
@@ -48,20 +51,26 @@ func (a *attachment) attach() error {
 		return err
 	}
 	if err := a.adopt(iface.Index); err == nil {
-		return a.readMode(iface.Index)
+		if err := a.readMode(iface.Index); err != nil || a.want == "" || a.want == a.mode {
+			return err
+		}
 	}
 	a.drop()
 	for _, try := range []struct {
 		mode  Mode
 		flags link.XDPAttachFlags
 	}{{Native, link.XDPDriverMode}, {Generic, link.XDPGenericMode}} {
+		if a.want != "" && a.want != try.mode {
+			continue
+		}
 		a.link, err = link.AttachXDP(link.XDPOptions{Program: a.prog, Interface: iface.Index, Flags: try.flags})
 		if err == nil {
 			a.mode = try.mode
 			return a.pinLink()
 		}
+		a.lacked = err
 	}
-	return fmt.Errorf("attach XDP to %s: %w", a.name, err)
+	return fmt.Errorf("attach XDP to %s: %w", a.name, a.lacked)
 }
 
 // hearAll has the uplink receive all multicast frames: neighbour solicitations

@@ -35,6 +35,7 @@ type Config struct {
 	Interface string // the uplink: clients and targets are reached over it
 	PinDir    string // maps and link survive the process here; empty: they do not
 	Flows     int    // room for this many flows, 128 bytes each; default 524,288; kept by adopted maps
+	Mode      Mode   // Native or Generic; empty: native where the driver can, else generic
 	Echo      bool   // answer echo requests to load balancer addresses; NLB does not
 	Logger    *slog.Logger
 }
@@ -136,7 +137,7 @@ func (d *Datapath) start() error {
 	}
 	// Targets that flows use must be followed before the first Apply.
 	d.near.want(d.addresses())
-	d.at = attachment{name: d.cfg.Interface, pin: linkPath(d.cfg.PinDir), prog: d.objs.Edge}
+	d.at = attachment{name: d.cfg.Interface, pin: linkPath(d.cfg.PinDir), prog: d.objs.Edge, want: d.cfg.Mode}
 	if err := d.at.attach(); err != nil {
 		return err
 	}
@@ -144,6 +145,9 @@ func (d *Datapath) start() error {
 		return err
 	}
 	d.hello.Set(d.vips())
+	if d.at.lacked != nil {
+		d.log.Warn("the driver has no native XDP: packets take the generic one, which costs several times more", "interface", d.cfg.Interface, "error", d.at.lacked)
+	}
 	d.log.Info("data path attached", "interface", d.cfg.Interface, "mode", d.at.mode)
 	return nil
 }

@@ -74,7 +74,12 @@ func newSite(t *testing.T) *site {
 // open opens a data path on the segment's edge and runs it.
 func (s *site) open(t *testing.T) (d *Datapath, stop func()) {
 	t.Helper()
-	cfg := Config{Interface: "eth0", PinDir: s.pins, Flows: 4096, Logger: slog.New(slog.NewTextHandler(t.Output(), nil))}
+	return s.openAs(t, "")
+}
+
+func (s *site) openAs(t *testing.T, mode Mode) (d *Datapath, stop func()) {
+	t.Helper()
+	cfg := Config{Interface: "eth0", PinDir: s.pins, Flows: 4096, Mode: mode, Logger: slog.New(slog.NewTextHandler(t.Output(), nil))}
 	err := netlab.In(s.prefix+"edge", func() (err error) { d, err = Open(cfg); return err })
 	if err != nil {
 		t.Fatal(err)
