@@ -1,15 +1,14 @@
 package datapath
 
 import (
-	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/netip"
 	"time"
 	"unsafe"
 
 	"github.com/cilium/ebpf"
+	"golang.org/x/sys/unix"
 
 	"github.com/fairlead-lb/fairlead/internal/lb"
 )
@@ -38,22 +37,19 @@ var flowStates = map[edgeFlowState]string{
 const chunk = 512
 
 // walkFlows calls f for every record that is in use. One that was being written
-// when it was copied has an odd version.
+// when it was copied has an odd version. The table is mapped a part at a time:
+// what is mapped counts as this process's memory.
 func walkFlows(m *ebpf.Map, f func(*edgeFlow)) error {
-	memory, err := m.Memory()
-	if err != nil {
-		return fmt.Errorf("map the table %s: %w", m, err)
-	}
-	buckets := make([]edgeBucket, chunk)
-	bytes := unsafe.Slice((*byte)(unsafe.Pointer(&buckets[0])), len(buckets)*int(unsafe.Sizeof(buckets[0])))
-	size := int64(m.MaxEntries()) * int64(unsafe.Sizeof(buckets[0]))
-	for at := int64(0); at < size; {
-		n, err := memory.ReadAt(bytes[:min(int64(len(bytes)), size-at)], at)
-		if err != nil && !errors.Is(err, io.EOF) {
+	const bucketBytes = int(unsafe.Sizeof(edgeBucket{}))
+	entries := int(m.MaxEntries())
+	buckets := make([]edgeBucket, min(chunk, entries))
+	bytes := unsafe.Slice((*byte)(unsafe.Pointer(&buckets[0])), len(buckets)*bucketBytes)
+	for at := 0; at < entries; at += len(buckets) {
+		n := min(len(buckets), entries-at)
+		if err := readMapped(m, int64(at*bucketBytes), bytes[:n*bucketBytes]); err != nil {
 			return fmt.Errorf("read the table %s: %w", m, err)
 		}
-		at += int64(n)
-		for b := range buckets[:n/int(unsafe.Sizeof(buckets[0]))] {
+		for b := range buckets[:n] {
 			for i := range buckets[b].Flow {
 				if r := &buckets[b].Flow[i]; r.State != uint8(edgeFlowStateFLOW_FREE) {
 					f(r)
@@ -62,6 +58,16 @@ func walkFlows(m *ebpf.Map, f func(*edgeFlow)) error {
 		}
 	}
 	return nil
+}
+
+// readMapped copies from an array, from a multiple of the page size on.
+func readMapped(m *ebpf.Map, at int64, into []byte) error {
+	memory, err := unix.Mmap(m.FD(), at, len(into), unix.PROT_READ, unix.MAP_SHARED)
+	if err != nil {
+		return err
+	}
+	copy(into, memory)
+	return unix.Munmap(memory)
 }
 
 // clock reads flow time stamps.

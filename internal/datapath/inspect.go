@@ -56,14 +56,22 @@ func (d *Datapath) Flows(limit int) ([]Flow, error) {
 		return nil, err
 	}
 	var out []Flow
-	collect := func(f *edgeFlow) {
-		_, named := flowStates[edgeFlowState(f.State)]
-		if named && f.Version&1 == 0 && now.live(f) && (limit == 0 || len(out) < limit) {
+	err = d.bpf.eachLive(now, func(f *edgeFlow) {
+		if limit == 0 || len(out) < limit {
 			out = append(out, describeFlow(f, have, now))
 		}
-	}
-	err = errors.Join(walkFlows(d.bpf.maps.Flows, collect), walkFlows(d.bpf.maps.HalfOpen, collect))
+	})
 	return out, err
+}
+
+// eachLive calls f for each flow that has not timed out.
+func (s *bpfStore) eachLive(now clock, f func(*edgeFlow)) error {
+	live := func(r *edgeFlow) {
+		if _, named := flowStates[edgeFlowState(r.State)]; named && r.Version&1 == 0 && now.live(r) {
+			f(r)
+		}
+	}
+	return errors.Join(walkFlows(s.maps.Flows, live), walkFlows(s.maps.HalfOpen, live))
 }
 
 func describeFlow(f *edgeFlow, have contents, now clock) Flow {

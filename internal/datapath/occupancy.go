@@ -12,6 +12,8 @@ type Occupancy struct {
 // Occupancy reads the maps themselves, not what this process believes of them.
 func (d *Datapath) Occupancy() (Occupancy, error) {
 	held, err1 := d.bpf.load()
-	flows, err2 := d.Flows(0)
-	return Occupancy{len(held.listeners), len(held.targets), len(flows)}, errors.Join(err1, err2)
+	now, err2 := d.bpf.clock(d.objs.Jiffies)
+	flows := 0
+	err3 := d.bpf.eachLive(now, func(*edgeFlow) { flows++ })
+	return Occupancy{len(held.listeners), len(held.targets), flows}, errors.Join(err1, err2, err3)
 }
