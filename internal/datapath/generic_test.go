@@ -13,6 +13,7 @@ import (
 
 func TestGenericXDPForwards(t *testing.T) {
 	s := newSite(t)
+	s.checkReceived(t, "client")
 	s.serve(t, "t1", 8080)
 	s.serve(t, "t2", 8080)
 	d, stop := s.openAs(t, Generic)

@@ -244,6 +244,9 @@ func apply(t *testing.T, d *Datapath, s lb.ZoneSnapshot, health map[lb.TargetKey
 
 func TestConnectionsPassBothWaysWithTheClientsAddress(t *testing.T) {
 	s := newSite(t)
+	for _, ns := range []string{"client", "t1", "t2"} {
+		s.checkReceived(t, ns)
+	}
 	s.serve(t, "t1", 8080)
 	s.serve(t, "t2", 8080)
 	d, stop := s.open(t)
@@ -349,6 +352,8 @@ func TestUnhealthyTargetsConnectionsEndWithAReset(t *testing.T) {
 
 func TestSourceNATHidesTheClient(t *testing.T) {
 	s := newSite(t)
+	s.checkReceived(t, "client")
+	s.checkReceived(t, "t1")
 	s.serve(t, "t1", 8080)
 	s.serve(t, "t2", 8080)
 	d, stop := s.open(t)
@@ -386,6 +391,7 @@ func TestSourceNATHidesTheClient(t *testing.T) {
 
 func TestTargetReachesItselfThroughTheLoadBalancer(t *testing.T) {
 	s := newSite(t)
+	s.checkReceived(t, "t1")
 	s.serve(t, "t1", 8080)
 	d, stop := s.open(t)
 	s.cleanup(t)
