@@ -153,5 +153,8 @@ func (f *File) Copy(w io.Writer, size func(bytes int64)) error {
 	return nil
 }
 
+// String is the file's path.
+func (f *File) String() string { return f.path }
+
 // Close releases the file.
 func (f *File) Close() error { return f.db.Close() }

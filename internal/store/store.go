@@ -37,10 +37,13 @@ type Disk interface {
 	// Migrate brings what is kept to a format, before anything else is done with
 	// it. It fails with ErrNewer or ErrCorrupt when it cannot.
 	Migrate(format Format) error
-	// Load calls visit for every entry and returns the revision last committed.
+	// Load calls visit for every entry and returns the revision last committed. A
+	// value is valid until visit returns.
 	Load(visit func(table, key string, value []byte) error) (uint64, error)
 	Commit(revision uint64, changes []Change) error
 	Close() error
+	// String names the disk in errors.
+	String() string
 }
 
 // Reader is a Revision or a transaction: something tables can be read from.

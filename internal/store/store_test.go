@@ -149,6 +149,7 @@ type gate struct {
 func (g gate) Load(func(string, string, []byte) error) (uint64, error) { return 0, nil }
 func (g gate) Close() error                                            { return nil }
 func (g gate) Migrate(Format) error                                    { return nil }
+func (g gate) String() string                                          { return "gate" }
 func (g gate) Commit(_ uint64, changes []Change) error {
 	g.entered <- len(changes)
 	return <-g.release

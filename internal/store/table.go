@@ -1,12 +1,15 @@
 package store
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"iter"
 	"maps"
 	"slices"
 	"strings"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/fairlead-lb/fairlead/internal/store/tree"
 )
@@ -37,19 +40,42 @@ func (s *Schema) addSlot(empty any) int {
 	return len(s.empty) - 1
 }
 
+// load reads the whole disk, then decodes every table on a goroutine of its own:
+// decoding is most of the time that opening takes, and tables share nothing.
 func (s *Schema) load(disk Disk) ([]any, uint64, error) {
 	if err := disk.Migrate(s.format); err != nil {
 		return nil, 0, err
 	}
-	slots := slices.Clone(s.empty)
+	entries := map[string][]Change{}
 	number, err := disk.Load(func(table, key string, value []byte) error {
-		t, known := s.tables[table]
-		if !known {
+		if _, known := s.tables[table]; !known {
 			return fmt.Errorf("table %q is not known", table)
 		}
-		return t.load(slots, key, value)
+		entries[table] = append(entries[table], Change{Key: key, Value: bytes.Clone(value)})
+		return nil
 	})
-	return slots, number, err
+	if err != nil {
+		return nil, 0, err
+	}
+	slots := slices.Clone(s.empty)
+	var decoding errgroup.Group
+	for table, rows := range entries {
+		decoding.Go(func() error { return s.decode(slots, table, rows) })
+	}
+	if err := decoding.Wait(); err != nil {
+		return nil, 0, fmt.Errorf("read %s: %w: %w", disk, ErrCorrupt, err)
+	}
+	return slots, number, nil
+}
+
+// decode fills the slots of one table.
+func (s *Schema) decode(slots []any, table string, rows []Change) error {
+	for _, row := range rows {
+		if err := s.tables[table].load(slots, row.Key, row.Value); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Table is a typed table: values by key, in order of keys, kept as JSON.
