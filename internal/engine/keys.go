@@ -18,21 +18,28 @@ import (
 type keys map[string]lb.Certificate // by ARN
 
 // renewed forgets the certificates that differ between the publisher's revision
-// and the next, and returns the zones whose edges serve them.
-func (p *publisher) renewed(next *store.Revision) map[string]bool {
-	zones := map[string]bool{}
+// and the next, and returns their ARNs.
+func (p *publisher) renewed(next *store.Revision) []string {
+	var arns []string
 	for d := range state.Certificates.Diff(p.revision, next) {
 		if d.Before != nil && d.After != nil && sameMaterial(*d.Before, *d.After) {
 			continue
 		}
 		delete(p.keys, d.Key)
-		for _, arn := range certificateUsers(next, d.Key) {
-			for zone := range p.parts[arn] {
-				zones[zone] = true
+		arns = append(arns, d.Key)
+	}
+	return arns
+}
+
+// serving adds the zones to stale whose edges serve a certificate.
+func (p *publisher) serving(certificate string, stale map[string]bool) {
+	for _, arn := range certificateUsers(p.revision, certificate) {
+		for zone, part := range p.parts[arn] {
+			if slices.Contains(part.Certificates(), certificate) {
+				stale[zone] = true
 			}
 		}
 	}
-	return zones
 }
 
 func sameMaterial(a, b state.Certificate) bool {

@@ -80,10 +80,13 @@ func (p *publisher) advance(r *store.Revision, network *inventory.Index) {
 	if network != p.network {
 		maps.Copy(touched, everyBalancer(r))
 	}
-	stale := p.renewed(r)
+	renewed, stale := p.renewed(r), map[string]bool{}
 	p.revision, p.network = r, network
 	for arn := range touched {
 		p.recut(arn, stale)
+	}
+	for _, certificate := range renewed {
+		p.serving(certificate, stale)
 	}
 	for zone := range stale {
 		for ch := range p.watchers[zone] {

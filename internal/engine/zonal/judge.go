@@ -70,8 +70,13 @@ func (j *judge) seal(parts map[string]Part) map[string]Part {
 	depends := j.dependencies()
 	for zone, part := range parts {
 		part.DependsOn = depends
-		if len(j.sets) > 0 {
-			part.ClientSets = j.sets
+		for _, name := range part.clientSets() {
+			if peers, ok := j.sets[name]; ok {
+				if part.ClientSets == nil {
+					part.ClientSets = lb.ClientSets{}
+				}
+				part.ClientSets[name] = peers
+			}
 		}
 		parts[zone] = part
 	}

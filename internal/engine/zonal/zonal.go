@@ -7,6 +7,7 @@
 package zonal
 
 import (
+	"maps"
 	"net/netip"
 	"slices"
 
@@ -136,6 +137,24 @@ func (p Part) Certificates() []string {
 		}
 	}
 	return arns
+}
+
+// clientSets are the names of the sets of clients that the part's listeners and
+// targets refer to; a zone need not know those of another zone's targets.
+func (p Part) clientSets() []string {
+	names := []string{p.Balancer.EchoClients}
+	for _, l := range p.Balancer.Listeners {
+		names = append(names, l.Clients.TCP, l.Clients.UDP)
+	}
+	for _, g := range p.Groups {
+		for _, t := range g.Targets {
+			names = append(names, t.Clients.TCP, t.Clients.UDP)
+		}
+	}
+	if p.Classic != nil {
+		names = slices.AppendSeq(names, maps.Values(p.Classic.Clients))
+	}
+	return names
 }
 
 // Parts returns a load balancer's part in each zone that it is enabled in.
