@@ -90,11 +90,23 @@ func loadXDP(verdict byte) (int, error) {
 		insns: unsafe.Pointer(&insns), license: unsafe.Pointer(&license),
 	}
 	copy(attr.name[:], "netlab")
-	fd, _, errno := unix.Syscall(unix.SYS_BPF, unix.BPF_PROG_LOAD, uintptr(unsafe.Pointer(&attr)), unsafe.Sizeof(attr))
+	fd, errno := load(&attr)
 	runtime.KeepAlive(&insns)
 	runtime.KeepAlive(&license)
 	if errno != 0 {
 		return -1, fmt.Errorf("load an XDP program: %w", errno)
 	}
-	return int(fd), nil
+	return fd, nil
+}
+
+// load calls bpf(2). The verifier gives up with EAGAIN when a signal is pending,
+// such as those by which Go's scheduler interrupts goroutines.
+func load(attr *progLoad) (int, unix.Errno) {
+	const attempts = 50
+	for i := 1; ; i++ {
+		fd, _, errno := unix.Syscall(unix.SYS_BPF, unix.BPF_PROG_LOAD, uintptr(unsafe.Pointer(attr)), unsafe.Sizeof(*attr))
+		if errno != unix.EAGAIN || i == attempts {
+			return int(fd), errno
+		}
+	}
 }
