@@ -1,11 +1,13 @@
 package datapath
 
 import (
+	"context"
 	"errors"
 	"io"
 	"net"
 	"net/netip"
 	"os"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -26,15 +28,18 @@ func (s *site) relay(t *testing.T, at, target string, transparent bool) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { ln.Close() })
-	go func() {
+	ctx := t.Context() // ends before cleanups
+	var working sync.WaitGroup
+	t.Cleanup(func() { ln.Close(); working.Wait() })
+	working.Go(func() {
 		for c, err := ln.Accept(); err == nil; c, err = ln.Accept() {
-			go s.pass(c, at, target, transparent)
+			working.Go(func() { s.pass(ctx, c, at, target, transparent) })
 		}
-	}()
+	})
 }
 
-func (s *site) pass(client net.Conn, at, target string, transparent bool) {
+// pass carries a connection until both sides have ended or ctx has.
+func (s *site) pass(ctx context.Context, client net.Conn, at, target string, transparent bool) {
 	defer client.Close()
 	from := netip.AddrPortFrom(netip.MustParseAddrPort(at).Addr(), 0)
 	dialer := net.Dialer{Control: option(unix.SOL_IP, unix.IP_FREEBIND, unix.SOL_IPV6, unix.IPV6_FREEBIND)}
@@ -44,13 +49,17 @@ func (s *site) pass(client net.Conn, at, target string, transparent bool) {
 	}
 	dialer.LocalAddr = net.TCPAddrFromAddrPort(from)
 	var c net.Conn
-	err := netlab.In(s.prefix+"edge", func() (err error) { c, err = dialer.Dial("tcp", target); return err })
+	err := netlab.In(s.prefix+"edge", func() (err error) { c, err = dialer.DialContext(ctx, "tcp", target); return err })
 	if err != nil {
 		return
 	}
 	defer c.Close()
-	go func() { _, _ = io.Copy(c, client); c.(*net.TCPConn).CloseWrite() }()
+	defer context.AfterFunc(ctx, func() { client.Close(); c.Close() })()
+	var upload sync.WaitGroup
+	upload.Go(func() { _, _ = io.Copy(c, client); _ = c.(*net.TCPConn).CloseWrite() })
 	_, _ = io.Copy(client, c)
+	client.Close() // the target has ended; what the client still says is for nobody
+	upload.Wait()
 }
 
 // option switches a socket option of either family on before a socket is bound.
