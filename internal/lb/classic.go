@@ -59,6 +59,26 @@ type ClassicBackend struct {
 	Policies     []string `json:"policies"` // names
 }
 
+// Types of policies (DescribeLoadBalancerPolicyTypes).
+const (
+	ProxyProtocolPolicyType               = "ProxyProtocolPolicyType"
+	LBCookieStickinessPolicyType          = "LBCookieStickinessPolicyType"
+	AppCookieStickinessPolicyType         = "AppCookieStickinessPolicyType"
+	SSLNegotiationPolicyType              = "SSLNegotiationPolicyType"
+	PublicKeyPolicyType                   = "PublicKeyPolicyType"
+	BackendServerAuthenticationPolicyType = "BackendServerAuthenticationPolicyType"
+)
+
+// Attributes of policies (DescribeLoadBalancerPolicyTypes).
+const (
+	PolicyProxyProtocol    = "ProxyProtocol"
+	PolicyCookieName       = "CookieName"
+	PolicyCookieExpiration = "CookieExpirationPeriod" // seconds
+	PolicyReference        = "Reference-Security-Policy"
+	PolicyPublicKeyName    = "PublicKeyPolicyName"
+	PolicyPublicKey        = "PublicKey"
+)
+
 // ClassicPolicy is a policy of a Classic Load Balancer.
 type ClassicPolicy struct {
 	Name       string             `json:"name"`

@@ -11,15 +11,6 @@ type ClassicParts struct {
 	Instances   []string          `json:"instances,omitempty"` // sorted IDs
 }
 
-// Types of policies, and the attributes that we set in them
-// (DescribeLoadBalancerPolicyTypes).
-const (
-	ProxyProtocolPolicyType  = "ProxyProtocolPolicyType"
-	SSLNegotiationPolicyType = "SSLNegotiationPolicyType"
-	PolicyProxyProtocol      = "ProxyProtocol"
-	PolicyReference          = "Reference-Security-Policy"
-)
-
 // Attributes of Classic Load Balancers: the members of LoadBalancerAttributes
 // in the API reference, by their path. Those of one group (what is before the
 // dot) are written together.

@@ -15,24 +15,6 @@ import (
 	"github.com/fairlead-lb/fairlead/internal/proxy"
 )
 
-// Types of policies that mean something to the proxy, and their attributes
-// (DescribeLoadBalancerPolicyTypes).
-const (
-	proxyProtocolType = "ProxyProtocolPolicyType"
-	lbCookieType      = "LBCookieStickinessPolicyType"
-	appCookieType     = "AppCookieStickinessPolicyType"
-	sslType           = "SSLNegotiationPolicyType"
-	publicKeyType     = "PublicKeyPolicyType"
-	backendAuthType   = "BackendServerAuthenticationPolicyType"
-
-	proxyProtocol    = "ProxyProtocol"
-	cookieName       = "CookieName"
-	cookieExpiration = "CookieExpirationPeriod"
-	referencePolicy  = "Reference-Security-Policy"
-	publicKeyPolicy  = "PublicKeyPolicyName"
-	publicKey        = "PublicKey"
-)
-
 func (d *desire) classic(b *lb.ClassicBalancer) {
 	if b.AccessLog != nil && !d.in.AccessLogs {
 		d.problem("access log of %s: this edge has nowhere to keep it", b.ARN)
@@ -103,9 +85,9 @@ func (d *desire) classicTLS(l *lb.ClassicListener, policies []lb.ClassicPolicy) 
 	if !ok {
 		return nil, fmt.Errorf("the key of certificate %s is not here", l.CertificateARN)
 	}
-	i := slices.IndexFunc(policies, func(p lb.ClassicPolicy) bool { return p.Type == sslType })
+	i := slices.IndexFunc(policies, func(p lb.ClassicPolicy) bool { return p.Type == lb.SSLNegotiationPolicyType })
 	if i < 0 {
-		return nil, fmt.Errorf("no policy of type %s says which protocols and ciphers there are", sslType)
+		return nil, fmt.Errorf("no policy of type %s says which protocols and ciphers there are", lb.SSLNegotiationPolicyType)
 	}
 	policy, err := negotiation(policies[i])
 	if err != nil {
@@ -119,7 +101,7 @@ func (d *desire) classicTLS(l *lb.ClassicListener, policies []lb.ClassicPolicy) 
 // negotiation is what an SSL negotiation policy allows: what the predefined one
 // does that it refers to, or what is on.
 func negotiation(p lb.ClassicPolicy) (proxy.SecurityPolicy, error) {
-	if name := attribute(p, referencePolicy); name != "" {
+	if name := attribute(p, lb.PolicyReference); name != "" {
 		policy, _, err := proxy.PredefinedPolicy(name)
 		return policy, err
 	}
@@ -136,10 +118,10 @@ func negotiation(p lb.ClassicPolicy) (proxy.SecurityPolicy, error) {
 func cookie(policies []lb.ClassicPolicy) *proxy.Cookie {
 	for _, p := range policies {
 		switch p.Type {
-		case appCookieType:
-			return &proxy.Cookie{Application: attribute(p, cookieName)}
-		case lbCookieType:
-			seconds, _ := strconv.ParseInt(attribute(p, cookieExpiration), 10, 64) // absent: the browser's session
+		case lb.AppCookieStickinessPolicyType:
+			return &proxy.Cookie{Application: attribute(p, lb.PolicyCookieName)}
+		case lb.LBCookieStickinessPolicyType:
+			seconds, _ := strconv.ParseInt(attribute(p, lb.PolicyCookieExpiration), 10, 64) // absent: the browser's session
 			return &proxy.Cookie{Expiry: time.Duration(min(seconds, maxExpiry)) * time.Second}
 		}
 	}
@@ -195,11 +177,11 @@ func backend(pool *proxy.Pool, b *lb.ClassicBalancer, port uint16) error {
 	}
 	for _, p := range named(b.Policies, b.Backends[i].Policies) {
 		switch p.Type {
-		case proxyProtocolType:
-			if attribute(p, proxyProtocol) == "true" {
+		case lb.ProxyProtocolPolicyType:
+			if attribute(p, lb.PolicyProxyProtocol) == "true" {
 				pool.ProxyProtocol = proxy.ProxyV1
 			}
-		case backendAuthType:
+		case lb.BackendServerAuthenticationPolicyType:
 			var err error
 			if pool.Authorities, err = authorities(b, p); err != nil {
 				return err
@@ -213,16 +195,16 @@ func backend(pool *proxy.Pool, b *lb.ClassicBalancer, port uint16) error {
 func authorities(b *lb.ClassicBalancer, auth lb.ClassicPolicy) ([]*x509.Certificate, error) {
 	var names []string
 	for _, a := range auth.Attributes {
-		if a.Name == publicKeyPolicy {
+		if a.Name == lb.PolicyPublicKeyName {
 			names = append(names, a.Value)
 		}
 	}
 	var keys []*x509.Certificate
 	for _, p := range named(b.Policies, names) {
-		if p.Type != publicKeyType {
+		if p.Type != lb.PublicKeyPolicyType {
 			continue
 		}
-		key, err := parsePublicKey(attribute(p, publicKey))
+		key, err := parsePublicKey(attribute(p, lb.PolicyPublicKey))
 		if err != nil {
 			return nil, fmt.Errorf("policy %s: %w", p.Name, err)
 		}

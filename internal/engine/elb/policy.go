@@ -37,7 +37,7 @@ func addPolicy(b *state.ClassicLoadBalancer, p lb.ClassicPolicy) {
 func (s *Service) putPolicy(ctx context.Context, action string, balancer *string, p lb.ClassicPolicy) error {
 	keys := balancing.Conditions{}
 	for _, a := range p.Attributes {
-		if a.Name == referencePolicy {
+		if a.Name == lb.PolicyReference {
 			keys[balancing.KeyPrefix+"SecurityPolicy"] = []string{a.Value}
 		}
 	}
@@ -58,7 +58,7 @@ func (s *Service) putPolicy(ctx context.Context, action string, balancer *string
 		if err := t.check(*b, p.Attributes); err != nil {
 			return err
 		}
-		if p.Type == sslType {
+		if p.Type == lb.SSLNegotiationPolicyType {
 			if p.Attributes, err = expandSSL(p.Attributes); err != nil {
 				return err
 			}
@@ -80,14 +80,14 @@ func (s *Service) createPolicy(ctx context.Context, in *elb.CreateLoadBalancerPo
 
 func (s *Service) createAppCookiePolicy(ctx context.Context, in *elb.CreateAppCookieStickinessPolicyInput) (*elb.CreateAppCookieStickinessPolicyOutput, error) {
 	return &elb.CreateAppCookieStickinessPolicyOutput{}, s.putPolicy(ctx, "CreateAppCookieStickinessPolicy", in.LoadBalancerName, lb.ClassicPolicy{
-		Name: *in.PolicyName, Type: appCookieType, Attributes: []lb.ClassicAttribute{{Name: cookieName, Value: *in.CookieName}},
+		Name: *in.PolicyName, Type: lb.AppCookieStickinessPolicyType, Attributes: []lb.ClassicAttribute{{Name: lb.PolicyCookieName, Value: *in.CookieName}},
 	})
 }
 
 func (s *Service) createLBCookiePolicy(ctx context.Context, in *elb.CreateLBCookieStickinessPolicyInput) (*elb.CreateLBCookieStickinessPolicyOutput, error) {
-	p := lb.ClassicPolicy{Name: *in.PolicyName, Type: lbCookieType}
+	p := lb.ClassicPolicy{Name: *in.PolicyName, Type: lb.LBCookieStickinessPolicyType}
 	if in.CookieExpirationPeriod != nil {
-		p.Attributes = []lb.ClassicAttribute{{Name: cookieExpiration, Value: strconv.FormatInt(*in.CookieExpirationPeriod, 10)}}
+		p.Attributes = []lb.ClassicAttribute{{Name: lb.PolicyCookieExpiration, Value: strconv.FormatInt(*in.CookieExpirationPeriod, 10)}}
 	}
 	return &elb.CreateLBCookieStickinessPolicyOutput{}, s.putPolicy(ctx, "CreateLBCookieStickinessPolicy", in.LoadBalancerName, p)
 }
@@ -120,7 +120,7 @@ func policyUser(b state.ClassicLoadBalancer, name string) (string, bool) {
 		}
 	}
 	for _, p := range b.Policies {
-		if slices.Contains(p.Attributes, lb.ClassicAttribute{Name: publicKeyPolicy, Value: name}) {
+		if slices.Contains(p.Attributes, lb.ClassicAttribute{Name: lb.PolicyPublicKeyName, Value: name}) {
 			return "the policy '" + p.Name + "'", true
 		}
 	}
@@ -176,9 +176,9 @@ func describePolicyNames(policies []lb.ClassicPolicy) *types.Policies {
 	}
 	for _, p := range policies {
 		switch p.Type {
-		case appCookieType:
+		case lb.AppCookieStickinessPolicyType:
 			out.AppCookieStickinessPolicies = append(out.AppCookieStickinessPolicies, types.AppCookieStickinessPolicy{PolicyName: &p.Name, CookieName: &p.Attributes[0].Value})
-		case lbCookieType:
+		case lb.LBCookieStickinessPolicyType:
 			sticky := types.LBCookieStickinessPolicy{PolicyName: &p.Name}
 			if len(p.Attributes) > 0 {
 				n, _ := strconv.ParseInt(p.Attributes[0].Value, 10, 64) // checked when it was created

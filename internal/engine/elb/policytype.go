@@ -14,24 +14,6 @@ import (
 	"github.com/fairlead-lb/fairlead/internal/wire"
 )
 
-// Policy types of AWS (DescribeLoadBalancerPolicyTypes).
-const (
-	proxyProtocolType = "ProxyProtocolPolicyType"
-	lbCookieType      = "LBCookieStickinessPolicyType"
-	appCookieType     = "AppCookieStickinessPolicyType"
-	sslType           = "SSLNegotiationPolicyType"
-	publicKeyType     = "PublicKeyPolicyType"
-	backendAuthType   = "BackendServerAuthenticationPolicyType"
-)
-
-// Attributes of policy types.
-const (
-	cookieName       = "CookieName"
-	cookieExpiration = "CookieExpirationPeriod"
-	referencePolicy  = "Reference-Security-Policy"
-	publicKeyPolicy  = "PublicKeyPolicyName"
-)
-
 // How often an attribute may be in a policy.
 const (
 	one       = "ONE"
@@ -64,39 +46,39 @@ func plainTCP(p lb.Protocol) bool { return !web(p) }
 // policyTypes are in order of their names.
 var policyTypes = []policyType{
 	{
-		name: appCookieType, listener: web, stickiness: true,
+		name: lb.AppCookieStickinessPolicyType, listener: web, stickiness: true,
 		description: "Sticks a client to an instance for as long as a cookie of the application lives. For HTTP and HTTPS listeners.",
-		attributes:  []policyAttribute{{cookieName, text, one}},
+		attributes:  []policyAttribute{{lb.PolicyCookieName, text, one}},
 	},
 	{
-		name: backendAuthType, backend: secure,
+		name: lb.BackendServerAuthenticationPolicyType, backend: secure,
 		description: "Accepts only instances that show one of the public keys in the named policies of type PublicKeyPolicyType. For HTTPS and SSL instance ports.",
-		attributes:  []policyAttribute{{publicKeyPolicy, policyName, oneOrMore}},
+		attributes:  []policyAttribute{{lb.PolicyPublicKeyName, policyName, oneOrMore}},
 	},
 	{
-		name: lbCookieType, listener: web, stickiness: true,
+		name: lb.LBCookieStickinessPolicyType, listener: web, stickiness: true,
 		description: "Sticks a client to an instance with a cookie of the load balancer, for a number of seconds or for the session of the browser. For HTTP and HTTPS listeners.",
-		attributes:  []policyAttribute{{cookieExpiration, long, zeroOrOne}},
+		attributes:  []policyAttribute{{lb.PolicyCookieExpiration, long, zeroOrOne}},
 	},
 	{
-		name: proxyProtocolType, backend: plainTCP,
+		name: lb.ProxyProtocolPolicyType, backend: plainTCP,
 		description: "Tells instances the client's address and port at the beginning of every connection. For TCP and SSL instance ports.",
-		attributes:  []policyAttribute{{"ProxyProtocol", boolean, one}},
+		attributes:  []policyAttribute{{lb.PolicyProxyProtocol, boolean, one}},
 	},
 	{
-		name:        publicKeyType,
+		name:        lb.PublicKeyPolicyType,
 		description: "Holds a public key that a policy of type BackendServerAuthenticationPolicyType can name.",
-		attributes:  []policyAttribute{{"PublicKey", text, one}},
+		attributes:  []policyAttribute{{lb.PolicyPublicKey, text, one}},
 	},
 	{
-		name: sslType, listener: secure,
+		name: lb.SSLNegotiationPolicyType, listener: secure,
 		description: "Says which protocols and ciphers clients may use. For HTTPS and SSL listeners.",
 		attributes:  sslAttributes(),
 	},
 }
 
 func sslAttributes() []policyAttribute {
-	attributes := []policyAttribute{{referencePolicy, text, zeroOrOne}}
+	attributes := []policyAttribute{{lb.PolicyReference, text, zeroOrOne}}
 	for _, option := range sslOptions {
 		attributes = append(attributes, policyAttribute{option, boolean, zeroOrOne})
 	}
@@ -151,8 +133,8 @@ func (a policyAttribute) check(b state.ClassicLoadBalancer, value string) error 
 		if !ok {
 			return policyNotFound(value, b.Name)
 		}
-		if p.Type != publicKeyType {
-			return conflict("The policy '%s' has the type %s; the attribute '%s' names policies of type %s", value, p.Type, a.name, publicKeyType)
+		if p.Type != lb.PublicKeyPolicyType {
+			return conflict("The policy '%s' has the type %s; the attribute '%s' names policies of type %s", value, p.Type, a.name, lb.PublicKeyPolicyType)
 		}
 	default:
 		if value == "" {

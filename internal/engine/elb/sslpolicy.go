@@ -57,8 +57,8 @@ func sampleNamed(name string) (sample, bool) {
 
 // policy is the sample as a policy.
 func (p sample) policy() lb.ClassicPolicy {
-	reference := lb.ClassicAttribute{Name: referencePolicy, Value: p.name}
-	return lb.ClassicPolicy{Name: p.name, Type: sslType, Attributes: append([]lb.ClassicAttribute{reference}, spelled(p.options)...)}
+	reference := lb.ClassicAttribute{Name: lb.PolicyReference, Value: p.name}
+	return lb.ClassicPolicy{Name: p.name, Type: lb.SSLNegotiationPolicyType, Attributes: append([]lb.ClassicAttribute{reference}, spelled(p.options)...)}
 }
 
 // spelled lists all options with true or false, as AWS shows them.
@@ -75,7 +75,7 @@ func spelled(on []string) []lb.ClassicAttribute {
 func expandSSL(attributes []lb.ClassicAttribute) ([]lb.ClassicAttribute, error) {
 	var on []string
 	for _, a := range attributes {
-		if a.Name == referencePolicy {
+		if a.Name == lb.PolicyReference {
 			p, known := sampleNamed(a.Value)
 			switch {
 			case !known:
