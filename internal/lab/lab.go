@@ -22,7 +22,6 @@ import (
 	"io/fs"
 	"net/netip"
 	"os"
-	"os/exec"
 
 	"github.com/fairlead-lb/fairlead/internal/cli"
 	"github.com/fairlead-lb/fairlead/internal/lab/component"
@@ -82,13 +81,6 @@ func (l *Lab) Credentials() component.Credentials { return l.state.Admin }
 
 func loopback(port uint16) netip.AddrPort {
 	return netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), port)
-}
-
-// Exec prepares a command that runs in a place of the lab; see [ParsePlace].
-// The caller sets its standard streams and runs it.
-func (l *Lab) Exec(ctx context.Context, place string, argv ...string) *exec.Cmd {
-	args := append([]string{"--state-dir", string(l.dir), "exec", place, "--"}, argv...)
-	return exec.CommandContext(ctx, l.state.Binaries.Lab, args...)
 }
 
 // Restart restarts a component, with SIGTERM or, with kill, with SIGKILL, and

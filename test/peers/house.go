@@ -1,16 +1,13 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/netip"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"time"
@@ -32,21 +29,15 @@ type house struct {
 }
 
 func raise(ctx context.Context, binary, bin string) (*house, error) {
-	bin, err := filepath.Abs(bin)
-	if err != nil {
-		return nil, err
-	}
 	dir, err := os.MkdirTemp("", "peers-")
 	if err != nil {
 		return nil, err
 	}
-	o := lab.DefaultOptions()
-	o.StateDir, o.Prefix = filepath.Join(dir, "lab"), fmt.Sprintf("peer%d-", os.Getpid()%10_000)
-	o.Binaries.Lab, o.Binaries.Fairlead = filepath.Join(bin, "fairlead-lab"), filepath.Join(bin, "fairlead")
-	o.Without, o.AllowOverlap, o.Progress = []string{component.Controller}, true, os.Stderr
-	if o.APIPort, o.EnginePort, err = freePorts(); err != nil {
+	o, err := lab.Beside("peer", dir, bin)
+	if err != nil {
 		return nil, err
 	}
+	o.Without, o.Progress = []string{component.Controller}, os.Stderr
 	l, err := lab.Up(ctx, o)
 	if err != nil {
 		return nil, err
@@ -96,19 +87,6 @@ func (h *house) showLogs() {
 	}
 }
 
-func freePorts() (uint16, uint16, error) {
-	var ports [2]uint16
-	for i := range ports {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			return 0, 0, err
-		}
-		defer l.Close() // both at once: not the same twice
-		ports[i] = l.Addr().(*net.TCPAddr).AddrPort().Port()
-	}
-	return ports[0], ports[1], nil
-}
-
 // run runs a command with the lab's environment.
 func (h *house) run(ctx context.Context, argv ...string) (string, error) {
 	return h.input(ctx, "", argv...)
@@ -117,24 +95,7 @@ func (h *house) run(ctx context.Context, argv ...string) (string, error) {
 func (h *house) input(ctx context.Context, input string, argv ...string) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	path := argv[0]
-	if own := filepath.Join(h.StateDir(), "bin", path); exists(own) {
-		path = own
-	}
-	cmd := exec.CommandContext(ctx, path, argv[1:]...)
-	cmd.Env = append(os.Environ(), h.Env()...)
-	cmd.Stdin = strings.NewReader(input)
-	var stdout, stderr bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &stdout, &stderr
-	if err := cmd.Run(); err != nil {
-		return stdout.String(), fmt.Errorf("%s: %w: %s", strings.Join(argv, " "), err, strings.TrimSpace(stderr.String()))
-	}
-	return stdout.String(), nil
-}
-
-func exists(path string) bool {
-	_, err := os.Stat(path)
-	return err == nil
+	return h.Output(ctx, input, argv...)
 }
 
 // until asks until all is well, and fails with what was wrong last.

@@ -12,10 +12,8 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"net"
 	"os"
 	"os/signal"
-	"path/filepath"
 	"syscall"
 	"time"
 
@@ -78,21 +76,15 @@ type house struct {
 const nodes = 4
 
 func raise(ctx context.Context, bin string) (*house, error) {
-	bin, err := filepath.Abs(bin)
-	if err != nil {
-		return nil, err
-	}
 	dir, err := os.MkdirTemp("", "soak-")
 	if err != nil {
 		return nil, err
 	}
-	o := lab.DefaultOptions()
-	o.StateDir, o.Prefix, o.Nodes = filepath.Join(dir, "lab"), fmt.Sprintf("soak%d-", os.Getpid()%10_000), nodes
-	o.Binaries.Lab, o.Binaries.Fairlead = filepath.Join(bin, "fairlead-lab"), filepath.Join(bin, "fairlead")
-	o.AllowOverlap, o.Progress = true, os.Stderr
-	if o.APIPort, o.EnginePort, err = freePorts(); err != nil {
+	o, err := lab.Beside("soak", dir, bin)
+	if err != nil {
 		return nil, err
 	}
+	o.Nodes, o.Progress = nodes, os.Stderr
 	l, err := lab.Up(ctx, o)
 	if err != nil {
 		return nil, err
@@ -104,19 +96,6 @@ func (h *house) raze() error {
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
 	return errors.Join(lab.Down(ctx, h.StateDir(), io.Discard), os.RemoveAll(h.dir))
-}
-
-func freePorts() (api, engine uint16, err error) {
-	var ports [2]uint16
-	for i := range ports {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			return 0, 0, err
-		}
-		defer l.Close() // both at once: not the same twice
-		ports[i] = l.Addr().(*net.TCPAddr).AddrPort().Port()
-	}
-	return ports[0], ports[1], nil
 }
 
 func progress(format string, args ...any) {

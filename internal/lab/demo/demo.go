@@ -52,15 +52,9 @@ func Tell(ctx context.Context, l *lab.Lab, out io.Writer) error {
 }
 
 func tell(ctx context.Context, l *lab.Lab, out io.Writer) ([]result, error) {
-	w := &walk{shell: shell{env: environment(l), out: out}, zones: zoneNames(l)}
+	w := &walk{shell: shell{lab: l, out: out}, zones: zoneNames(l)}
 	defer w.close()
 	return walkThrough(ctx, w, steps())
-}
-
-// environment is this process's with the lab's variables over it.
-func environment(l *lab.Lab) []string {
-	env := os.Environ()
-	return append(env, l.Env()...) // of a repeated name the last counts
 }
 
 func zoneNames(l *lab.Lab) []string {

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/fairlead-lb/fairlead/internal/lab"
 )
 
 // holdOn opens one connection and takes away, one after the other, everything
@@ -45,7 +47,7 @@ func holdOn(ctx context.Context, w *walk) (string, error) {
 
 // otherNode names the node that does not serve the held connection.
 func (w *walk) otherNode(ctx context.Context, node string) (string, error) {
-	out, err := w.quiet(ctx, nil, "kubectl", "get", "nodes", "-o", "jsonpath={.items[*].metadata.name}")
+	out, err := w.quiet(ctx, "", "kubectl", "get", "nodes", "-o", "jsonpath={.items[*].metadata.name}")
 	if err != nil {
 		return "", err
 	}
@@ -112,9 +114,9 @@ var leftovers = [][]string{
 func (w *walk) nothingIn(ctx context.Context, lists ...[]string) error {
 	for _, argv := range lists {
 		w.say(argv)
-		want := Failure{Expected: "an empty list from " + quote(argv), Look: "fairlead-lab logs controller"}
+		want := Failure{Expected: "an empty list from " + lab.CommandLine(argv), Look: "fairlead-lab logs controller"}
 		err := w.await(ctx, 30*time.Second, want, func(ctx context.Context) (string, bool) {
-			out, err := w.quiet(ctx, nil, append(argv, "--output", "json")...)
+			out, err := w.quiet(ctx, "", append(argv, "--output", "json")...)
 			if err != nil {
 				return err.Error(), false
 			}

@@ -45,7 +45,7 @@ type held struct {
 func (w *walk) hold(ctx context.Context) (*held, error) {
 	argv := []string{"fairlead-lab", "exec", "client", "--", "curl", "-sSN", "http://" + w.host + "/hold?interval=200ms"}
 	w.say(append(argv, "&"))
-	h := &held{cmd: w.command(ctx, argv...)}
+	h := &held{cmd: w.lab.Command(ctx, argv...)}
 	out, err := h.cmd.StdoutPipe()
 	if err != nil {
 		return nil, err

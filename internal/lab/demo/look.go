@@ -23,12 +23,12 @@ func (t target) String() string {
 
 // targets asks the API for the health of the only target group's targets.
 func (w *walk) targets(ctx context.Context) ([]target, error) {
-	out, err := w.quiet(ctx, nil, "aws", "elbv2", "describe-target-groups", "--query", "TargetGroups[0].TargetGroupArn", "--output", "text")
+	out, err := w.quiet(ctx, "", "aws", "elbv2", "describe-target-groups", "--query", "TargetGroups[0].TargetGroupArn", "--output", "text")
 	if err != nil {
 		return nil, err
 	}
 	arn := strings.TrimSpace(out)
-	out, err = w.quiet(ctx, nil, "aws", "elbv2", "describe-target-health", "--target-group-arn", arn, "--output", "json")
+	out, err = w.quiet(ctx, "", "aws", "elbv2", "describe-target-health", "--target-group-arn", arn, "--output", "json")
 	if err != nil {
 		return nil, err
 	}
@@ -88,7 +88,7 @@ func (w *walk) curlArgs(client string) []string {
 
 // get asks the load balancer once, without printing.
 func (w *walk) get(ctx context.Context, client string) (answer, error) {
-	out, err := w.quiet(ctx, nil, w.curlArgs(client)...)
+	out, err := w.quiet(ctx, "", w.curlArgs(client)...)
 	if err != nil {
 		return answer{}, err
 	}

@@ -10,6 +10,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/fairlead-lb/fairlead/internal/lab"
 	"github.com/fairlead-lb/fairlead/internal/lab/nodeagent"
 	"github.com/fairlead-lb/fairlead/internal/netlab"
 )
@@ -19,9 +20,9 @@ func (w *walk) nothingInMaps(ctx context.Context) error {
 	for _, zone := range w.zones {
 		argv := []string{"fairlead-lab", "exec", "edge/" + zone, "--", "curl", "-sS", "http://127.0.0.1:7480/state"}
 		w.say(argv)
-		want := Failure{Expected: "no listener, target or flow in the maps of the edge of " + zone, Look: quote(argv)}
+		want := Failure{Expected: "no listener, target or flow in the maps of the edge of " + zone, Look: lab.CommandLine(argv)}
 		err := w.await(ctx, 30*time.Second, want, func(ctx context.Context) (string, bool) {
-			out, err := w.quiet(ctx, nil, argv...)
+			out, err := w.quiet(ctx, "", argv...)
 			if err != nil {
 				return err.Error(), false
 			}
@@ -50,7 +51,7 @@ func emptyMaps(state []byte) (string, bool) {
 
 // podNamespaces lists the network namespaces that the Service's pods run in.
 func (w *walk) podNamespaces(ctx context.Context) ([]string, error) {
-	out, err := w.quiet(ctx, nil, "kubectl", "get", "pods", "-l", "app=nginx", "-o", "jsonpath={.items[*].metadata.uid}")
+	out, err := w.quiet(ctx, "", "kubectl", "get", "pods", "-l", "app=nginx", "-o", "jsonpath={.items[*].metadata.uid}")
 	if err != nil {
 		return nil, err
 	}

@@ -40,7 +40,7 @@ func (w *walk) apply(ctx context.Context, file string) error {
 		return err
 	}
 	w.say([]string{"kubectl", "apply", "-f", "examples/" + file})
-	_, err = w.quiet(ctx, data, "kubectl", "apply", "-f", "-")
+	_, err = w.quiet(ctx, string(data), "kubectl", "apply", "-f", "-")
 	return err
 }
 
@@ -67,7 +67,7 @@ func readHostname(ctx context.Context, w *walk) (string, error) {
 	w.say(get)
 	want := Failure{Expected: "a hostname in status.loadBalancer.ingress", Look: "kubectl describe service nginx; fairlead-lab logs controller"}
 	err := w.await(ctx, 30*time.Second, want, func(ctx context.Context) (string, bool) {
-		out, err := w.quiet(ctx, nil, get...)
+		out, err := w.quiet(ctx, "", get...)
 		if err != nil {
 			return err.Error(), false
 		}

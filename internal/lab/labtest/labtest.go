@@ -3,12 +3,9 @@
 package labtest
 
 import (
-	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"io"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -32,13 +29,11 @@ type Lab struct {
 // with a look at what is left. Its namespaces begin with the name.
 func Up(t *testing.T, name string, change func(*lab.Options)) *Lab {
 	t.Helper()
-	bin := build(t)
-	o := lab.DefaultOptions()
-	o.StateDir = filepath.Join(t.TempDir(), "lab")
-	o.Prefix, o.APIPort, o.EnginePort = fmt.Sprintf("%s%d-", name, os.Getpid()), freePort(t), freePort(t)
-	o.Binaries.Lab, o.Binaries.Fairlead = filepath.Join(bin, "fairlead-lab"), filepath.Join(bin, "fairlead")
+	o, err := lab.Beside(name, t.TempDir(), build(t))
+	if err != nil {
+		t.Fatal(err)
+	}
 	o.Progress = Log(t)
-	o.AllowOverlap = true
 	if change != nil {
 		change(&o)
 	}
@@ -93,17 +88,6 @@ func ending(log string) string {
 	return strings.Join(lines, "\n")
 }
 
-// freePort finds a port of loopback that nobody has.
-func freePort(t *testing.T) uint16 {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).AddrPort().Port()
-}
-
 // build makes the two programs.
 func build(t *testing.T) string {
 	t.Helper()
@@ -116,29 +100,11 @@ func build(t *testing.T) string {
 	return dir
 }
 
-// Command is a command with the lab's environment and programs.
-func (l *Lab) Command(ctx context.Context, argv ...string) *exec.Cmd {
-	path := argv[0]
-	if own := filepath.Join(l.StateDir(), "bin", argv[0]); exists(own) {
-		path = own
-	}
-	cmd := exec.CommandContext(ctx, path, argv[1:]...)
-	cmd.Env = append(os.Environ(), l.Env()...)
-	return cmd
-}
-
 // Try runs a command, for as long as Patience.
 func (l *Lab) Try(ctx context.Context, input string, argv ...string) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, Patience)
 	defer cancel()
-	cmd := l.Command(ctx, argv...)
-	cmd.Stdin = strings.NewReader(input)
-	var stdout, stderr bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &stdout, &stderr
-	if err := cmd.Run(); err != nil {
-		return stdout.String(), fmt.Errorf("%s: %w: %s", strings.Join(argv, " "), err, stderr.String())
-	}
-	return stdout.String(), nil
+	return l.Output(ctx, input, argv...)
 }
 
 // Run is Try for commands that must succeed.
@@ -184,11 +150,6 @@ func Until(t *testing.T, what string, look func() (seen string, ok bool)) {
 		}
 		time.Sleep(200 * time.Millisecond)
 	}
-}
-
-func exists(path string) bool {
-	_, err := os.Stat(path)
-	return err == nil
 }
 
 // Log is a writer that sends lines to the test's log as they come.
