@@ -14,8 +14,8 @@ import (
 
 	"github.com/fairlead-lb/fairlead/internal/engine/admin"
 	"github.com/fairlead-lb/fairlead/internal/engine/state"
+	"github.com/fairlead-lb/fairlead/internal/engine/state/statetest"
 	"github.com/fairlead-lb/fairlead/internal/iam/directory"
-	"github.com/fairlead-lb/fairlead/internal/store"
 )
 
 func TestABackupWhileWritingIsWholeAndHoldsWhatWasAcknowledged(t *testing.T) {
@@ -52,15 +52,7 @@ func TestABackupWhileWritingIsWholeAndHoldsWhatWasAcknowledged(t *testing.T) {
 	if err := os.WriteFile(path, copied, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	disk, err := store.OpenFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	db, err := state.Open(disk)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer db.Close()
+	db := statetest.Open(t, path)
 	if _, ok := state.LoadBalancersByName.First(db.Current(), "before"); !ok {
 		t.Error("the copy lacks what was acknowledged before it began")
 	}

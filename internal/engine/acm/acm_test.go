@@ -30,6 +30,7 @@ import (
 	"github.com/fairlead-lb/fairlead/internal/cloud/plainbody"
 	"github.com/fairlead-lb/fairlead/internal/engine/sealed"
 	"github.com/fairlead-lb/fairlead/internal/engine/state"
+	"github.com/fairlead-lb/fairlead/internal/engine/state/statetest"
 	"github.com/fairlead-lb/fairlead/internal/store"
 	"github.com/fairlead-lb/fairlead/internal/wire"
 )
@@ -75,14 +76,7 @@ type bench struct {
 func newBench(t *testing.T) *bench {
 	t.Helper()
 	b := &bench{path: filepath.Join(t.TempDir(), "db"), judge: &judge{}, now: time.Now()}
-	disk, err := store.OpenFile(b.path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if b.db, err = state.Open(disk); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = b.db.Close() })
+	b.db = statetest.Open(t, b.path)
 	box, err := sealed.New(bytes.Repeat([]byte{7}, 32))
 	if err != nil {
 		t.Fatal(err)

@@ -3,7 +3,6 @@ package elbv2
 import (
 	"context"
 	"fmt"
-	"path/filepath"
 	"testing"
 	"time"
 
@@ -12,6 +11,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2/types"
 
 	"github.com/fairlead-lb/fairlead/internal/engine/state"
+	"github.com/fairlead-lb/fairlead/internal/engine/state/statetest"
 	"github.com/fairlead-lb/fairlead/internal/engine/targethealth"
 	"github.com/fairlead-lb/fairlead/internal/inventory"
 	"github.com/fairlead-lb/fairlead/internal/store"
@@ -20,15 +20,7 @@ import (
 // populated is a service with n load balancers of one group with ten targets.
 func populated(b *testing.B, n int) *Service {
 	b.Helper()
-	disk, err := store.OpenFile(filepath.Join(b.TempDir(), "state.db"))
-	if err != nil {
-		b.Fatal(err)
-	}
-	db, err := state.Open(disk)
-	if err != nil {
-		b.Fatal(err)
-	}
-	b.Cleanup(func() { _ = db.Close() })
+	db := statetest.New(b)
 	f, err := inventory.Parse([]byte(network))
 	if err != nil {
 		b.Fatal(err)

@@ -18,7 +18,7 @@ import (
 
 	"github.com/fairlead-lb/fairlead/internal/cloud/plainbody"
 	"github.com/fairlead-lb/fairlead/internal/engine/balancing"
-	"github.com/fairlead-lb/fairlead/internal/engine/state"
+	"github.com/fairlead-lb/fairlead/internal/engine/state/statetest"
 	"github.com/fairlead-lb/fairlead/internal/engine/targethealth"
 	"github.com/fairlead-lb/fairlead/internal/inventory"
 	"github.com/fairlead-lb/fairlead/internal/store"
@@ -113,15 +113,7 @@ func newHarness(t *testing.T, configure ...func(*Config)) *harness {
 // start opens the store and serves it; the test ends both.
 func (h *harness) start(configure ...func(*Config)) {
 	h.t.Helper()
-	disk, err := store.OpenFile(h.path)
-	if err != nil {
-		h.t.Fatal(err)
-	}
-	if h.db, err = state.Open(disk); err != nil {
-		h.t.Fatal(err)
-	}
-	db := h.db
-	h.t.Cleanup(func() { _ = db.Close() })
+	h.db = statetest.Open(h.t, h.path)
 	f, err := inventory.Parse([]byte(network))
 	if err != nil {
 		h.t.Fatal(err)

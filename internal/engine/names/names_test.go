@@ -3,12 +3,12 @@ package names
 import (
 	"maps"
 	"net/netip"
-	"path/filepath"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/fairlead-lb/fairlead/internal/engine/state"
+	"github.com/fairlead-lb/fairlead/internal/engine/state/statetest"
 	"github.com/fairlead-lb/fairlead/internal/engine/targethealth"
 	"github.com/fairlead-lb/fairlead/internal/inventory"
 	"github.com/fairlead-lb/fairlead/internal/lb"
@@ -42,16 +42,8 @@ func network() *inventory.Index {
 // target in each of them, and makes the edges report.
 func build(t *testing.T, s situation) (store.Reader, *targethealth.Registry) {
 	t.Helper()
-	disk, err := store.OpenFile(filepath.Join(t.TempDir(), "db"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	db, err := state.Open(disk)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = db.Close() })
-	err = db.Update(func(tx *store.Tx) error {
+	db := statetest.New(t)
+	err := db.Update(func(tx *store.Tx) error {
 		state.LoadBalancers.Put(tx, state.LoadBalancer{ARN: "b", Name: "Web", DNSName: dnsName, Attributes: s.balancer, Zones: []state.ZoneMapping{
 			{Zone: "a", IPv4: netip.MustParseAddr("10.0.0.4"), IPv6: netip.MustParseAddr("2001:db8::4")}, {Zone: "b", IPv4: netip.MustParseAddr("10.0.1.4")},
 		}})

@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"maps"
 	"net/http/httptest"
-	"path/filepath"
 	"testing"
 	"time"
 
@@ -20,6 +19,7 @@ import (
 
 	"github.com/fairlead-lb/fairlead/internal/cloud/plainbody"
 	"github.com/fairlead-lb/fairlead/internal/engine/state"
+	"github.com/fairlead-lb/fairlead/internal/engine/state/statetest"
 	"github.com/fairlead-lb/fairlead/internal/store"
 	"github.com/fairlead-lb/fairlead/internal/wire"
 )
@@ -53,16 +53,8 @@ func (a authorizer) Authorize(_ context.Context, action, resource string, _ map[
 // client is a real client of a service with some tagged resources.
 func client(t *testing.T, a Authorizer) *sdk.Client {
 	t.Helper()
-	disk, err := store.OpenFile(filepath.Join(t.TempDir(), "db"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	db, err := state.Open(disk)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = db.Close() })
-	err = db.Update(func(tx *store.Tx) error {
+	db := statetest.New(t)
+	err := db.Update(func(tx *store.Tx) error {
 		state.PutTags(tx, balancer, map[string]string{"cluster": "a", "service": "x"})
 		state.PutTags(tx, classic, map[string]string{"cluster": "b"})
 		state.PutTags(tx, target, map[string]string{"cluster": "a", "service": "y"})
@@ -153,17 +145,9 @@ func TestGetResourcesThatAreRefused(t *testing.T) {
 // TestFiltersLookAtWhatTheyAreAboutAlone: a request costs what it is about, not
 // what the account has.
 func TestFiltersLookAtWhatTheyAreAboutAlone(t *testing.T) {
-	disk, err := store.OpenFile(filepath.Join(t.TempDir(), "db"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	db, err := state.Open(disk)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer db.Close()
+	db := statetest.New(t)
 	const others = 100
-	err = db.Update(func(tx *store.Tx) error {
+	err := db.Update(func(tx *store.Tx) error {
 		state.PutTags(tx, balancer, map[string]string{"cluster": "a", "service": "x"})
 		state.PutTags(tx, target, map[string]string{"cluster": "ab"})
 		for i := range others {

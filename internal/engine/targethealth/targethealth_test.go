@@ -2,7 +2,6 @@ package targethealth
 
 import (
 	"net/netip"
-	"path/filepath"
 	"testing"
 	"time"
 
@@ -10,6 +9,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/fairlead-lb/fairlead/internal/engine/state"
+	"github.com/fairlead-lb/fairlead/internal/engine/state/statetest"
 	"github.com/fairlead-lb/fairlead/internal/engine/zonal"
 	"github.com/fairlead-lb/fairlead/internal/inventory"
 	"github.com/fairlead-lb/fairlead/internal/lb"
@@ -36,17 +36,9 @@ func network() *inventory.Index {
 // group is a group that serves a load balancer in zones a and b.
 func group(t *testing.T, attached, crossZone bool) zonal.Group {
 	t.Helper()
-	disk, err := store.OpenFile(filepath.Join(t.TempDir(), "db"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	db, err := state.Open(disk)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = db.Close() })
+	db := statetest.New(t)
 	g := state.TargetGroup{ARN: "g", Protocol: lb.TCP, TargetType: lb.InstanceTarget, IPAddressType: lb.IPv4}
-	err = db.Update(func(tx *store.Tx) error {
+	err := db.Update(func(tx *store.Tx) error {
 		b := state.LoadBalancer{ARN: "b", Zones: []state.ZoneMapping{{Zone: "a"}, {Zone: "b"}}}
 		if crossZone {
 			b.Attributes = map[string]string{lb.AttrCrossZone: "true"}

@@ -2,11 +2,11 @@ package vpc
 
 import (
 	"net/netip"
-	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/fairlead-lb/fairlead/internal/engine/state"
+	"github.com/fairlead-lb/fairlead/internal/engine/state/statetest"
 	"github.com/fairlead-lb/fairlead/internal/inventory"
 	"github.com/fairlead-lb/fairlead/internal/store"
 )
@@ -26,16 +26,8 @@ instances:
 // load balancers in the file's subnet.
 func madeThere(t *testing.T) *store.Revision {
 	t.Helper()
-	disk, err := store.OpenFile(filepath.Join(t.TempDir(), "db"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	db, err := state.Open(disk)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = db.Close() })
-	err = db.Update(func(tx *store.Tx) error {
+	db := statetest.New(t)
+	err := db.Update(func(tx *store.Tx) error {
 		state.Subnets.Put(tx, state.Subnet{SubnetID: "subnet-made", VPCID: "vpc-1", CIDRBlock: netip.MustParsePrefix("198.18.64.0/20"), IPv6CIDRBlock: netip.MustParsePrefix("2001:db8:0:4::/64")})
 		state.Instances.Put(tx, state.Instance{InstanceID: "i-made", State: "running", SubnetID: "subnet-made", IPv4: netip.MustParseAddr("198.18.64.7")})
 		state.Instances.Put(tx, state.Instance{InstanceID: "i-gone", State: "terminated", SubnetID: "subnet-made", IPv4: netip.MustParseAddr("198.18.64.8")})

@@ -2,7 +2,6 @@ package zonal_test
 
 import (
 	"net/netip"
-	"path/filepath"
 	"testing"
 	"time"
 
@@ -10,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/fairlead-lb/fairlead/internal/engine/state"
+	"github.com/fairlead-lb/fairlead/internal/engine/state/statetest"
 	"github.com/fairlead-lb/fairlead/internal/engine/zonal"
 	"github.com/fairlead-lb/fairlead/internal/inventory"
 	"github.com/fairlead-lb/fairlead/internal/lb"
@@ -21,15 +21,7 @@ func TestSecurityGroupsOfAClassicLoadBalancer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	disk, err := store.OpenFile(filepath.Join(t.TempDir(), "db"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	db, err := state.Open(disk)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer db.Close()
+	db := statetest.New(t)
 	b := state.ClassicLoadBalancer{
 		ARN: "b", Name: "web", SecurityGroups: []string{"sg-lb"}, Zones: []state.ZoneMapping{{Zone: "a", IPv4: netip.MustParseAddr("198.18.16.100")}},
 		Listeners: []lb.ClassicListener{

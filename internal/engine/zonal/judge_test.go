@@ -2,7 +2,6 @@ package zonal_test
 
 import (
 	"net/netip"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -10,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/fairlead-lb/fairlead/internal/engine/state"
+	"github.com/fairlead-lb/fairlead/internal/engine/state/statetest"
 	"github.com/fairlead-lb/fairlead/internal/engine/zonal"
 	"github.com/fairlead-lb/fairlead/internal/inventory"
 	"github.com/fairlead-lb/fairlead/internal/lb"
@@ -82,15 +82,7 @@ func (s scene) cut(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	disk, err := store.OpenFile(filepath.Join(t.TempDir(), "db"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	db, err := state.Open(disk)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer db.Close()
+	db := statetest.New(t)
 	b := state.LoadBalancer{ARN: "b", SecurityGroups: s.groups, Zones: []state.ZoneMapping{
 		{Zone: "a", IPv4: netip.MustParseAddr("198.18.16.100"), IPv6: netip.MustParseAddr("2001:db8:0:1::100")},
 	}}
