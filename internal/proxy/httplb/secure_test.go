@@ -2,15 +2,11 @@ package httplb
 
 import (
 	"bufio"
-	"context"
 	"crypto/tls"
 	"crypto/x509"
-	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
-	"os"
-	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -18,7 +14,7 @@ import (
 
 	"github.com/fairlead-lb/fairlead/internal/lb"
 	"github.com/fairlead-lb/fairlead/internal/proxy"
-	"github.com/fairlead-lb/fairlead/internal/proxy/accesslog"
+	"github.com/fairlead-lb/fairlead/internal/proxy/accesslog/accesslogtest"
 )
 
 // secureTarget is an HTTPS server that ends with the test.
@@ -106,11 +102,7 @@ func TestConnectionsOfFormerTrustAreNotUsed(t *testing.T) {
 }
 
 func TestAccessLogLinesOfRequests(t *testing.T) {
-	dir := t.TempDir()
-	spool, err := accesslog.Open(accesslog.Options{Dir: dir, Deliver: nowhere{}})
-	if err != nil {
-		t.Fatal(err)
-	}
+	log := accesslogtest.Open(t)
 	at := httpTarget(t, func(rw http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
 		hello(rw, r)
@@ -118,7 +110,7 @@ func TestAccessLogLinesOfRequests(t *testing.T) {
 	w := newWorld(t, func(l *proxy.Listener, o *Options) {
 		https(t, l, tls.VersionTLS12)
 		l.AccessLog = &proxy.AccessLog{Bucket: "logs", Interval: time.Hour}
-		o.AccessLog = spool
+		o.AccessLog = log.Spool
 	}, at)
 	c, r := w.dialTLS()
 	from := c.LocalAddr().String()
@@ -134,51 +126,14 @@ func TestAccessLogLinesOfRequests(t *testing.T) {
 	}
 	write(t, c, "CONNECT x HTTP/1.1\r\n\r\n")
 	answer(t, r)
-	ctx, cancel := context.WithCancel(context.Background())
-	cancel()
-	spool.Run(ctx) // writes what there is
 	port := w.addr[strings.LastIndexByte(w.addr, ':'):]
 	second := `\d\.\d{6}`
 	head := `^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z web ` + regexp.QuoteMeta(from) + " "
 	timed := regexp.QuoteMeta(at) + " " + strings.Join([]string{second, second, second}, " ")
 	tail := ` ECDHE-\S+-AES\S+-GCM-SHA\d+ TLSv1\.2$`
-	wants := []string{
-		head + timed + ` 200 200 3 5 "POST https://example\.com` + port + `/a\?b=\\x22c HTTP/1\.1" "agent \\x22x\\x22"` + tail,
-		head + timed + ` 200 200 13 5 "PUT https://example\.com:8443/ HTTP/1\.1" "-"` + tail,
-		head + `- -1 -1 -1 400 - 0 0 "- - - " "-"` + tail,
-	}
-	lines := strings.Split(strings.TrimSpace(spooledText(t, dir)), "\n")
-	if len(lines) != len(wants) {
-		t.Fatalf("got %d lines, want %d: %q", len(lines), len(wants), lines)
-	}
-	for i, want := range wants {
-		if !regexp.MustCompile(want).MatchString(lines[i]) {
-			t.Errorf("line %d:\n got %s\nwant %s", i, lines[i], want)
-		}
-	}
-}
-
-// nowhere takes no deliveries: what is spooled stays.
-type nowhere struct{}
-
-func (nowhere) Deliver(context.Context, string, string, *os.File) error {
-	return errors.New("nothing is delivered here")
-}
-
-// spooledText is the contents of all files below a directory.
-func spooledText(t *testing.T, dir string) string {
-	t.Helper()
-	var all strings.Builder
-	err := filepath.WalkDir(dir, func(path string, e os.DirEntry, err error) error {
-		if err != nil || e.IsDir() {
-			return err
-		}
-		data, err := os.ReadFile(path)
-		all.Write(data)
-		return err
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return all.String()
+	log.Expect(t,
+		head+timed+` 200 200 3 5 "POST https://example\.com`+port+`/a\?b=\\x22c HTTP/1\.1" "agent \\x22x\\x22"`+tail,
+		head+timed+` 200 200 13 5 "PUT https://example\.com:8443/ HTTP/1\.1" "-"`+tail,
+		head+`- -1 -1 -1 400 - 0 0 "- - - " "-"`+tail,
+	)
 }
