@@ -108,11 +108,7 @@ func install(t *testing.T, d *Datapath, in Input) {
 }
 
 func TestListenersInUserSpaceBesidePackets(t *testing.T) {
-	s := newSite(t)
-	s.serve(t, "t1", 8080)
-	s.serve(t, "t2", 8080)
-	d, stop := s.open(t)
-	s.cleanup(t)
+	s, d, stop := servingSite(t)
 	defer stop()
 	install(t, d, mixed())
 	if err := d.sockets.link.Detach(); err != nil { // by someone else
@@ -143,11 +139,7 @@ func TestListenersInUserSpaceBesidePackets(t *testing.T) {
 // Should the program be taken off the uplink, the kernel has addresses of load
 // balancers that it knows no connections of, and must not say so to the clients.
 func TestTheKernelResetsNoFlowOfTheProgram(t *testing.T) {
-	s := newSite(t)
-	s.serve(t, "t1", 8080)
-	s.serve(t, "t2", 8080)
-	d, stop := s.open(t)
-	s.cleanup(t)
+	s, d, stop := servingSite(t)
 	defer stop()
 	install(t, d, mixed())
 	for _, vip := range []string{vip4, "[" + vip6 + "]"} {

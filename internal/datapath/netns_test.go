@@ -129,6 +129,18 @@ func (s *site) cleanup(t *testing.T) {
 	})
 }
 
+// servingSite is a site whose targets serve port 8080, with a data path, which
+// is detached after the test; stop ends its process.
+func servingSite(t *testing.T) (s *site, d *Datapath, stop func()) {
+	t.Helper()
+	s = newSite(t)
+	s.serve(t, "t1", 8080)
+	s.serve(t, "t2", 8080)
+	d, stop = s.open(t)
+	s.cleanup(t)
+	return s, d, stop
+}
+
 // serve answers each line with the target's name and the client's address.
 func (s *site) serve(t *testing.T, ns string, port int) {
 	t.Helper()
@@ -282,11 +294,7 @@ func TestConnectionsPassBothWaysWithTheClientsAddress(t *testing.T) {
 }
 
 func TestConnectionsSurviveARestart(t *testing.T) {
-	s := newSite(t)
-	s.serve(t, "t1", 8080)
-	s.serve(t, "t2", 8080)
-	d, stop := s.open(t)
-	s.cleanup(t)
+	s, d, stop := servingSite(t)
 	snap := snapshot()
 	apply(t, d, snap, healthy(snap))
 	var conns []*conn
@@ -322,11 +330,7 @@ func TestConnectionsSurviveARestart(t *testing.T) {
 }
 
 func TestUnhealthyTargetsConnectionsEndWithAReset(t *testing.T) {
-	s := newSite(t)
-	s.serve(t, "t1", 8080)
-	s.serve(t, "t2", 8080)
-	d, stop := s.open(t)
-	s.cleanup(t)
+	s, d, stop := servingSite(t)
 	defer stop()
 	snap := snapshot()
 	apply(t, d, snap, healthy(snap))
@@ -462,11 +466,7 @@ func TestDatagramsPassBothWays(t *testing.T) {
 }
 
 func TestDetachedProgramComesBack(t *testing.T) {
-	s := newSite(t)
-	s.serve(t, "t1", 8080)
-	s.serve(t, "t2", 8080)
-	d, stop := s.open(t)
-	s.cleanup(t)
+	s, d, stop := servingSite(t)
 	defer stop()
 	snap := snapshot()
 	apply(t, d, snap, healthy(snap))

@@ -66,11 +66,7 @@ func fewerCounters(t *testing.T, pin string, n uint32) {
 const mapMmapable = 1 << 10 // BPF_F_MMAPABLE
 
 func TestFlowsOfAnEarlierLayoutGoOn(t *testing.T) {
-	s := newSite(t)
-	s.serve(t, "t1", 8080)
-	s.serve(t, "t2", 8080)
-	d, stop := s.open(t)
-	s.cleanup(t)
+	s, d, stop := servingSite(t)
 	snap := snapshot()
 	snap.TargetGroups[1].PreserveClientIP = false // its flows have two records
 	apply(t, d, snap, healthy(snap))
@@ -121,11 +117,7 @@ func TestFlowsOfAnEarlierLayoutGoOn(t *testing.T) {
 
 // A process that died in the midst of it is followed by one that finishes it.
 func TestAnUpgradeThatWasCutShortIsFinished(t *testing.T) {
-	s := newSite(t)
-	s.serve(t, "t1", 8080)
-	s.serve(t, "t2", 8080)
-	d, stop := s.open(t)
-	s.cleanup(t)
+	s, d, stop := servingSite(t)
 	snap := snapshot()
 	apply(t, d, snap, healthy(snap))
 	c := s.dial(t, "client", vip4+":80")

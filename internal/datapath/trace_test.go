@@ -66,11 +66,7 @@ func ask(t *testing.T, s *site, q Query) (Trace, map[string]string) {
 }
 
 func TestATraceTellsWhatHappensAndChangesNothing(t *testing.T) {
-	s := newSite(t)
-	s.serve(t, "t1", 8080)
-	s.serve(t, "t2", 8080)
-	d, stop := s.open(t)
-	s.cleanup(t)
+	s, d, stop := servingSite(t)
 	defer stop()
 	snap := snapshot()
 	apply(t, d, snap, healthy(snap))
