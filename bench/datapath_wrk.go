@@ -114,17 +114,10 @@ func milliseconds(s string) (float64, error) {
 func (s *segment) compare(ctx context.Context) ([]Row, error) {
 	var rows []Row
 	for _, l := range loads() {
-		results := map[string][]wrkResult{}
-		for range chainRounds {
-			for _, h := range hops() {
-				r, err := s.wrk(ctx, h, l)
-				if err != nil {
-					return nil, fmt.Errorf("%s through %s: %w", l.name, h.name, err)
-				}
-				results[h.name] = append(results[h.name], r)
-			}
+		results, err := s.rounds(chainRounds, l.name, hops(), func(h hop) (wrkResult, error) { return s.wrk(ctx, h, l) })
+		if err != nil {
+			return nil, err
 		}
-		fmt.Fprintf(os.Stderr, "   %s done, load averages: %s\n", l.name, loadAverages())
 		for _, h := range hops()[1:] {
 			rows = append(rows, besideOurs(l, h, results)...)
 		}
@@ -132,33 +125,75 @@ func (s *segment) compare(ctx context.Context) ([]Row, error) {
 	return rows, nil
 }
 
-func besideOurs(l load, h hop, results map[string][]wrkResult) []Row {
-	var rows []Row
-	for _, f := range []struct {
-		name, unit string
-		of         func(wrkResult) float64
-	}{
+// rounds loads all hops in turn, round by round, and returns their results by
+// the hops' names.
+func (s *segment) rounds(count int, load string, hops []hop, one func(hop) (wrkResult, error)) (map[string][]wrkResult, error) {
+	results := map[string][]wrkResult{}
+	for range count {
+		for _, h := range hops {
+			r, err := one(h)
+			if err != nil {
+				return nil, fmt.Errorf("%s through %s: %w", load, h.name, err)
+			}
+			results[h.name] = append(results[h.name], r)
+		}
+	}
+	fmt.Fprintf(os.Stderr, "   %s done, load averages: %s\n", load, loadAverages())
+	return results, nil
+}
+
+// wrkFigure is one of the figures that wrk tells of a load.
+type wrkFigure struct {
+	name, unit string
+	of         func(wrkResult) float64
+}
+
+func wrkFigures() []wrkFigure {
+	return []wrkFigure{
 		{"rate", "1/s", func(r wrkResult) float64 { return r.rate }},
 		{"p50", "ms", func(r wrkResult) float64 { return r.p50 }},
 		{"p99", "ms", func(r wrkResult) float64 { return r.p99 }},
 		{"p99.9", "ms", func(r wrkResult) float64 { return r.p999 }},
-	} {
-		var ours, theirs, ratios []float64
-		for i, r := range results["fairlead"] {
-			peer := f.of(results[h.name][i])
-			ours, theirs, ratios = append(ours, f.of(r)), append(theirs, peer), append(ratios, f.of(r)/peer)
+	}
+}
+
+// values are a figure's, by the hops' names.
+func (f wrkFigure) values(results map[string][]wrkResult) map[string][]float64 {
+	values := map[string][]float64{}
+	for name, rounds := range results {
+		for _, r := range rounds {
+			values[name] = append(values[name], f.of(r))
 		}
-		row := Row{Name: "datapath.chain." + l.name + "." + f.name + "." + h.name, Unit: f.unit, Value: median(ours)}.beside(h.name, median(theirs))
-		row.Ratio = median(ratios) // of pairs: what disturbs a round disturbs both
+	}
+	return values
+}
+
+func besideOurs(l load, h hop, results map[string][]wrkResult) []Row {
+	var rows []Row
+	for _, f := range wrkFigures() {
+		values := f.values(results)
+		row, ratios := paired(Row{Name: "datapath.chain." + l.name + "." + f.name + "." + h.name, Unit: f.unit}, values["fairlead"], values[h.name], h.name)
 		if l.name == "keepalive" && f.name == "rate" && h.aim > 0 {
-			met := row.Ratio >= h.aim
-			row.Aim, row.Met = fmt.Sprintf(">= %g x peer", h.aim), &met
+			row = row.atLeastOfPeer(h.aim)
 		}
-		slices.Sort(ratios)
 		fmt.Fprintf(os.Stderr, "   %s: ratio %.2f, quartiles %.2f to %.2f\n", row.Name, row.Ratio, ratios[len(ratios)/4], ratios[len(ratios)*3/4])
 		rows = append(rows, row)
 	}
 	return rows
+}
+
+// paired fills a row with the medians of both and of their rounds' ratios, which
+// it returns in order: what disturbs a round disturbs both.
+func paired(row Row, ours, theirs []float64, peer string) (Row, []float64) {
+	ratios := make([]float64, len(ours))
+	for i := range ours {
+		ratios[i] = ours[i] / theirs[i]
+	}
+	slices.Sort(ratios)
+	row.Value = median(ours)
+	row = row.beside(peer, median(theirs))
+	row.Ratio = median(ratios)
+	return row, ratios
 }
 
 // median of two middle values is their mean.

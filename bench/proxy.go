@@ -157,26 +157,20 @@ func proxies(ctx context.Context, _ programs) (rows []Row, err error) {
 // proxyRows loads all hops in turn and sets ours beside each peer and beside the
 // better one of each round.
 func (s *segment) proxyRows(ctx context.Context, l proxyLoad, hops []hop) ([]Row, error) {
-	values := map[string][]float64{}
-	for range proxyRounds {
-		for _, h := range hops {
-			r, err := s.wrk(ctx, l.at(h), l.load)
-			if err != nil {
-				return nil, fmt.Errorf("%s through %s: %w", l.name, h.name, err)
-			}
-			values[h.name] = append(values[h.name], r.rate*l.scale)
-		}
+	results, err := s.rounds(proxyRounds, l.name, hops, func(h hop) (wrkResult, error) { return s.wrk(ctx, l.at(h), l.load) })
+	if err != nil {
+		return nil, err
 	}
-	fmt.Fprintf(os.Stderr, "   %s done, load averages: %s\n", l.name, loadAverages())
+	values := wrkFigure{of: func(r wrkResult) float64 { return r.rate * l.scale }}.values(results)
 	ours := values[hops[0].name]
-	row := paired(Row{Name: l.name, Unit: l.unit}, ours, better(hops[1:], values), "the better of both")
+	row, _ := paired(Row{Name: l.name, Unit: l.unit}, ours, better(hops[1:], values), "the better of both")
 	if l.name != "proxy.tcp.requests" {
-		met := row.Ratio >= proxyAim
-		row.Aim, row.Met = fmt.Sprintf(">= %g x peer", proxyAim), &met
+		row = row.atLeastOfPeer(proxyAim)
 	}
 	rows := []Row{row}
 	for _, h := range hops[1:] {
-		rows = append(rows, paired(Row{Name: l.name + "." + h.name, Unit: l.unit}, ours, values[h.name], h.name))
+		row, _ := paired(Row{Name: l.name + "." + h.name, Unit: l.unit}, ours, values[h.name], h.name)
+		rows = append(rows, row)
 	}
 	return rows, nil
 }

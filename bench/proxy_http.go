@@ -77,17 +77,10 @@ func proxyHTTP(ctx context.Context, _ programs) (rows []Row, err error) {
 		}
 	}
 	for _, l := range loads() {
-		results := map[string][]wrkResult{}
-		for range chainRounds {
-			for _, h := range hops {
-				r, err := s.wrk(ctx, h, l)
-				if err != nil {
-					return nil, fmt.Errorf("%s through %s: %w", l.name, h.name, err)
-				}
-				results[h.name] = append(results[h.name], r)
-			}
+		results, err := s.rounds(chainRounds, l.name, hops, func(h hop) (wrkResult, error) { return s.wrk(ctx, h, l) })
+		if err != nil {
+			return nil, err
 		}
-		fmt.Fprintf(os.Stderr, "   %s done, load averages: %s\n", l.name, loadAverages())
 		rows = append(rows, httpRows(l, hops, results)...)
 	}
 	return rows, nil
@@ -97,29 +90,17 @@ func proxyHTTP(ctx context.Context, _ programs) (rows []Row, err error) {
 // peer's of each round: ratios of pairs, since what disturbs a round disturbs all.
 func httpRows(l load, hops []hop, results map[string][]wrkResult) []Row {
 	var rows []Row
-	for _, f := range []struct {
-		name, unit string
-		of         func(wrkResult) float64
-	}{
-		{"rate", "1/s", func(r wrkResult) float64 { return r.rate }},
-		{"p50", "ms", func(r wrkResult) float64 { return r.p50 }},
-		{"p99", "ms", func(r wrkResult) float64 { return r.p99 }},
-	} {
-		values := map[string][]float64{}
-		for _, h := range hops {
-			for _, r := range results[h.name] {
-				values[h.name] = append(values[h.name], f.of(r))
-			}
-		}
+	for _, f := range wrkFigures() {
+		values := f.values(results)
 		name := "proxy.http." + l.name + "." + f.name
 		for _, h := range hops[1:] {
-			rows = append(rows, paired(Row{Name: name + "." + h.name, Unit: f.unit}, values[hops[0].name], values[h.name], h.name))
+			row, _ := paired(Row{Name: name + "." + h.name, Unit: f.unit}, values[hops[0].name], values[h.name], h.name)
+			rows = append(rows, row)
 		}
 		if f.name == "rate" {
-			row := paired(Row{Name: name, Unit: f.unit}, values[hops[0].name], better(hops[1:], values), "the better of both")
+			row, _ := paired(Row{Name: name, Unit: f.unit}, values[hops[0].name], better(hops[1:], values), "the better of both")
 			if l.name == "keepalive" {
-				met := row.Ratio >= httpAim
-				row.Aim, row.Met = fmt.Sprintf(">= %g x peer", httpAim), &met
+				row = row.atLeastOfPeer(httpAim)
 			}
 			rows = append(rows, row)
 		}
@@ -136,16 +117,4 @@ func better(peers []hop, values map[string][]float64) []float64 {
 		}
 	}
 	return best
-}
-
-// paired fills a row with the medians of both and of their rounds' ratios.
-func paired(row Row, ours, theirs []float64, peer string) Row {
-	ratios := make([]float64, len(ours))
-	for i := range ours {
-		ratios[i] = ours[i] / theirs[i]
-	}
-	row.Value = median(ours)
-	row = row.beside(peer, median(theirs))
-	row.Ratio = median(ratios)
-	return row
 }

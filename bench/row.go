@@ -45,6 +45,14 @@ func (r Row) atMost(limit float64) Row {
 	return r
 }
 
+// atLeastOfPeer sets a lower aim for the ratio.
+func (r Row) atLeastOfPeer(limit float64) Row {
+	r.Aim = fmt.Sprintf(">= %g x peer", limit)
+	met := r.Ratio >= limit
+	r.Met = &met
+	return r
+}
+
 // write stamps the rows with commit and machine and writes them as JSON. A row
 // that this run did not measure stays as it was, with the commit it was measured
 // at: suites can be run one at a time. To start anew, remove the file.
