@@ -32,12 +32,6 @@ func kindName(t lb.LoadBalancerType) string {
 // checkClassicSpec looks at fields and annotations that a Classic Load Balancer
 // cannot follow.
 func (b *builder) checkClassicSpec() {
-	if ip := b.svc.Spec.LoadBalancerIP; ip != "" {
-		b.fail("spec.loadBalancerIP", ip, "a Classic Load Balancer takes its addresses from its subnets", "remove the field")
-	}
-	if len(b.svc.Spec.Ports) == 0 {
-		b.fail("spec.ports", "", "a load balancer needs at least one port", "add a port")
-	}
 	if b.svc.Spec.SessionAffinity == corev1.ServiceAffinityClientIP {
 		b.fail("spec.sessionAffinity", "ClientIP", "a Classic Load Balancer cannot keep clients to an instance by their address", "set it to None, or ask for a Network Load Balancer")
 	}

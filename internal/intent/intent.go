@@ -68,11 +68,12 @@ func Desired(in Input) (lb.Stack, []Problem) {
 	stack := lb.Stack{LoadBalancer: b.loadBalancer()}
 	ports := b.ports()
 	b.secure(ports)
+	b.checkSpec()
 	if b.classic() {
 		b.checkClassicSpec()
 		stack.Classic = b.classicParts(ports)
 	} else {
-		b.checkSpec()
+		b.checkNetworkSpec()
 		stack.TargetGroups = b.targetGroups(ports)
 		stack.Listeners = b.listeners(ports, stack.TargetGroups)
 	}
@@ -195,14 +196,19 @@ func (b *builder) routing() map[string]string {
 	return attrs
 }
 
-// checkSpec looks at fields that have no meaning for a Network Load Balancer.
+// checkSpec looks at fields that no load balancer can follow.
 func (b *builder) checkSpec() {
 	if ip := b.svc.Spec.LoadBalancerIP; ip != "" {
-		b.fail("spec.loadBalancerIP", ip, "a Network Load Balancer takes its addresses from its subnets", "remove the field")
+		b.fail("spec.loadBalancerIP", ip, kindName(b.in.Type)+" takes its addresses from its subnets", "remove the field")
 	}
 	if len(b.svc.Spec.Ports) == 0 {
 		b.fail("spec.ports", "", "a load balancer needs at least one port", "add a port")
 	}
+}
+
+// checkNetworkSpec looks at fields that mean something else to a Network Load
+// Balancer.
+func (b *builder) checkNetworkSpec() {
 	if b.svc.Spec.SessionAffinity == corev1.ServiceAffinityClientIP {
 		b.warn("spec.sessionAffinity", "ClientIP", "clients are kept to a target by source address, without the time limit of sessionAffinityConfig", "")
 	}
