@@ -121,8 +121,8 @@ func runEdge(ctx context.Context, f edgeFlags) error {
 		return err
 	}
 	closeDataPath := sync.OnceValue(dataPath.Close)
-	defer closeDataPath()
-	var prober health.NetProber // the kernel chooses where from, unless clients do come to the uplink
+	defer func() { _ = closeDataPath() }() // its program goes on without it
+	var prober health.NetProber            // the kernel chooses where from, unless clients do come to the uplink
 	if !ordinary.IsValid() {
 		if prober.Source4, prober.Source6, err = edge.SourceAddresses(f.dataPath.Interface); err != nil {
 			return err

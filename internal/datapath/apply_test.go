@@ -163,7 +163,7 @@ func draw(t *rapid.T) Tables {
 	out := Tables{Instances: map[string][]netip.Prefix{}, Clients: map[string][]netip.Prefix{}}
 	clients := func(t *rapid.T) string {
 		name := rapid.SampledFrom([]string{everyone, nobody, "10.0.0.0/8", "10.0.0.0/8 192.0.2.0/24"}).Draw(t, "clients")
-		for _, p := range strings.Fields(name) {
+		for p := range strings.FieldsSeq(name) {
 			if name != nobody {
 				out.Clients[name] = append(out.Clients[name], netip.MustParsePrefix(p))
 			}

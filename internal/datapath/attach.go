@@ -126,7 +126,7 @@ func (a *attachment) detach() error {
 	a.drop()
 	iface, err := net.InterfaceByName(a.name)
 	if err != nil {
-		return nil
+		return nil //nolint:nilerr // the uplink is gone
 	}
 	return a.hearAll(iface.Index, false)
 }

@@ -8,6 +8,7 @@ import (
 	"math/bits"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/cilium/ebpf"
@@ -55,9 +56,8 @@ func load(pinDir string, flows int, edit func(*ebpf.CollectionSpec) error) (*edg
 	opts := &ebpf.CollectionOptions{Maps: ebpf.MapOptions{PinPath: pinDir}}
 	if err := spec.LoadAndAssign(&objs, opts); err != nil {
 		aside.close()
-		var verifier *ebpf.VerifierError
-		if errors.As(err, &verifier) {
-			return nil, nil, fmt.Errorf("load the XDP program: %+v", verifier)
+		if verifier, ok := errors.AsType[*ebpf.VerifierError](err); ok {
+			return nil, nil, fmt.Errorf("load the XDP program: %+v", verifier) //nolint:errorlint // %w would print the last lines alone
 		}
 		return nil, nil, fmt.Errorf("load the XDP program: %w", err)
 	}
@@ -114,15 +114,7 @@ func keepSize(m *ebpf.MapSpec, pin string) error {
 }
 
 func isPrivate(name string) bool {
-	if name[0] == '.' { // constants of one program
-		return true
-	}
-	for _, p := range privateMaps {
-		if p == name {
-			return true
-		}
-	}
-	return false
+	return name[0] == '.' /* constants of one program */ || slices.Contains(privateMaps, name)
 }
 
 // pinNames are all names under which something may be pinned.

@@ -311,11 +311,11 @@ func TestVerdicts(t *testing.T) {
 // want reads "name name=3".
 func want(text string) map[string]uint64 {
 	out := map[string]uint64{}
-	for _, word := range strings.Fields(text) {
-		name, n := word, uint64(1)
-		if i := strings.IndexByte(word, '='); i >= 0 {
-			name = word[:i]
-			_, _ = fmt.Sscan(word[i+1:], &n)
+	for word := range strings.FieldsSeq(text) {
+		n := uint64(1)
+		name, count, counted := strings.Cut(word, "=")
+		if counted {
+			_, _ = fmt.Sscan(count, &n)
 		}
 		out[name] = n
 	}

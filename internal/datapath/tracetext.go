@@ -172,18 +172,19 @@ func (t Trace) describeChoice(names Names) []Line {
 		return nil
 	}
 	g := t.have.groups[c.Group]
-	text := fmt.Sprintf("slot %d of %d in group %d", c.Slot, g.Slots, c.Group)
+	text := []string{fmt.Sprintf("slot %d of %d in group %d", c.Slot, g.Slots, c.Group)}
 	for _, arn := range names.Groups {
 		if digest("group", arn) == g.Digest {
-			text += ", " + arn
+			text = append(text, ", "+arn)
 		}
 	}
-	for flag, what := range map[uint32]string{groupSticky: "; sticky by source address", groupFailOpen: "; failing open"} {
-		if c.Flags&flag != 0 {
-			text += what
-		}
+	if c.Flags&groupSticky != 0 {
+		text = append(text, "; sticky by source address")
 	}
-	return []Line{{"hash", text}}
+	if c.Flags&groupFailOpen != 0 {
+		text = append(text, "; failing open")
+	}
+	return []Line{{"hash", strings.Join(text, "")}}
 }
 
 func (t Trace) describeTarget() []Line {

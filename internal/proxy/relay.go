@@ -181,7 +181,7 @@ func (p *pump) fillPipe(fd int, one pipe) bool {
 	if err == nil {
 		p.err = io.EOF
 	}
-	return err != unix.EAGAIN
+	return !errors.Is(err, unix.EAGAIN)
 }
 
 func spliceNow(from, to, most int) (n int, err error) {

@@ -94,7 +94,7 @@ func TestTLSListenersEndTLS(t *testing.T) {
 			if err := c.CloseWrite(); err != nil {
 				t.Fatal(err)
 			}
-			if err := closed(t, c); err != io.EOF {
+			if err := closed(t, c); !errors.Is(err, io.EOF) {
 				t.Errorf("after the client has finished: %v, want EOF", err)
 			}
 		})

@@ -177,7 +177,7 @@ func TestIdleConnectionsAreClosedAndBusyOnesStay(t *testing.T) {
 	for open := true; open; {
 		select {
 		case err := <-ended:
-			if err != io.EOF {
+			if !errors.Is(err, io.EOF) {
 				t.Errorf("the idle connection ended with %v, want EOF", err)
 			}
 			open = false
@@ -206,7 +206,7 @@ func TestKeepalivesCountOnANetworkLoadBalancerOnly(t *testing.T) {
 		say(t, c, "x")
 		conns = append(conns, c)
 	}
-	if err := closed(t, conns[1]); err != io.EOF {
+	if err := closed(t, conns[1]); !errors.Is(err, io.EOF) {
 		t.Errorf("Classic: the connection ended with %v, want EOF", err)
 	}
 	if got := say(t, conns[0], "alive"); got != "alive" {

@@ -14,6 +14,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"maps"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -126,9 +127,7 @@ func (d *Directory) context(ctx context.Context, action string, keys map[string]
 	if strings.HasPrefix(action, "ec2:") {
 		all["ec2:Region"] = []string{call.Region}
 	}
-	for key, values := range keys {
-		all[key] = values
-	}
+	maps.Copy(all, keys)
 	return all
 }
 

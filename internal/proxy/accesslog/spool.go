@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"os"
 	"sync"
 	"time"
@@ -193,11 +194,7 @@ func lines(b []byte) (n int) {
 func (s *Spool) all() map[Destination]*log {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	all := make(map[Destination]*log, len(s.logs))
-	for d, l := range s.logs {
-		all[d] = l
-	}
-	return all
+	return maps.Clone(s.logs)
 }
 
 // forget drops a log that has nothing to write and no file.

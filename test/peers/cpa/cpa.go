@@ -135,9 +135,9 @@ const stopGrace = 10 * time.Second
 func (p *Process) Stop() {
 	_ = p.cmd.Process.Signal(syscall.SIGTERM) // it may have ended by itself
 	select {
-	case <-p.done:
+	case <-p.done: //nolint:errcheck // how it ends when told to does not matter
 	case <-time.After(stopGrace):
 		_ = p.cmd.Process.Kill()
-		<-p.done
+		<-p.done //nolint:errcheck // as above
 	}
 }
