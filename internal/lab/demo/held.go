@@ -44,7 +44,7 @@ type held struct {
 // hold opens the connection and waits for its first line.
 func (w *walk) hold(ctx context.Context) (*held, error) {
 	argv := []string{"fairlead-lab", "exec", "client", "--", "curl", "-sSN", "http://" + w.host + "/hold?interval=200ms"}
-	w.say(append(argv, "&"))
+	w.say(argv, "&")
 	h := &held{cmd: w.lab.Command(ctx, argv...)}
 	out, err := h.cmd.StdoutPipe()
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/fairlead-lb/fairlead/internal/lab"
@@ -19,8 +20,11 @@ type shell struct {
 // commandTimeout bounds one command: the slowest, a node leaving, takes seconds.
 const commandTimeout = time.Minute
 
-// say prints a command line as a person would type it.
-func (s shell) say(argv []string) { fmt.Fprintf(s.out, "   $ %s\n", lab.CommandLine(argv)) }
+// say prints a command line as a person would type it, and what stands behind
+// it, such as an ampersand.
+func (s shell) say(argv []string, behind ...string) {
+	fmt.Fprintf(s.out, "   $ %s\n", strings.Join(append([]string{lab.CommandLine(argv)}, behind...), " "))
+}
 
 // run prints and runs a command and returns its standard output.
 func (s shell) run(ctx context.Context, argv ...string) (string, error) {

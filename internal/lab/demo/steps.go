@@ -183,7 +183,7 @@ func daemonSet(ctx context.Context, w *walk) (string, error) {
 // spread asks many times and wants every pod to have answered.
 func (w *walk) spread(ctx context.Context) (string, error) {
 	const requests = 20
-	w.say(append(w.curlArgs(client), fmt.Sprintf("  # %d times", requests)))
+	w.say(w.curlArgs(client), fmt.Sprintf(" # %d times", requests))
 	pods := map[string]int{}
 	for range requests {
 		a, err := w.get(ctx, client)
