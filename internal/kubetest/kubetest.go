@@ -54,6 +54,23 @@ func Start(ctx context.Context) (*Cluster, error) {
 	return c, nil
 }
 
+// Main runs the tests of a package, a *testing.M, with a cluster that they
+// share, and returns their exit code.
+func Main(tests interface{ Run() int }, shared **Cluster) int {
+	c, err := Start(context.Background())
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	*shared = c
+	code := tests.Run()
+	if err := c.Stop(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return code
+}
+
 func build(ctx context.Context) (string, error) {
 	_, here, _, _ := runtime.Caller(0)
 	script := filepath.Join(filepath.Dir(here), "..", "..", "kube", "build.sh")
