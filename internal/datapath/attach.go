@@ -98,16 +98,14 @@ func (a *attachment) adopt(index int) error {
 	if err != nil {
 		return err
 	}
-	if attachedTo(l) != index {
-		l.Close()
-		return errors.New("the link is not attached any more")
-	}
-	if err := l.Update(a.prog); err != nil {
-		l.Close()
-		return err
+	if a.link != nil {
+		a.link.Close()
 	}
 	a.link = l
-	return nil
+	if attachedTo(l) != index {
+		return errors.New("the link is not attached any more")
+	}
+	return l.Update(a.prog)
 }
 
 func (a *attachment) pinLink() error {
@@ -131,9 +129,12 @@ func (a *attachment) detach() error {
 	return a.hearAll(iface.Index, false)
 }
 
-// drop forgets a link that is of no use any more.
+// drop takes a link that is of no use any more off the uplink. To close and
+// unpin it would leave that to whenever the kernel frees it, and an uplink takes
+// no second program meanwhile.
 func (a *attachment) drop() {
 	if a.link != nil {
+		_ = a.link.Detach() // fails only where nothing is attached
 		a.link.Close()
 		a.link = nil
 	}
