@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/fairlead-lb/fairlead/internal/bpffs"
 	"github.com/fairlead-lb/fairlead/internal/cli"
 	"github.com/fairlead-lb/fairlead/internal/datapath"
 	"github.com/fairlead-lb/fairlead/internal/edge"
@@ -63,7 +64,7 @@ removes it.`,
 	flags.StringVar(&f.engine, "engine", "", "host:port where the engine listens for edges (required)")
 	flags.StringVar(&f.identity, "identity", "", "directory with ca.crt, edge.crt and edge.key (required)")
 	flags.IntVar(&f.dataPath.Flows, "flows", 1<<20, "room for this many flows, 64 bytes each; a pinned table keeps its own")
-	flags.StringVar(&f.xdpMode, "xdp-mode", pathAuto, "native; generic, which works on every interface and costs several times more; auto: native where the driver can. A change takes a moment without forwarding")
+	flags.StringVar(&f.xdpMode, "xdp-mode", pathAuto, "native; generic, which works on every interface and costs several times more; auto: native where the driver can and the uplink is no veth, whose peer has to take part. A change takes a moment without forwarding")
 	flags.BoolVar(&f.dataPath.Echo, "echo", false, "answer echo requests to load balancer addresses; a Network Load Balancer does not")
 	flags.StringVar(&f.metricsListen, "metrics-listen", defaultEdgeMetrics, "address of /metrics, /healthz, /readyz and /state; empty: none")
 	f.sockets.register(flags)
@@ -172,7 +173,12 @@ func explainEdge(what string, err error) error {
 		return err
 	}
 	explained := &cli.Error{What: what, Err: err}
-	if errors.Is(err, os.ErrPermission) {
+	switch {
+	case errors.Is(err, bpffs.ErrNoBPFFS):
+		explained.Hint = "mount one with 'mount -t bpf bpf /sys/fs/bpf', or name another directory with --pin-dir"
+	case errors.Is(err, bpffs.ErrHeld):
+		explained.Hint = "stop the edge that runs with this --pin-dir first"
+	case errors.Is(err, os.ErrPermission):
 		explained.Hint = "run it as root, or with CAP_BPF, CAP_NET_ADMIN, CAP_PERFMON and rights to its directories; --data-path=userspace needs only the latter"
 	}
 	return explained

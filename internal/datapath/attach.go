@@ -36,7 +36,7 @@ type attachment struct {
 	link link.Link
 	mode Mode
 
-	want   Mode  // native, generic, or empty: native where it can be had
+	want   Mode  // native, generic, or empty: native where it is sure to work
 	lacked error // why it is generic although it could have been native
 }
 
@@ -56,21 +56,48 @@ func (a *attachment) attach() error {
 		}
 	}
 	a.drop()
-	for _, try := range []struct {
-		mode  Mode
-		flags link.XDPAttachFlags
-	}{{Native, link.XDPDriverMode}, {Generic, link.XDPGenericMode}} {
-		if a.want != "" && a.want != try.mode {
-			continue
-		}
-		a.link, err = link.AttachXDP(link.XDPOptions{Program: a.prog, Interface: iface.Index, Flags: try.flags})
+	modes, err := a.candidates(iface.Index)
+	if err != nil {
+		return err
+	}
+	for _, mode := range modes {
+		a.link, err = link.AttachXDP(link.XDPOptions{Program: a.prog, Interface: iface.Index, Flags: mode.flags()})
 		if err == nil {
-			a.mode = try.mode
+			a.mode = mode
 			return a.pinLink()
 		}
 		a.lacked = err
 	}
 	return fmt.Errorf("attach XDP to %s: %w", a.name, a.lacked)
+}
+
+func (m Mode) flags() link.XDPAttachFlags {
+	if m == Generic {
+		return link.XDPGenericMode
+	}
+	return link.XDPDriverMode
+}
+
+// errPeer is why a virtual cable gets the generic program. What a native one
+// sends waits in the peer's ring until the peer polls it, which it does only with
+// a program of its own or with generic receive offload (veth_xdp_xmit); who runs
+// an edge in a container usually cannot see the peer.
+var errPeer = errors.New("a veth drops what a native program sends unless its peer has generic receive offload on ('ethtool -K PEER gro on'); when it has, use --xdp-mode native")
+
+// candidates are the modes to try, the best first.
+func (a *attachment) candidates(index int) ([]Mode, error) {
+	if a.want != "" {
+		return []Mode{a.want}, nil
+	}
+	l, err := netlink.LinkByIndex(index)
+	if err != nil {
+		return nil, fmt.Errorf("examine the uplink %s: %w", a.name, err)
+	}
+	if l.Type() == "veth" {
+		a.lacked = errPeer
+		return []Mode{Generic}, nil
+	}
+	return []Mode{Native, Generic}, nil
 }
 
 // hearAll has the uplink receive all multicast frames: neighbour solicitations

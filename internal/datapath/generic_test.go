@@ -71,3 +71,14 @@ func TestADriverWithoutXDPGetsTheGenericOne(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// The peer of a veth drops what a native program sends, unless it takes part.
+func TestAVethGetsTheGenericProgramUnlessTold(t *testing.T) {
+	s := newSite(t)
+	s.cleanup(t)
+	d, stop := s.openAs(t, "")
+	defer stop()
+	if d.Mode() != Generic {
+		t.Errorf("mode = %s on a veth, want generic", d.Mode())
+	}
+}

@@ -74,7 +74,7 @@ func newSite(t *testing.T) *site {
 // open opens a data path on the segment's edge and runs it.
 func (s *site) open(t *testing.T) (d *Datapath, stop func()) {
 	t.Helper()
-	return s.openAs(t, "")
+	return s.openAs(t, Native)
 }
 
 func (s *site) openAs(t *testing.T, mode Mode) (d *Datapath, stop func()) {

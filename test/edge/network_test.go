@@ -186,7 +186,7 @@ func (p *process) end(signal os.Signal) {
 }
 
 func (b *bench) edge(t *testing.T) *process {
-	return b.start(t, "edge", "edge", "--zone", zone, "--interface", "eth0", "--engine", "198.18.0.10:7441",
+	return b.start(t, "edge", "edge", "--zone", zone, "--interface", "eth0", "--xdp-mode", "native", "--engine", "198.18.0.10:7441",
 		"--identity", filepath.Join(b.dir, "identity"), "--state-dir", filepath.Join(b.dir, "edge"), "--pin-dir", b.pins(t, "edge"), "--flows", "4096")
 }
 

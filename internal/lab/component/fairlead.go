@@ -63,7 +63,7 @@ func edge(c Config, z layout.Zone) Component {
 	o.Dirs = []string{c.Dir.Edge(z.Name), pins}
 	o.Argv = []string{
 		c.Fairlead, "edge",
-		"--zone=" + z.Name, "--interface=" + layout.Uplink,
+		"--zone=" + z.Name, "--interface=" + layout.Uplink, "--xdp-mode=native", // its peer takes part
 		"--engine=" + controlAddress(edgePort), "--identity=" + c.Dir.EdgeIdentity(z.Name),
 		"--state-dir=" + c.Dir.Edge(z.Name), "--pin-dir=" + pins,
 		"--metrics-listen=" + localMetrics(), "--access-log-dir=" + c.Dir.path("access-logs"),
