@@ -114,6 +114,8 @@ type LoadBalancer struct {
 type TargetGroup struct {
 	lb.TargetGroup // without key, attributes, tags and targets
 	ARN            string
+	VPCID          string
+	Balancers      []string // ARNs of those that use it
 }
 
 // Target is a target as it is registered. Zone is "all" for an address outside
@@ -132,11 +134,12 @@ type TargetHealth struct {
 // Listener is a listener and the groups that it forwards to, by ARN. Of the
 // certificates it has the default one only.
 type Listener struct {
-	ARN      string
-	Port     uint16
-	Protocol lb.Protocol
-	Forward  []Forward
-	Security lb.Security
+	ARN        string
+	Port       uint16
+	Protocol   lb.Protocol
+	Forward    []Forward
+	Stickiness bool // a client stays with one of several groups
+	Security   lb.Security
 }
 
 // Forward is one group of a listener. The weight has no meaning when the group

@@ -109,6 +109,9 @@ type TargetGroup struct {
 	Attributes    map[string]string `json:"attributes,omitempty"` // explicit ones only
 	Tags          map[string]string `json:"tags,omitempty"`
 	Targets       []Target          `json:"targets,omitempty"` // by ID, then port
+	// Shared says that others register targets too, and that theirs are left
+	// alone.
+	Shared bool `json:"shared,omitempty"`
 }
 
 // Target is what a target group is registered with. It is comparable.
@@ -117,14 +120,30 @@ type Target struct {
 	Port uint16 `json:"port"`
 }
 
-// Listener takes connections on a port and forwards them to one target group.
+// Listener takes connections on a port and forwards them to one target group,
+// or to several by their weights.
 type Listener struct {
-	Port        uint16            `json:"port"`
-	Protocol    Protocol          `json:"protocol"`
-	TargetGroup string            `json:"targetGroup"` // its name
-	Security    Security          `json:"security,omitzero"`
-	Attributes  map[string]string `json:"attributes,omitempty"`
-	Tags        map[string]string `json:"tags,omitempty"`
+	Port        uint16   `json:"port"`
+	Protocol    Protocol `json:"protocol"`
+	TargetGroup string   `json:"targetGroup"` // its name
+	// Forward are the groups that share new connections, TargetGroup among them;
+	// it is empty when TargetGroup gets all.
+	Forward []Forward `json:"forward,omitempty"`
+	// Stickiness keeps a client to the one of several groups that it got first.
+	Stickiness bool              `json:"stickiness,omitempty"`
+	Security   Security          `json:"security,omitzero"`
+	Attributes map[string]string `json:"attributes,omitempty"`
+	Tags       map[string]string `json:"tags,omitempty"`
+}
+
+// Forward is a target group of a listener with its share of new connections.
+// It is comparable.
+type Forward struct {
+	TargetGroup string `json:"targetGroup"` // its name
+	Weight      int    `json:"weight"`      // 0 to 999
+	// Foreign says that the group is not the Service's own: TargetGroup is its
+	// ARN then, or its name as long as the ARN has not been looked up.
+	Foreign bool `json:"foreign,omitempty"`
 }
 
 // Security is the TLS part of a listener; the zero value is that of others.

@@ -106,6 +106,12 @@ func (d *differ) stayOn(have *LoadBalancer) {
 		if name, ok := renamed[l.TargetGroup]; ok {
 			d.want.Listeners[i].TargetGroup = name
 		}
+		d.want.Listeners[i].Forward = slices.Clone(l.Forward)
+		for j, f := range l.Forward {
+			if name, ok := renamed[f.TargetGroup]; ok && !f.Foreign {
+				d.want.Listeners[i].Forward[j].TargetGroup = name
+			}
+		}
 	}
 }
 

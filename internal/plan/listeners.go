@@ -17,7 +17,8 @@ func (d *differ) listeners() {
 			have = current.Listener(want.Port)
 		}
 		if have == nil {
-			l := Listener{Port: want.Port, Protocol: want.Protocol, Forward: []Forward{{want.TargetGroup, 1}}, Security: bare(want.Security), Tags: want.Tags}
+			l := wanted(want)
+			l.Tags = want.Tags
 			d.add(stageListen, Step{Action: CreateListener, Resource: r, After: Value{Listener: &l}, Why: fmt.Sprintf("nothing listens on %s %d", want.Protocol, want.Port)})
 			d.certificates(r, want.Security, lb.Security{})
 			d.attributes(stageListen, ModifyListenerAttributes, r, want.Attributes, nil, defaults)
@@ -30,41 +31,74 @@ func (d *differ) listeners() {
 	}
 }
 
-// move leads a listener to another target group. The new group is attached
-// with weight 0 first: a group that no listener uses is not probed, and a
-// listener must not move to targets that nobody has probed.
+// wanted is the listener to arrive at.
+func wanted(l lb.Listener) Listener {
+	return Listener{Port: l.Port, Protocol: l.Protocol, Forward: forwardOf(l), Stickiness: l.Stickiness, Security: bare(l.Security)}
+}
+
+// move leads a listener to other target groups, or to other weights. A group
+// that is to serve is attached with weight 0 first: a group that no listener
+// uses is not probed, and a listener must not move to targets that nobody has
+// probed.
 //
 // All groups of a listener have one protocol, so a change of protocol cannot be
 // made before the break.
 func (d *differ) move(r Resource, want lb.Listener, have *Listener, current *LoadBalancer) {
-	final := Listener{Port: want.Port, Protocol: want.Protocol, Forward: []Forward{{want.TargetGroup, 1}}, Security: bare(want.Security)}
+	final := wanted(want)
 	if have.Protocol != want.Protocol {
 		d.modify(stageListen, r, have, final, fmt.Sprintf("%s becomes %s", have.Protocol, want.Protocol), Connections)
 		return
 	}
-	old := have.main()
-	if old == want.TargetGroup {
-		switch {
-		case len(have.Forward) > 1:
-			d.modify(stageListen, r, have, final, "the other target group is no longer wanted", None)
-		case !sameBare(want.Security, have.Security):
+	if sameForward(have.Forward, final.Forward) && have.Stickiness == final.Stickiness {
+		if !sameBare(want.Security, have.Security) {
 			d.modify(stageListen, r, have, final, "the default certificate or the policies differ", None)
 		}
 		return
 	}
-	group := d.wantedGroup(want.TargetGroup)
-	if oldGroup := d.have.Group(old); oldGroup != nil && len(group.Targets) > 0 {
-		if !d.staysInUse(want.TargetGroup, have, current) {
-			attached := final
-			attached.Forward = []Forward{{old, 1}, {want.TargetGroup, 0}}
-			d.modify(stageListen, r, have, attached, "the new target group is probed before it serves", None)
+	at := stageListen
+	if len(joins(have.Forward, final.Forward)) > 0 {
+		at = stageSwitch
+		d.prove(r, final, have, current)
+	}
+	d.modify(at, r, have, final, forwardReason(have.Forward, final.Forward), forwardDisruption(have.Forward, final.Forward))
+}
+
+// prove holds back the switch until the groups that join are healthy. Those
+// that there is no room for beside the ones that serve join unproven.
+func (d *differ) prove(r Resource, final Listener, have *Listener, current *LoadBalancer) {
+	old, attached := have.main(), *have
+	attached.Security = bare(have.Security)
+	attached.Forward = slices.DeleteFunc(slices.Clone(have.Forward), func(f Forward) bool {
+		return !serves(have.Forward, f.TargetGroup) && !slices.Contains(groupsOf(final.Forward), f.TargetGroup)
+	})
+	before := len(attached.Forward)
+	if !serves(have.Forward, old.TargetGroup) || !old.Foreign && d.have.Group(old.TargetGroup) == nil {
+		return // there is nothing to lose
+	}
+	why := "joins target group " + old.TargetGroup
+	if !serves(final.Forward, old.TargetGroup) {
+		why = "replaces target group " + old.TargetGroup
+	}
+	for _, f := range joins(have.Forward, final.Forward) {
+		targets := d.wantedGroup(f.TargetGroup).Targets
+		if len(targets) == 0 && !f.Foreign {
+			continue
+		}
+		if !d.staysInUse(f.TargetGroup, have, current) {
+			if len(attached.Forward) == MaxForward {
+				continue
+			}
+			f.Weight = 0
+			attached.Forward = append(attached.Forward, f)
 		}
 		d.add(stageAwait, Step{
-			Action: AwaitHealthy, Resource: Resource{Kind: KindTargetGroup, Name: want.TargetGroup},
-			Before: Value{Text: old}, After: Value{Targets: group.Targets}, Why: "replaces target group " + old,
+			Action: AwaitHealthy, Resource: Resource{Kind: KindTargetGroup, Name: f.TargetGroup},
+			Before: Value{Text: old.TargetGroup}, After: Value{Targets: targets}, Why: why,
 		})
 	}
-	d.modify(stageSwitch, r, have, final, "target group "+want.TargetGroup+" replaces "+old, Connections)
+	if len(attached.Forward) > before {
+		d.modify(stageListen, r, have, attached, "the new target group is probed before it serves", None)
+	}
 }
 
 // staysInUse says that a group is probed until the listener moves to it: the
@@ -76,7 +110,7 @@ func (d *differ) staysInUse(group string, have *Listener, current *LoadBalancer)
 	}
 	return slices.ContainsFunc(current.Listeners, func(l Listener) bool {
 		changes := slices.ContainsFunc(d.want.Listeners, func(w lb.Listener) bool { return w.Port == l.Port && w.Protocol != l.Protocol })
-		return l.main() == group && !changes
+		return l.main().TargetGroup == group && !changes
 	})
 }
 
@@ -131,15 +165,23 @@ func (d *differ) surplus() {
 }
 
 // drop removes a load balancer: when its replacement serves and its name is
-// published, or at once when the replacement needs its name or addresses or
-// there is none.
+// published, or at once when the replacement needs its name, its addresses or a
+// target group of others that it uses, or there is none.
 func (d *differ) drop(b *LoadBalancer) {
 	r := Resource{Kind: KindLoadBalancer, Name: b.Name}
-	if d.want.Classic == nil && !d.want.Empty() && (b.Name == d.want.LoadBalancer.Name || sharesAddress(&b.LoadBalancer, &d.want.LoadBalancer)) {
+	if d.want.Classic == nil && !d.want.Empty() && (b.Name == d.want.LoadBalancer.Name || sharesAddress(&b.LoadBalancer, &d.want.LoadBalancer) || d.takesGroup(b)) {
 		d.add(stageMakeWay, Step{Action: DeleteLoadBalancer, Resource: r, Why: "makes way: " + replacementReason(d.want.LoadBalancer, &b.LoadBalancer), Disruption: DNSName})
 		return
 	}
 	d.succeed(r, d.predecessor)
+}
+
+// takesGroup says that the wanted load balancer is to use a group of others that
+// this one uses: AWS lets a target group be used by one load balancer.
+func (d *differ) takesGroup(b *LoadBalancer) bool {
+	return slices.ContainsFunc(d.want.Listeners, func(l lb.Listener) bool {
+		return slices.ContainsFunc(l.Forward, func(f Forward) bool { return f.Foreign && b.uses(f.TargetGroup) })
+	})
 }
 
 // succeed removes a load balancer after its successor serves: old names, for a

@@ -161,7 +161,16 @@ func (m *model) usedBy(name string) (users []string) {
 	return users
 }
 
+// foreign is a group that is not the Service's own: it is only looked at.
+const foreign = "arn:foreign"
+
 func (m *model) doGroup(s plan.Step) error {
+	if s.Resource.Name == foreign {
+		if m.probed[foreign] = true; s.Action != plan.AwaitHealthy || len(m.usedBy(foreign)) == 0 {
+			return fmt.Errorf("%s of a foreign group, used by %v", s.Action, m.usedBy(foreign))
+		}
+		return nil
+	}
 	g := m.groups[s.Resource.Name]
 	if s.Action == plan.CreateTargetGroup {
 		if g != nil {
@@ -220,7 +229,8 @@ func (m *model) doListener(s plan.Step) error {
 			return err
 		}
 		rest := l.Security.Certificates[min(1, len(l.Security.Certificates)):]
-		l.Protocol, l.Forward, l.Security = s.After.Listener.Protocol, s.After.Listener.Forward, s.After.Listener.Security
+		next := s.After.Listener
+		l.Protocol, l.Forward, l.Stickiness, l.Security = next.Protocol, next.Forward, next.Stickiness, next.Security
 		if l.Protocol == lb.TLS {
 			l.Security.Certificates = slices.Concat(l.Security.Certificates, rest)
 		}
@@ -248,27 +258,53 @@ func (m *model) doListener(s plan.Step) error {
 	return m.checkForward(b.Name, l)
 }
 
-// checkMove is make before break: a listener that stays with its protocol goes
-// only to a group that was seen healthy, unless there is nothing to lose.
+// checkMove is make before break: a listener that stays with its protocol
+// gives new connections only to groups that had some or were seen healthy,
+// unless there is nothing to lose.
 func (m *model) checkMove(old, l plan.Listener) error {
-	from, to := heaviest(old.Forward), heaviest(l.Forward)
-	if old.Protocol != l.Protocol || from == to || m.groups[from] == nil || len(m.groups[to].Targets) == 0 || m.probed[to] {
+	from := heaviest(old.Forward)
+	if old.Protocol != l.Protocol || m.groups[from] == nil && from != foreign {
 		return nil
 	}
-	return fmt.Errorf("listener %d moves to target group %s, which was not seen healthy", l.Port, to)
+	if len(old.Forward) > 1 && !slices.ContainsFunc(old.Forward, func(f plan.Forward) bool { return f.Weight > 0 }) {
+		return nil
+	}
+	all := map[string]bool{}
+	for _, f := range slices.Concat(old.Forward, l.Forward) {
+		all[f.TargetGroup] = true
+	}
+	for _, f := range l.Forward {
+		served := slices.ContainsFunc(old.Forward, func(o plan.Forward) bool {
+			return o.TargetGroup == f.TargetGroup && (o.Weight > 0 || len(old.Forward) == 1)
+		})
+		idle := f.Weight == 0 && len(l.Forward) > 1
+		if served || idle || m.probed[f.TargetGroup] || !f.Foreign && m.groups[f.TargetGroup] != nil && len(m.groups[f.TargetGroup].Targets) == 0 {
+			continue
+		}
+		if len(all) <= plan.MaxForward { // with more there is no room to prove all
+			return fmt.Errorf("listener %d moves to target group %s, which was not seen healthy", l.Port, f.TargetGroup)
+		}
+	}
+	return nil
 }
 
 func (m *model) checkForward(name string, l plan.Listener) error {
+	if len(l.Forward) > plan.MaxForward {
+		return fmt.Errorf("TooManyUniqueTargetGroupsPerLoadBalancer: %v", l.Forward)
+	}
 	for _, f := range l.Forward {
+		if users := m.usedBy(f.TargetGroup); len(users) > 1 {
+			return fmt.Errorf("TargetGroupAssociationLimit: %s used by %v and %s", f.TargetGroup, users, name)
+		}
+		if f.Foreign {
+			continue
+		}
 		g := m.groups[f.TargetGroup]
 		if g == nil {
 			return fmt.Errorf("TargetGroupNotFound %s", f.TargetGroup)
 		}
 		if g.Protocol != l.Protocol && (l.Protocol != lb.TLS || g.Protocol != lb.TCP) {
 			return fmt.Errorf("InvalidConfigurationRequest: listener %s, target group %s", l.Protocol, g.Protocol)
-		}
-		if users := m.usedBy(g.Name); len(users) > 1 {
-			return fmt.Errorf("TargetGroupAssociationLimit: %s used by %v and %s", g.Name, users, name)
 		}
 	}
 	return nil

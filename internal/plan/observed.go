@@ -35,23 +35,17 @@ type LoadBalancer struct {
 	Listeners []Listener
 }
 
-// Listener is a listener and where it forwards to, one or two groups while one
-// replaces the other.
+// Listener is a listener and where it forwards to: all groups that the Service
+// asks for, and more while one replaces another.
 type Listener struct {
 	ARN        string            `json:"arn,omitempty"`
 	Port       uint16            `json:"port"`
 	Protocol   lb.Protocol       `json:"protocol"`
 	Forward    []Forward         `json:"forward"`
+	Stickiness bool              `json:"stickiness,omitempty"`
 	Security   lb.Security       `json:"security,omitzero"`
 	Attributes map[string]string `json:"attributes,omitempty"`
 	Tags       map[string]string `json:"tags,omitempty"`
-}
-
-// Forward is a target group of a listener by name, with its share of new
-// connections.
-type Forward struct {
-	TargetGroup string `json:"targetGroup"`
-	Weight      int    `json:"weight"`
 }
 
 // TargetGroup is a target group that exists.
@@ -108,15 +102,15 @@ func (b *LoadBalancer) Listener(port uint16) *Listener {
 	return &b.Listeners[i]
 }
 
-// main is the group that gets a listener's new connections.
-func (l *Listener) main() string {
+// main is the group that gets most of a listener's new connections.
+func (l *Listener) main() Forward {
 	best := Forward{Weight: -1}
 	for _, f := range l.Forward {
 		if f.Weight > best.Weight {
 			best = f
 		}
 	}
-	return best.TargetGroup
+	return best
 }
 
 // Result is what AWS answered to a create.
@@ -216,7 +210,8 @@ func (b *LoadBalancer) applyListener(s Step, r Result) {
 		b.Listeners = slices.DeleteFunc(b.Listeners, func(l Listener) bool { return l.Port == s.Resource.Port })
 	case ModifyListener:
 		further := further(l.Security)
-		l.Protocol, l.Forward, l.Security = s.After.Listener.Protocol, s.After.Listener.Forward, s.After.Listener.Security
+		next := s.After.Listener
+		l.Protocol, l.Forward, l.Stickiness, l.Security = next.Protocol, next.Forward, next.Stickiness, next.Security
 		if l.Protocol == lb.TLS {
 			l.Security.Certificates = append(slices.Clone(l.Security.Certificates), further...)
 		}

@@ -51,6 +51,9 @@ func stacks(t *rapid.T, label string) lb.Stack {
 	for _, port := range rapid.SliceOfNDistinct(rapid.SampledFrom([]uint16{80, 81, 443}), 1, 3, rapid.ID).Draw(t, label+"-ports") {
 		addPort(t, label, &s, port)
 	}
+	for i := range s.Listeners {
+		weigh(t, fmt.Sprintf("%s-%d", label, s.Listeners[i].Port), &s, &s.Listeners[i])
+	}
 	crowd(t, label, &s)
 	slices.SortFunc(s.TargetGroups, func(a, b lb.TargetGroup) int { return strings.Compare(a.Name, b.Name) })
 	slices.SortFunc(s.Listeners, func(a, b lb.Listener) int { return cmp.Compare(a.Port, b.Port) })
@@ -121,6 +124,30 @@ func addPort(t *rapid.T, label string, s *lb.Stack, port uint16) {
 	s.Listeners = append(s.Listeners, listener)
 	if s.Frontend != nil {
 		s.Frontend.Ingress = append(s.Frontend.Ingress, lb.Rule{Protocol: "tcp", FromPort: int32(port), ToPort: int32(port), Source: netip.MustParsePrefix("0.0.0.0/0")})
+	}
+}
+
+// weigh shares a listener's connections among several groups, or does not.
+func weigh(t *rapid.T, label string, s *lb.Stack, l *lb.Listener) {
+	backends := rapid.SliceOfNDistinct(rapid.SampledFrom([]string{"x", "y", "z", foreign}), 0, 4, rapid.ID).Draw(t, label+"-backends")
+	if len(backends) == 0 {
+		return
+	}
+	weight := rapid.SampledFrom([]int{0, 10, 90})
+	own := s.TargetGroups[slices.IndexFunc(s.TargetGroups, func(g lb.TargetGroup) bool { return g.Name == l.TargetGroup })]
+	l.Forward = []lb.Forward{{TargetGroup: own.Name, Weight: weight.Draw(t, label+"-own")}}
+	l.Stickiness = l.Protocol != lb.TLS && rapid.Bool().Draw(t, label+"-client-sticky")
+	for _, key := range backends {
+		f := lb.Forward{TargetGroup: key, Weight: weight.Draw(t, label+key), Foreign: key == foreign}
+		if !f.Foreign {
+			f.TargetGroup = own.Name + "-" + key
+			if !slices.ContainsFunc(s.TargetGroups, func(g lb.TargetGroup) bool { return g.Name == f.TargetGroup }) {
+				g := own
+				g.Key, g.Name = own.Key+"/"+key, f.TargetGroup
+				s.TargetGroups = append(s.TargetGroups, g)
+			}
+		}
+		l.Forward = append(l.Forward, f)
 	}
 }
 
@@ -206,8 +233,12 @@ func checkWanted(t *rapid.T, m *model, want lb.Stack) {
 		t.Fatalf("PrivateLink unfiltered: %t, want %t", b.PrivateLinkUnfiltered, want.LoadBalancer.PrivateLinkUnfiltered)
 	}
 	for _, l := range want.Listeners {
-		if got := b.listeners[l.Port]; len(got.Forward) != 1 || got.Forward[0].TargetGroup != l.TargetGroup || got.Protocol != l.Protocol {
-			t.Fatalf("listener %d forwards to %+v, want %s", l.Port, got.Forward, l.TargetGroup)
+		want := l.Forward
+		if len(want) == 0 {
+			want = []lb.Forward{{TargetGroup: l.TargetGroup, Weight: 1}}
+		}
+		if got := b.listeners[l.Port]; !slices.Equal(got.Forward, want) || got.Stickiness != l.Stickiness || got.Protocol != l.Protocol {
+			t.Fatalf("listener %d forwards to %+v, want %+v", l.Port, got, want)
 		}
 		checkSecurity(t, b.listeners[l.Port], l.Security)
 	}

@@ -67,6 +67,9 @@ func (v Value) lines() []string {
 	}
 	if x := v.Listener; x != nil {
 		add("%s %d forwards to %s", x.Protocol, x.Port, forwardText(x.Forward))
+		if x.Stickiness {
+			add("a client stays with the target group that it got first")
+		}
 		if x.Protocol == lb.TLS {
 			add("certificates %s, policy %s, ALPN %s", strings.Join(x.Security.Certificates, " "), x.Security.SSLPolicy, x.Security.ALPNPolicy)
 		}
@@ -129,17 +132,6 @@ func addressText(a netip.Addr) string {
 
 func healthText(h lb.HealthCheck) string {
 	return fmt.Sprintf("health check %s %s%s every %s, timeout %s, thresholds %d/%d", h.Protocol, h.Port, h.Path, h.Interval, h.Timeout, h.HealthyThreshold, h.UnhealthyThreshold)
-}
-
-func forwardText(forward []Forward) string {
-	parts := make([]string, len(forward))
-	for i, f := range forward {
-		parts[i] = f.TargetGroup
-		if len(forward) > 1 {
-			parts[i] += fmt.Sprintf(" (weight %d)", f.Weight)
-		}
-	}
-	return strings.Join(parts, ", ")
 }
 
 func ruleText(r lb.Rule) string {

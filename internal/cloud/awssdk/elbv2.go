@@ -137,7 +137,7 @@ func (c *Client) DescribeTargetGroups(ctx context.Context, names []string) ([]cl
 }
 
 func fromTargetGroup(g types.TargetGroup) cloud.TargetGroup {
-	out := cloud.TargetGroup{ARN: aws.ToString(g.TargetGroupArn)}
+	out := cloud.TargetGroup{ARN: aws.ToString(g.TargetGroupArn), VPCID: aws.ToString(g.VpcId), Balancers: g.LoadBalancerArns}
 	out.Name, out.Protocol, out.Port = aws.ToString(g.TargetGroupName), lb.Protocol(g.Protocol), uint16(aws.ToInt32(g.Port))
 	out.TargetType, out.IPAddressType = lb.TargetType(g.TargetType), lb.IPAddressType(g.IpAddressType)
 	out.HealthCheck = lb.HealthCheck{

@@ -69,7 +69,7 @@ func fromHealth(d types.TargetHealthDescription) cloud.TargetHealth {
 func (c *Client) CreateListener(ctx context.Context, balancer string, want cloud.Listener, tags map[string]string) (string, error) {
 	in := &elbv2.CreateListenerInput{
 		LoadBalancerArn: &balancer, Port: aws.Int32(int32(want.Port)), Protocol: types.ProtocolEnum(want.Protocol),
-		DefaultActions: forward(want.Forward), Tags: elbTags(tags),
+		DefaultActions: forward(want), Tags: elbTags(tags),
 	}
 	if s := want.Security; want.Protocol == lb.TLS {
 		in.Certificates, in.SslPolicy, in.AlpnPolicy = certificates(s.Certificates), &s.SSLPolicy, []string{s.ALPNPolicy}
@@ -83,14 +83,17 @@ func (c *Client) CreateListener(ctx context.Context, balancer string, want cloud
 
 // forward uses the plain form for a single group: older partitions know no
 // weighted groups on Network Load Balancers.
-func forward(to []cloud.Forward) []types.Action {
+func forward(l cloud.Listener) []types.Action {
 	a := types.Action{Type: types.ActionTypeEnumForward}
-	if len(to) == 1 {
-		a.TargetGroupArn = &to[0].GroupARN
+	if len(l.Forward) == 1 {
+		a.TargetGroupArn = &l.Forward[0].GroupARN
 		return []types.Action{a}
 	}
 	a.ForwardConfig = &types.ForwardActionConfig{}
-	for _, f := range to {
+	if l.Protocol != lb.TLS { // where even "not enabled" may be refused
+		a.ForwardConfig.TargetGroupStickinessConfig = &types.TargetGroupStickinessConfig{Enabled: &l.Stickiness}
+	}
+	for _, f := range l.Forward {
 		a.ForwardConfig.TargetGroups = append(a.ForwardConfig.TargetGroups, types.TargetGroupTuple{TargetGroupArn: aws.String(f.GroupARN), Weight: aws.Int32(int32(f.Weight))})
 	}
 	return []types.Action{a}
@@ -136,6 +139,9 @@ func fromListener(l types.Listener) cloud.Listener {
 	}
 	for _, a := range l.DefaultActions {
 		if a.ForwardConfig != nil && len(a.ForwardConfig.TargetGroups) > 0 {
+			if s := a.ForwardConfig.TargetGroupStickinessConfig; s != nil {
+				out.Stickiness = aws.ToBool(s.Enabled)
+			}
 			for _, t := range a.ForwardConfig.TargetGroups {
 				out.Forward = append(out.Forward, cloud.Forward{GroupARN: aws.ToString(t.TargetGroupArn), Weight: int(aws.ToInt32(t.Weight))})
 			}
@@ -148,7 +154,7 @@ func fromListener(l types.Listener) cloud.Listener {
 
 // ModifyListener implements cloud.Listeners.
 func (c *Client) ModifyListener(ctx context.Context, want cloud.Listener) error {
-	in := &elbv2.ModifyListenerInput{ListenerArn: &want.ARN, Protocol: types.ProtocolEnum(want.Protocol), DefaultActions: forward(want.Forward)}
+	in := &elbv2.ModifyListenerInput{ListenerArn: &want.ARN, Protocol: types.ProtocolEnum(want.Protocol), DefaultActions: forward(want)}
 	if s := want.Security; want.Protocol == lb.TLS {
 		in.Certificates, in.SslPolicy, in.AlpnPolicy = certificates(s.Certificates), &s.SSLPolicy, []string{s.ALPNPolicy}
 	}
