@@ -195,6 +195,8 @@ static __noinline int client_slow(struct xdp_md *ctx, struct walk *k, const stru
 	case STEP_DELIVER:
 		return to_target(ctx, cfg, k, l);
 	case STEP_OPEN:
+		if (l->flags & LISTENER_DELETED)
+			return verdict(XDP_DROP, DROP_NO_LISTENER);
 		if (!admits(l->clients, &p->src))
 			return bar_inbound(p, l->balancer);
 		if (l->flags & LISTENER_LOCAL)
@@ -208,6 +210,8 @@ static __noinline int client_slow(struct xdp_md *ctx, struct walk *k, const stru
 		count_rejected(p, l);
 		return refuse(ctx, p, l->balancer, RESET_TABLE_FULL, DROP_TABLE_FULL);
 	default: /* not even a reset for those who may not open a flow */
+		if (l->flags & LISTENER_DELETED)
+			return verdict(XDP_DROP, DROP_NO_LISTENER);
 		if (l->flags & LISTENER_LOCAL)
 			return verdict(XDP_PASS, PASS_LOCAL);
 		if (!admits(l->clients, &p->src))

@@ -6,6 +6,7 @@
 #include "fast.h"
 #include "icmp.h"
 #include "local.h"
+#include "reap.h"
 #include "restore.h"
 #include "target.h"
 

@@ -75,6 +75,7 @@ struct choice {
 
 #define LISTENER_LOCAL 1u  /* the kernel has a socket for it: new flows are passed to it */
 #define LISTENER_STICKY 2u /* which group a flow goes to follows from its client's address */
+#define LISTENER_DELETED 4u /* stays for its TCP flows alone: no new ones */
 
 struct listener {
 	__u32 id; /* generation << 16 | index, so that a reused index is not mistaken */

@@ -130,13 +130,13 @@ func (s *memoryStore) checkClients(t fataler) {
 }
 
 // apply is Datapath.Apply on a store, checking after every step.
-func (s *memoryStore) apply(t fataler, tables Tables, inUse func(uint32) bool) error {
+func (s *memoryStore) apply(t fataler, tables Tables, used func(uint32) bool) error {
 	t.Helper()
 	have, err := s.load()
 	if err != nil {
 		return err
 	}
-	want, err := assign(assignment{tables: tables, have: have, resolve: resolveAll, inUse: inUse})
+	want, err := assign(assignment{tables: tables, have: have, resolve: resolveAll, inUse: inUse{used, used}})
 	if err != nil {
 		return err
 	}
@@ -193,7 +193,8 @@ func draw(t *rapid.T) Tables {
 		balancer := Balancer{ARN: fmt.Sprintf("lb-%d", b), Addrs: []netip.Addr{netip.AddrFrom4([4]byte{198, 18, 0, byte(100 + b)})}}
 		out.Balancers = append(out.Balancers, balancer)
 		for port := range rapid.IntRange(0, 3).Draw(t, "listeners") {
-			l := Listener{ARN: fmt.Sprintf("l-%d-%d", b, port), Balancer: balancer.ARN, VIP: balancer.Addrs[0], Port: uint16(80 + port), Protocol: "TCP", Clients: clients(t)}
+			arn := fmt.Sprintf("l-%d-%d-%d", b, port, rapid.IntRange(0, 1).Draw(t, "made anew"))
+			l := Listener{ARN: arn, Balancer: balancer.ARN, VIP: balancer.Addrs[0], Port: uint16(80 + port), Protocol: "TCP", Clients: clients(t)}
 			for _, g := range out.Groups {
 				if rapid.Bool().Draw(t, "forward") {
 					l.Forward = append(l.Forward, Choice{Group: g.ARN, Weight: rapid.IntRange(1, 9).Draw(t, "weight")})
@@ -234,11 +235,11 @@ func TestNoStepLeavesADanglingReference(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		s := newMemoryStore()
 		for range 4 {
-			inUse := never
+			used := never
 			if rapid.Bool().Draw(t, "in use") {
-				inUse = always
+				used = always
 			}
-			if err := s.apply(t, draw(t), inUse); err != nil {
+			if err := s.apply(t, draw(t), used); err != nil {
 				t.Fatalf("%v", err)
 			}
 		}

@@ -4,14 +4,10 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
-	"math"
 	"net/netip"
 	"slices"
-	"strconv"
-	"time"
 
 	"github.com/fairlead-lb/fairlead/internal/datapath/maglev"
-	"github.com/fairlead-lb/fairlead/internal/lb"
 )
 
 // Sizes of the maps, as in bpf/maps.h.
@@ -35,9 +31,10 @@ const (
 	groupFailOpen   = 4
 	groupUnresolved = 8
 
-	listenerLocal  = 1
-	listenerSticky = 2
-	vipLocal       = 1
+	listenerLocal   = 1
+	listenerSticky  = 2
+	listenerDeleted = 4
+	vipLocal        = 1
 
 	targetTerminate        = 1
 	targetTerminateOnLeave = 2
@@ -51,13 +48,16 @@ type assignment struct {
 	have   contents
 	// resolve returns the next hop's MAC. A target without one gets no new flows.
 	resolve func(netip.Addr) ([6]byte, bool)
-	// inUse says whether a flow still refers to a target.
-	inUse func(id uint32) bool
+	inUse   inUse
 }
 
+// inUse says what flows still refer to, by ID.
+type inUse struct{ target, listener func(id uint32) bool }
+
 // assign turns Tables into map contents. Whatever is in the maps already keeps
-// its index and its ID; targets that left stay as long as flows use them. It is
-// pure; an error means that something does not fit, and the rest is still right.
+// its index and its ID; targets and listeners that left stay as long as flows use
+// them. It is pure; an error means that something does not fit, and the rest is
+// still right.
 func assign(a assignment) (contents, error) {
 	s := assigner{assignment: a, want: newContents(), fresh: a.have.generation + 1}
 	if s.fresh&0xffff == 0 {
@@ -228,7 +228,7 @@ func targetFlags(t Target) (flags uint16) {
 
 func (s *assigner) keepUsedTargets() {
 	for index, t := range s.have.targets {
-		if _, wanted := s.want.targets[index]; wanted || !s.inUse(t.Id) {
+		if _, wanted := s.want.targets[index]; wanted || !s.inUse.target(t.Id) {
 			continue
 		}
 		if t.Flags&targetTerminateOnLeave != 0 {
@@ -325,63 +325,4 @@ func slots(members []member, size int) []uint32 {
 		out[slot] = members[i].id
 	}
 	return out
-}
-
-func (s *assigner) listeners(groups, balancers map[string]uint32) {
-	free := freeIndexes{limit: maxListeners}
-	for _, l := range s.tables.Listeners {
-		balancer, ok := balancers[l.Balancer]
-		if !ok {
-			continue
-		}
-		sum := digest("listener", l.ARN, l.VIP.String(), string(l.Protocol), strconv.Itoa(int(l.Port)))
-		index, known := s.lisSum[sum]
-		id := s.have.listeners[index].Id
-		if !known {
-			if index, ok = free.take(func(i uint32) bool { _, used := s.have.listeners[i]; return used }); !ok {
-				s.lacking["listeners"]++
-				continue
-			}
-			id = s.newID(index)
-		}
-		entry := edgeListener{
-			Id: id, Balancer: balancer, Vip: addrToMap(l.VIP), Port: portToMap(l.Port),
-			Proto: protocolNumber(l.Protocol), IdleSeconds: uint32(l.Idle / time.Second), Digest: sum,
-			Clients: clientsNumber(l.Clients),
-		}
-		if l.Local {
-			entry.Flags |= listenerLocal
-		}
-		if l.Sticky {
-			entry.Flags |= listenerSticky
-		}
-		bounds(&entry, l.Forward, groups)
-		s.want.listeners[index] = entry
-		s.want.keys[edgeListenerKey{Vip: entry.Vip, Port: entry.Port, Proto: entry.Proto}] = id
-	}
-}
-
-func protocolNumber(p lb.Protocol) uint8 {
-	if p == lb.UDP {
-		return ipProtoUDP
-	}
-	return ipProtoTCP
-}
-
-// bounds writes weights as the upper bounds of ranges of a 32-bit hash.
-func bounds(entry *edgeListener, forward []Choice, groups map[string]uint32) {
-	total, sum := 0, 0
-	for _, c := range forward {
-		total += c.Weight
-	}
-	for _, c := range forward {
-		index, ok := groups[c.Group]
-		sum += c.Weight
-		if !ok || entry.Choices == maxChoices {
-			continue
-		}
-		bound := uint64(sum) * math.MaxUint32 / uint64(total)
-		entry.Choice[entry.Choices] = edgeChoice{Group: index, Bound: uint32(bound)}
-		entry.Choices++
-	}
 }

@@ -35,7 +35,7 @@ type Config struct {
 	Interface string // the uplink: clients and targets are reached over it
 	PinDir    string // maps and link survive the process here; empty: they do not
 	Flows     int    // room for this many flows, 128 bytes each; default 524,288; kept by adopted maps
-	Mode      Mode   // Native or Generic; empty: native where the driver can, else generic
+	Mode      Mode   // Native or Generic; empty: native where it is sure to work, else generic
 	Echo      bool   // answer echo requests to load balancer addresses; NLB does not
 	Logger    *slog.Logger
 }
@@ -43,6 +43,7 @@ type Config struct {
 // Times of Run.
 const (
 	sweepInterval    = 10 * time.Second
+	sweepPause       = time.Second            // between sweeps that cannot wait so long
 	neighborPatience = 250 * time.Millisecond // what an answer on a segment may take
 )
 
@@ -59,6 +60,7 @@ type Datapath struct {
 	bpf   *bpfStore
 	near  *neighbors
 	hello *announce.Announcer
+	left  bell // listeners have left: their flows are to be swept
 
 	mu      sync.Mutex // guards all below
 	at      attachment
@@ -86,7 +88,7 @@ func Open(cfg Config) (*Datapath, error) {
 	if len(iface.HardwareAddr) != 6 {
 		return nil, fmt.Errorf("the uplink %s has no Ethernet address", cfg.Interface)
 	}
-	d := &Datapath{cfg: cfg, log: cfg.Logger, mac: [6]byte(iface.HardwareAddr), link: iface.Index}
+	d := &Datapath{cfg: cfg, log: cfg.Logger, mac: [6]byte(iface.HardwareAddr), link: iface.Index, left: newBell()}
 	if err := d.start(); err != nil {
 		return nil, errors.Join(err, d.Close())
 	}
@@ -146,7 +148,7 @@ func (d *Datapath) start() error {
 	}
 	d.hello.Set(d.vips())
 	if d.at.lacked != nil {
-		d.log.Warn("the driver has no native XDP: packets take the generic one, which costs several times more", "interface", d.cfg.Interface, "error", d.at.lacked)
+		d.log.Warn("no native XDP: packets take the generic one, which costs several times more", "interface", d.cfg.Interface, "error", d.at.lacked)
 	}
 	d.log.Info("data path attached", "interface", d.cfg.Interface, "mode", d.at.mode)
 	return nil
@@ -280,7 +282,7 @@ func (d *Datapath) reconcile(ctx context.Context) error {
 		}
 		d.have, d.known = have, true
 	}
-	want, problem := assign(assignment{tables: d.tables, have: d.have, resolve: d.near.resolve, inUse: d.inUse})
+	want, problem := assign(assignment{tables: d.tables, have: d.have, resolve: d.near.resolve, inUse: d.census.inUse()})
 	for _, s := range diff(want, d.have) {
 		if err := ctx.Err(); err != nil {
 			d.known = false
@@ -291,18 +293,12 @@ func (d *Datapath) reconcile(ctx context.Context) error {
 			return fmt.Errorf("write %s: %w", s.what, err)
 		}
 	}
+	if listenersLeft(want, d.have) {
+		d.left.wake()
+	}
 	want.tables, want.counters = map[uint32][]uint32{}, map[uint32]struct{}{}
 	d.have = want
 	return problem
-}
-
-// inUse says whether flows may refer to a target. Without a census all do.
-func (d *Datapath) inUse(id uint32) bool {
-	if d.census.targets == nil {
-		return true
-	}
-	_, used := d.census.targets[id]
-	return used
 }
 
 // Run keeps the data path in step with its surroundings until ctx ends: next
@@ -314,12 +310,21 @@ func (d *Datapath) Run(ctx context.Context) error {
 	wg.Go(func() { d.hello.Run(ctx) })
 	sweep := time.NewTicker(sweepInterval)
 	defer sweep.Stop()
+	soon := time.NewTimer(0)
+	soon.Stop()
+	defer soon.Stop()
+	var swept time.Time
 	for {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-d.near.changed:
 			d.report("following neighbours", d.follow(ctx))
+		case <-d.left:
+			soon.Reset(time.Until(swept.Add(sweepPause)))
+		case <-soon.C:
+			d.report("sweeping flows of listeners that left", d.Sweep(ctx))
+			swept = time.Now()
 		case <-sweep.C:
 			if err := d.reattach(); errors.Is(err, ErrUplinkReplaced) {
 				return err
@@ -341,24 +346,6 @@ func (d *Datapath) follow(ctx context.Context) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.reconcile(ctx)
-}
-
-// Sweep counts the flows and lets go of targets that left and that no flow uses
-// any more.
-func (d *Datapath) Sweep(ctx context.Context) error {
-	found, err := d.bpf.census(d.objs.Jiffies)
-	if err != nil {
-		return err
-	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.census = found
-	err = d.reconcile(ctx)
-	// A flow that was made after the census may use any target that is still
-	// chosen, but none that has left.
-	d.census.targets = nil
-	d.near.want(d.addresses())
-	return err
 }
 
 // ErrUplinkReplaced says that the uplink is another interface now. All that was

@@ -418,6 +418,7 @@ const (
 	edgeProgEdge            = "edge"
 	edgeProgJiffies         = "jiffies"
 	edgeProgLocal           = "local"
+	edgeProgReap            = "reap"
 	edgeProgRestore         = "restore"
 	edgeVarFixedClock       = "fixed_clock"
 	edgeVarKeepEvent        = "keep_event"
@@ -470,6 +471,7 @@ type edgeProgramSpecs struct {
 	Edge    *ebpf.ProgramSpec `ebpf:"edge"`
 	Jiffies *ebpf.ProgramSpec `ebpf:"jiffies"`
 	Local   *ebpf.ProgramSpec `ebpf:"local"`
+	Reap    *ebpf.ProgramSpec `ebpf:"reap"`
 	Restore *ebpf.ProgramSpec `ebpf:"restore"`
 }
 
@@ -590,6 +592,7 @@ type edgePrograms struct {
 	Edge    *ebpf.Program `ebpf:"edge"`
 	Jiffies *ebpf.Program `ebpf:"jiffies"`
 	Local   *ebpf.Program `ebpf:"local"`
+	Reap    *ebpf.Program `ebpf:"reap"`
 	Restore *ebpf.Program `ebpf:"restore"`
 }
 
@@ -598,6 +601,7 @@ func (p *edgePrograms) Close() error {
 		p.Edge,
 		p.Jiffies,
 		p.Local,
+		p.Reap,
 		p.Restore,
 	)
 }

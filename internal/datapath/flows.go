@@ -37,9 +37,20 @@ var flowStates = map[edgeFlowState]string{
 const chunk = 512
 
 // walkFlows calls f for every record that is in use. One that was being written
-// when it was copied has an odd version. The table is mapped a part at a time:
-// what is mapped counts as this process's memory.
+// when it was copied has an odd version.
 func walkFlows(m *ebpf.Map, f func(*edgeFlow)) error {
+	return walkPlaces(m, func(_ place, r *edgeFlow) { f(r) })
+}
+
+// place is where a record lies in its table.
+type place struct {
+	bucket uint32
+	slot   uint16
+}
+
+// walkPlaces is walkFlows that tells where the records lie. The table is mapped a
+// part at a time: what is mapped counts as this process's memory.
+func walkPlaces(m *ebpf.Map, f func(place, *edgeFlow)) error {
 	const bucketBytes = int(unsafe.Sizeof(edgeBucket{}))
 	entries := int(m.MaxEntries())
 	buckets := make([]edgeBucket, min(chunk, entries))
@@ -52,7 +63,7 @@ func walkFlows(m *ebpf.Map, f func(*edgeFlow)) error {
 		for b := range buckets[:n] {
 			for i := range buckets[b].Flow {
 				if r := &buckets[b].Flow[i]; r.State != uint8(edgeFlowStateFLOW_FREE) {
-					f(r)
+					f(place{uint32(at + b), uint16(i)}, r)
 				}
 			}
 		}
@@ -113,11 +124,14 @@ func (c clock) live(f *edgeFlow) bool { return c.idle(f) <= c.limit(f) }
 
 // census is what a walk over the flow tables finds.
 type census struct {
-	targets  map[uint32]struct{} // IDs that live flows refer to
-	active   map[uint32]activeFlows
-	halfOpen int
-	closing  int
-	nat      int
+	targets   map[uint32]struct{} // IDs that live flows refer to
+	listeners map[uint32]struct{} // the same
+	named     map[uint32]struct{} // IDs of listeners that any record refers to
+	deleted   map[uint32]struct{} // listeners that were deleted when the walk began
+	active    map[uint32]activeFlows
+	halfOpen  int
+	closing   int
+	nat       int
 }
 
 // activeFlows are the established flows of a listener, by its ID.
@@ -141,11 +155,13 @@ func (c *census) count(f *edgeFlow) {
 	default:
 		c.halfOpen++
 	}
-	c.targets[f.Target] = struct{}{}
+	c.targets[f.Target], c.listeners[f.Listener] = struct{}{}, struct{}{}
 }
 
 func (s *bpfStore) census(jiffies *ebpf.Program) (census, error) {
-	out := census{targets: map[uint32]struct{}{}, active: map[uint32]activeFlows{}}
+	out := census{
+		targets: map[uint32]struct{}{}, listeners: map[uint32]struct{}{}, named: map[uint32]struct{}{}, active: map[uint32]activeFlows{},
+	}
 	now, err := s.clock(jiffies)
 	if err != nil {
 		return out, err
@@ -153,6 +169,7 @@ func (s *bpfStore) census(jiffies *ebpf.Program) (census, error) {
 	// In this order, because a flow moves the same way: it is seen at least once.
 	for _, m := range []*ebpf.Map{s.maps.HalfOpen, s.maps.Flows} {
 		err := walkFlows(m, func(f *edgeFlow) {
+			out.named[f.Listener] = struct{}{}
 			if now.live(f) {
 				out.count(f)
 			}

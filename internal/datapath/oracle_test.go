@@ -364,6 +364,9 @@ func (r *rig) change(t fataler, w *world, s *source) {
 		target = edgeTarget{}
 	case 1, 4, 5:
 		target.Flags |= targetTerminate
+	case 6:
+		w.makeDeleted(makeID(3, 4))
+		err = r.store.put(contents{listeners: map[uint32]edgeListener{4: w.contents.listeners[4]}})
 	case 2:
 		l := makeID(3, 0)
 		key := w.contents.listeners[indexOf(l)]

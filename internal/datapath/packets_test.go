@@ -132,6 +132,7 @@ type outcome struct {
 	echo   bool         // with echo replies on
 	closed bool         // after the rules that let the frames before in are gone
 	local  bool         // after their listener has moved to user space
+	gone   bool         // after their listener was deleted
 
 	restoring bool // while flows of an older layout are copied
 }
@@ -267,6 +268,7 @@ func TestVerdicts(t *testing.T) {
 	all := verdicts()
 	maps.Copy(all, localVerdicts())
 	maps.Copy(all, fragmentVerdicts())
+	maps.Copy(all, deletedVerdicts())
 	for _, name := range slices.Sorted(maps.Keys(all)) {
 		tc := all[name]
 		t.Run(name, func(t *testing.T) {
@@ -284,6 +286,11 @@ func TestVerdicts(t *testing.T) {
 			r.setClock(t, w, tc.after)
 			if tc.closed {
 				if err := r.store.put(contents{listeners: w.closed().contents.listeners}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if tc.gone {
+				if err := r.store.put(contents{listeners: w.deleted().contents.listeners}); err != nil {
 					t.Fatal(err)
 				}
 			}

@@ -39,6 +39,7 @@ const (
 	traceProgEdge            = "edge"
 	traceProgJiffies         = "jiffies"
 	traceProgLocal           = "local"
+	traceProgReap            = "reap"
 	traceProgRestore         = "restore"
 	traceVarFixedClock       = "fixed_clock"
 	traceVarKeepEvent        = "keep_event"
@@ -91,6 +92,7 @@ type traceProgramSpecs struct {
 	Edge    *ebpf.ProgramSpec `ebpf:"edge"`
 	Jiffies *ebpf.ProgramSpec `ebpf:"jiffies"`
 	Local   *ebpf.ProgramSpec `ebpf:"local"`
+	Reap    *ebpf.ProgramSpec `ebpf:"reap"`
 	Restore *ebpf.ProgramSpec `ebpf:"restore"`
 }
 
@@ -214,6 +216,7 @@ type tracePrograms struct {
 	Edge    *ebpf.Program `ebpf:"edge"`
 	Jiffies *ebpf.Program `ebpf:"jiffies"`
 	Local   *ebpf.Program `ebpf:"local"`
+	Reap    *ebpf.Program `ebpf:"reap"`
 	Restore *ebpf.Program `ebpf:"restore"`
 }
 
@@ -222,6 +225,7 @@ func (p *tracePrograms) Close() error {
 		p.Edge,
 		p.Jiffies,
 		p.Local,
+		p.Reap,
 		p.Restore,
 	)
 }

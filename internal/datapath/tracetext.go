@@ -119,6 +119,9 @@ func (t Trace) describeListener(l edgeListener, ok bool, names Names) string {
 	if l.Flags&listenerLocal != 0 {
 		text += "; served in user space"
 	}
+	if l.Flags&listenerDeleted != 0 {
+		text += "; deleted, and kept for the flows that it has"
+	}
 	return text
 }
 
@@ -282,5 +285,5 @@ var meanings = map[string]string{
 	"drop_target_rules":      "dropped: the target's security groups do not let the client in",
 	"drop_restoring":         "dropped: of no flow, but flows of an earlier version are still being copied; the sender tries again",
 	"drop_unresolved":        "dropped: no next hop of the group's targets is known yet; the client tries again",
-	"drop_no_listener_reply": "dropped: a reply of a flow whose listener was deleted",
+	"drop_no_listener_reply": "dropped: a reply of a flow whose listener is gone",
 }

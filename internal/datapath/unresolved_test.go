@@ -26,7 +26,7 @@ func TestGroupsSayThatTheirNextHopsAreUnknown(t *testing.T) {
 				tables:  Tables{Groups: []Group{{ARN: "group", Targets: c.targets}}},
 				have:    newContents(),
 				resolve: func(a netip.Addr) ([6]byte, bool) { return [6]byte{2}, a == near },
-				inUse:   func(uint32) bool { return false },
+				inUse:   inUse{never, never},
 			})
 			if err != nil {
 				t.Fatal(err)

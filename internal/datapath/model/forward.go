@@ -24,6 +24,9 @@ func (r *run) fromClient(l Listener) Action {
 	case deliver:
 		return r.toTarget(l, w, f)
 	case open:
+		if l.Deleted {
+			return r.drop("no_listener")
+		}
 		if !r.admits(l.Clients) {
 			return r.barInbound(l.Balancer)
 		}
@@ -38,6 +41,9 @@ func (r *run) fromClient(l Listener) Action {
 	case full:
 		r.reject(l)
 		return r.refuse(l, "table_full", "table_full")
+	}
+	if l.Deleted {
+		return r.drop("no_listener")
 	}
 	if l.Local {
 		return r.pass("local")

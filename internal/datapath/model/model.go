@@ -80,6 +80,7 @@ type Listener struct {
 	Clients     uint64 // the set that may open flows
 	Local       bool   // served in user space
 	Sticky      bool   // the client's address decides the group
+	Deleted     bool   // stays for its flows alone
 }
 
 // Choice sends hashes up to Bound to a group.
