@@ -41,7 +41,7 @@ const (
 func (f *socketFlags) register(flags *pflag.FlagSet) {
 	flags.StringVar(&f.dataPath, "data-path", pathXDP, "xdp; userspace, which serves TCP listeners alone, at --userspace-address, without the client's address and without root; auto: xdp where it can be had")
 	flags.StringVar(&f.address, "userspace-address", "127.0.0.1", "address of this machine where all listeners are when --data-path is userspace; load balancers' names do not lead there")
-	flags.StringVar(&f.accessLogDir, "access-log-dir", "", "directory to deliver access logs of Classic Load Balancers to, below it BUCKET/KEY; empty: none are kept unless --access-log-s3 is set")
+	flags.StringVar(&f.accessLogDir, "access-log-dir", "", "directory to deliver access logs of TLS listeners and Classic Load Balancers to, below it BUCKET/KEY; empty: none are kept unless --access-log-s3 is set")
 	flags.StringVar(&f.accessLogS3, "access-log-s3", "", "URL of an S3 service to deliver access logs to instead, with AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN")
 	flags.DurationVar(&f.drain, "drain-timeout", 0, "how long connections of listeners in user space may finish when the edge ends")
 	flags.DurationVar(&f.handover, "handover-timeout", time.Hour, "the same when another edge over the same state directory takes its place")

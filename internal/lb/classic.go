@@ -22,7 +22,7 @@ type ClassicBalancer struct {
 	DesyncMode  string            `json:"desyncMitigationMode"` // monitor, defensive or strictest
 
 	// AccessLog is nil when none is kept.
-	AccessLog *ClassicAccessLog `json:"accessLog,omitempty"`
+	AccessLog *AccessLog `json:"accessLog,omitempty"`
 
 	// Clients names, by the port of a listener, the set of clients that the
 	// inbound rules of the load balancer's security groups let in. A port that is
@@ -32,14 +32,6 @@ type ClassicBalancer struct {
 	// Unreachable are, by instance ID, the instance ports that the security groups
 	// of either side keep from the load balancer.
 	Unreachable map[string][]uint16 `json:"unreachable,omitempty"`
-}
-
-// ClassicAccessLog is where a Classic Load Balancer's access log goes and how
-// often.
-type ClassicAccessLog struct {
-	Bucket   string        `json:"bucket"`
-	Prefix   string        `json:"prefix,omitempty"`
-	Interval time.Duration `json:"interval"` // 5 or 60 minutes
 }
 
 // ClassicListener takes connections on a port and hands them to a port of the

@@ -36,9 +36,19 @@ type ZonalBalancer struct {
 	IPv6      netip.Addr      `json:"ipv6"`
 	Listeners []ZonalListener `json:"listeners"`
 
+	// AccessLog is that of TLS listeners; nil when none is kept.
+	AccessLog *AccessLog `json:"accessLog,omitempty"`
+
 	// EchoClients names the clients whose echo requests (ICMP, ICMPv6) the
 	// security groups of the load balancer let in.
 	EchoClients string `json:"echoClients,omitempty"`
+}
+
+// AccessLog is where a load balancer's access log goes and how often.
+type AccessLog struct {
+	Bucket   string        `json:"bucket"`
+	Prefix   string        `json:"prefix,omitempty"`
+	Interval time.Duration `json:"interval"` // 5 minutes, or 60 with Classic
 }
 
 // ZonalListener is a listener and where it forwards to.

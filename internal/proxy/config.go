@@ -18,7 +18,7 @@ type Config struct {
 // Listener takes connections on an address and hands them to targets.
 type Listener struct {
 	Balancer string // the load balancer's ARN, for metrics and logs
-	Name     string // the load balancer's name, as access logs write it
+	ARN      string // the listener's, for access logs; empty of Classic
 	Address  netip.AddrPort
 
 	// Protocol is TCP, TLS (SSL is the same by its Classic name), HTTP or HTTPS.
@@ -49,8 +49,11 @@ type ServerTLS struct {
 	// Certificates by preference: the first is the default, the others are
 	// chosen by SNI.
 	Certificates []tls.Certificate
-	Policy       SecurityPolicy
-	ALPN         []string // by preference; empty: no ALPN
+	// CertificateARNs are those of Certificates in the same order, for access logs.
+	CertificateARNs []string
+
+	Policy SecurityPolicy
+	ALPN   []string // by preference; empty: no ALPN
 }
 
 // SecurityPolicy is an SSL policy in crypto/tls's words.
@@ -142,7 +145,8 @@ type Cookie struct {
 	Expiry time.Duration
 }
 
-// AccessLog is where and how often a Classic Load Balancer's log is delivered.
+// AccessLog is where and how often a listener's log is delivered. TLS listeners
+// write lines of a Network Load Balancer, all others those of a Classic one.
 type AccessLog struct {
 	Bucket   string
 	Prefix   string

@@ -175,7 +175,7 @@ func (s *session) serve(ctx context.Context) {
 	target, choice, err := s.connect(ctx, negotiated(client))
 	if err != nil {
 		s.route.server.opts.Log.Debug("connection not served", "client", s.flow.Client, "listener", s.flow.Local, "error", err)
-		s.logFlow(client, netip.AddrPort{}, passage{}, passage{})
+		s.logFlow(flowEnd{client: client})
 		s.shut(abort)
 		s.end()
 		return
@@ -197,8 +197,10 @@ func (s *session) greetClient() (net.Conn, error) {
 		if raw.heard {
 			s.counters.ClientTLSNegotiationErrors.Add(1)
 		}
+		s.logHandshake(c, err)
 		return nil, err
 	}
+	raw.greeting.over()
 	return c, s.client.SetDeadline(time.Time{})
 }
 

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/fairlead-lb/fairlead/internal/lb"
 	"github.com/fairlead-lb/fairlead/internal/proxy/accesslog"
 )
 
@@ -16,7 +17,7 @@ func (l *Listener) LogDestination() (d accesslog.Destination, ok bool) {
 	}
 	return accesslog.Destination{
 		Bucket: l.AccessLog.Bucket, Prefix: l.AccessLog.Prefix, Interval: l.AccessLog.Interval,
-		Balancer: l.Balancer, Name: l.Name, Address: l.Address.Addr(),
+		Balancer: l.Balancer, Address: l.Address.Addr(),
 	}, true
 }
 
@@ -38,24 +39,42 @@ func (p *passage) passed() {
 	}
 }
 
-// logFlow writes the access log line of a connection that has ended. target is
-// the zero AddrPort when it had none.
-func (s *session) logFlow(client net.Conn, target netip.AddrPort, there, back passage) {
-	spool := s.route.server.opts.AccessLog
-	d, ok := s.route.Listener().LogDestination()
+// flowEnd is what is known of a connection that has ended.
+type flowEnd struct {
+	client, target net.Conn // target is nil when it had none
+	address        netip.AddrPort
+	there, back    passage
+	err            error // what ended the client's side
+}
+
+// logFlow writes the access log line of a connection that has ended.
+func (s *session) logFlow(end flowEnd) {
+	l, spool := s.route.Listener(), s.route.server.opts.AccessLog
+	d, ok := l.LogDestination()
 	if spool == nil || !ok {
 		return
 	}
-	e := accesslog.Entry{
-		Time: s.activity.start, Client: s.flow.Client, Target: target, Received: there.bytes, Sent: back.bytes,
-		RequestTime:  between(s.activity.start, there.moved),
-		TargetTime:   between(there.moved, back.first),
-		ResponseTime: between(back.first, back.moved),
+	if l.Protocol != lb.TLS {
+		spool.Log(d, s.entry(end))
+		return
 	}
-	if secure, ok := client.(*tls.Conn); ok {
+	if secure, ok := end.client.(*tls.Conn); ok { // otherwise it came before the listener spoke TLS
+		spool.Log(d, s.tlsEntry(secure, end))
+	}
+}
+
+// entry is the line of a Classic Load Balancer.
+func (s *session) entry(end flowEnd) *accesslog.Entry {
+	e := &accesslog.Entry{
+		Time: s.activity.start, Client: s.flow.Client, Target: end.address, Received: end.there.bytes, Sent: end.back.bytes,
+		RequestTime:  between(s.activity.start, end.there.moved),
+		TargetTime:   between(end.there.moved, end.back.first),
+		ResponseTime: between(end.back.first, end.back.moved),
+	}
+	if secure, ok := end.client.(*tls.Conn); ok {
 		e.Cipher, e.TLSVersion = accesslog.TLSNames(secure.ConnectionState())
 	}
-	spool.Log(d, &e)
+	return e
 }
 
 // between is -1 when it did not come to one of the two, and 0 when a server

@@ -20,8 +20,8 @@ func TestAccessLogLinesOfConnections(t *testing.T) {
 		_, _ = io.WriteString(c, "hello")
 	})
 	l := proxy.Listener{
-		Balancer: "arn:aws:elasticloadbalancing:us-west-2:000000000000:loadbalancer/web", Name: "web",
-		Address: freePort(t), Protocol: lb.TCP, IdleTimeout: time.Minute, AccessLog: &proxy.AccessLog{Bucket: "logs", Interval: time.Hour},
+		Balancer: "arn:aws:elasticloadbalancing:us-west-2:000000000000:loadbalancer/web",
+		Address:  freePort(t), Protocol: lb.TCP, IdleTimeout: time.Minute, AccessLog: &proxy.AccessLog{Bucket: "logs", Interval: time.Hour},
 		Forward: []proxy.Pool{{Key: "web", Protocol: lb.TCP, Targets: []proxy.Target{{ID: "i-1", Addr: target, Eligible: true, Healthy: true}}}},
 	}
 	w := start(t, proxy.Options{AccessLog: log.Spool})

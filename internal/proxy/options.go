@@ -30,8 +30,8 @@ type Options struct {
 	// HTTP serves the connections of HTTP and HTTPS listeners; nil: there are none.
 	HTTP Handler
 
-	// AccessLog takes the lines of TCP and SSL listeners that keep access logs;
-	// nil: nobody does.
+	// AccessLog takes the lines of TCP, SSL and TLS listeners that keep access
+	// logs; nil: nobody does.
 	AccessLog *accesslog.Spool
 
 	// MaxConnections of clients at a time, over all listeners; more are reset

@@ -16,7 +16,8 @@ type plan struct {
 	Listener
 	spread     *spread
 	loads      loads
-	tls        *tls.Config // nil without TLS
+	tls        *tls.Config // nil without TLS, as certs is
+	certs      *certificates
 	backends   map[string]*backend
 	counters   *Counters
 	superseded chan struct{} // closed when the next plan is in force
@@ -29,8 +30,10 @@ func newPlan(l Listener, before *Route, m *metrics) (*plan, error) {
 	errs := l.problems()
 	if l.encrypted() && l.TLS != nil {
 		var err error
-		if p.tls, err = serverConfig(*l.TLS); err != nil {
+		if p.certs, err = newCertificates(l.TLS.Certificates, l.TLS.CertificateARNs); err != nil {
 			errs = append(errs, err)
+		} else {
+			p.tls = serverConfig(*l.TLS, p.certs)
 		}
 	}
 	if err := errors.Join(errs...); err != nil {

@@ -15,6 +15,8 @@ type rawConn struct {
 	*net.TCPConn
 	heard bool // the peer has said something
 	fd    int  // while reads must not block; 0 otherwise
+
+	greeting *greeting // of a client, when a TLS listener keeps an access log
 }
 
 func newRawConn(c *net.TCPConn) *rawConn { return &rawConn{TCPConn: c} }

@@ -26,7 +26,9 @@ func (s *session) relay(client, target net.Conn, choice Choice) {
 	r := &running{session: s, choice: choice}
 	r.left.Store(2)
 	there, back := newPump(r, client, target), newPump(r, target, client)
-	r.ended = func() { s.logFlow(client, choice.Target.Addr, there.passage, back.passage) }
+	r.ended = func() {
+		s.logFlow(flowEnd{client, target, choice.Target.Addr, there.passage, back.passage, there.err})
+	}
 	go there.run() // on a small stack: this one has grown
 	go back.run()
 }

@@ -39,11 +39,13 @@ func newRoute(s *Server, socket net.Listener, p *plan) *Route {
 
 // configForClient is the present plan's. Since it has no session ticket keys of
 // its own, crypto/tls uses those of the configuration it is called from.
-func (r *Route) configForClient(*tls.ClientHelloInfo) (*tls.Config, error) {
-	if c := r.current.Load().tls; c != nil {
-		return c, nil
+func (r *Route) configForClient(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+	p := r.current.Load()
+	if p.tls == nil {
+		return nil, errors.New("the listener does not speak TLS any more")
 	}
-	return nil, errors.New("the listener does not speak TLS any more")
+	p.note(hello)
+	return p.tls, nil
 }
 
 // Listener is the present configuration. It must not be changed.

@@ -13,28 +13,26 @@ import (
 )
 
 // serverConfig answers handshakes as a ServerTLS says.
-func serverConfig(s ServerTLS) (*tls.Config, error) {
-	certs, err := newCertificates(s.Certificates)
-	if err != nil {
-		return nil, err
-	}
+func serverConfig(s ServerTLS, certs *certificates) *tls.Config {
 	return &tls.Config{
 		MinVersion: s.Policy.MinVersion, MaxVersion: s.Policy.MaxVersion, CipherSuites: s.Policy.CipherSuites,
 		NextProtos: s.ALPN, GetCertificate: certs.choose,
-	}, nil
+	}
 }
 
 // certificates finds the certificate for a name that a client asks for.
 type certificates struct {
 	fallback *tls.Certificate
 	byName   map[string][]*tls.Certificate // exact names and wildcards such as *.example.com, in lower case
+	arns     map[*tls.Certificate]string   // of those that have one
 }
 
-func newCertificates(all []tls.Certificate) (*certificates, error) {
+// newCertificates indexes certificates, whose ARNs may be missing.
+func newCertificates(all []tls.Certificate, arns []string) (*certificates, error) {
 	if len(all) == 0 {
 		return nil, errors.New("a TLS listener needs a certificate")
 	}
-	c := &certificates{byName: map[string][]*tls.Certificate{}}
+	c := &certificates{byName: map[string][]*tls.Certificate{}, arns: map[*tls.Certificate]string{}}
 	for i := range all {
 		cert := all[i] // a copy: its Leaf may be set
 		if cert.Leaf == nil {
@@ -49,6 +47,9 @@ func newCertificates(all []tls.Certificate) (*certificates, error) {
 		}
 		if c.fallback == nil {
 			c.fallback = &cert
+		}
+		if i < len(arns) {
+			c.arns[&cert] = arns[i]
 		}
 		for _, name := range cert.Leaf.DNSNames {
 			name = strings.ToLower(name)

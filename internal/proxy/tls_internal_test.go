@@ -25,7 +25,7 @@ func FuzzServerName(f *testing.F) {
 		}
 		all = append(all, tls.Certificate{Certificate: [][]byte{der}, PrivateKey: private})
 	}
-	certs, err := newCertificates(all)
+	certs, err := newCertificates(all, nil)
 	if err != nil {
 		f.Fatal(err)
 	}

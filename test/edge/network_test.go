@@ -185,9 +185,9 @@ func (p *process) end(signal os.Signal) {
 	}
 }
 
-func (b *bench) edge(t *testing.T) *process {
-	return b.start(t, "edge", "edge", "--zone", zone, "--interface", "eth0", "--xdp-mode", "native", "--engine", "198.18.0.10:7441",
-		"--identity", filepath.Join(b.dir, "identity"), "--state-dir", filepath.Join(b.dir, "edge"), "--pin-dir", b.pins(t, "edge"), "--flows", "4096")
+func (b *bench) edge(t *testing.T, more ...string) *process {
+	return b.start(t, "edge", append([]string{"edge", "--zone", zone, "--interface", "eth0", "--xdp-mode", "native", "--engine", "198.18.0.10:7441",
+		"--identity", filepath.Join(b.dir, "identity"), "--state-dir", filepath.Join(b.dir, "edge"), "--pin-dir", b.pins(t, "edge"), "--flows", "4096"}, more...)...)
 }
 
 func (b *bench) node(t *testing.T, ns string) *process {

@@ -2,11 +2,15 @@ package edge_test
 
 import (
 	"bytes"
+	"compress/gzip"
 	"crypto/tls"
 	"encoding/base64"
+	"io"
 	"net/netip"
 	"os"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -86,8 +90,9 @@ func newSecuredNetwork(t *testing.T) *securedNetwork {
 		go greet(tls.NewListener(b.listen(t, ns, 30443), serverConfig(newCertificate(t, ns))), ns)
 		b.node(t, ns)
 	}
-	n.edge = b.edge(t)
+	n.edge = n.loggingEdge(t)
 	n.wwwARN = a.importCertificate(n.www, "")
+	n.aws("elbv2", "modify-load-balancer-attributes", "--load-balancer-arn", n.arn, "--attributes", "Key=access_logs.s3.enabled,Value=true", "Key=access_logs.s3.bucket,Value=logs", "Key=access_logs.s3.prefix,Value=shop")
 	plain, told, secret := n.group("plain", "TCP", "30080"), n.group("told", "TCP", "30081", "Key=proxy_protocol_v2.enabled,Value=true"), n.group("secret", "TLS", "30443")
 	n.listener("TCP", "80", plain)
 	n.listener("TCP", "81", told)
@@ -114,7 +119,9 @@ func TestListenersInUserSpaceOfANetworkLoadBalancer(t *testing.T) {
 		t.Errorf("who answers a target (-want +got):\n%s", diff)
 	}
 	n.checkRenewal(t)
+	n.waitLogged(t, "edge/access-logs", plain)
 	n.checkRestartWithoutEngine(t)
+	n.waitLogged(t, "buckets", unzip) // by the successor of the edge that was killed
 }
 
 // checkPeers looks at whom targets see behind listeners without TLS.
@@ -143,6 +150,7 @@ func (n *securedNetwork) checkTLS(t *testing.T, ns string) {
 		t.Errorf("TLS: protocol %q and certificate of %v; want h2 and www.example.com", c.state.NegotiatedProtocol, c.state.PeerCertificates[0].DNSNames)
 	}
 	c.say(t, strings.Repeat("bulk ", 200_000))
+	_ = c.Close() // so that it is logged
 	if c := b.secure(t, ns, at(n.vip6, 443), "api.example.com", nil); !strings.HasPrefix(c.peer, n.vip4.String()+":") || c.state.PeerCertificates[0].DNSNames[0] != "api.example.com" {
 		t.Errorf("TLS over IPv6: the target sees %s, the client a certificate of %v", c.peer, c.state.PeerCertificates[0].DNSNames)
 	}
@@ -170,7 +178,7 @@ func (n *securedNetwork) checkRestartWithoutEngine(t *testing.T) {
 	n.edge.end(syscall.SIGKILL)
 	b.connect(t, "client", at(n.vip4, 80)).say(t, "packets do without either process")
 	noKeysOnDisk(t, filepath.Join(b.dir, "edge"), n.www, n.api)
-	b.edge(t)
+	n.loggingEdge(t)
 	wait(t, "sockets are served again", func() bool {
 		_, err := b.dial("client", at(n.vip4, 81), patience)
 		return err == nil
@@ -199,4 +207,48 @@ func noKeysOnDisk(t *testing.T, dir string, certificates ...tls.Certificate) {
 	if err != nil {
 		t.Fatal(err)
 	}
+}
+
+func (n *securedNetwork) loggingEdge(t *testing.T) *process {
+	return n.bench.edge(t, "--access-log-dir", filepath.Join(n.bench.dir, "buckets"))
+}
+
+// waitLogged waits until a file below a directory has the line of the client's
+// connection with bulk in it.
+func (n *securedNetwork) waitLogged(t *testing.T, dir string, read func(*testing.T, string) string) {
+	t.Helper()
+	pattern := filepath.Join(n.bench.dir, dir, "logs", "shop", "AWSLogs", "000000000000", "elasticloadbalancing", "us-west-2", "*", "*", "*", "*_net.web.*.log.gz")
+	want := regexp.MustCompile(`(?m)^tls 2\.0 \S+ net/web/[0-9a-f]+ [0-9a-f]+ 203\.0\.113\.10:\d+ ` + regexp.QuoteMeta(at(n.vip4, 443)) +
+		` \d+ \d+ \d{7} \d{7} - ` + n.wwwARN + ` - TLS_AES_128_GCM_SHA256 tlsv13 - www\.example\.com h2 - "http/1\.1","h2" \S+$`)
+	wait(t, "the line of a connection is in "+dir, func() bool {
+		files, err := filepath.Glob(pattern)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return slices.ContainsFunc(files, func(file string) bool { return want.MatchString(read(t, file)) })
+	})
+}
+
+// plain reads a file that may be gone by now.
+func plain(_ *testing.T, path string) string {
+	text, _ := os.ReadFile(path)
+	return string(text)
+}
+
+func unzip(t *testing.T, path string) string {
+	t.Helper()
+	f, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	r, err := gzip.NewReader(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := io.ReadAll(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
 }

@@ -16,9 +16,7 @@ import (
 )
 
 func (d *desire) classic(b *lb.ClassicBalancer) {
-	if b.AccessLog != nil && !d.in.AccessLogs {
-		d.problem("access log of %s: this edge has nowhere to keep it", b.ARN)
-	}
+	log := d.accessLog(b.ARN, b.AccessLog)
 	for i := range b.Listeners {
 		l := &b.Listeners[i]
 		name := fmt.Sprintf("listener %d of %s", l.Port, b.ARN)
@@ -28,6 +26,7 @@ func (d *desire) classic(b *lb.ClassicBalancer) {
 				d.problem("%s: %v", name, err)
 				continue
 			}
+			out.AccessLog = log
 			d.add(out, name)
 		}
 	}
@@ -35,13 +34,10 @@ func (d *desire) classic(b *lb.ClassicBalancer) {
 
 func (d *desire) classicListener(b *lb.ClassicBalancer, l *lb.ClassicListener, vip netip.Addr) (proxy.Listener, error) {
 	out := proxy.Listener{
-		Balancer: b.ARN, Name: b.Name, Address: netip.AddrPortFrom(vip, l.Port), Protocol: l.Protocol,
+		Balancer: b.ARN, Address: netip.AddrPortFrom(vip, l.Port), Protocol: l.Protocol,
 		IdleTimeout: b.IdleTimeout, DesyncMode: b.DesyncMode,
 	}
 	d.admit(&out, b.Clients[l.Port])
-	if a := b.AccessLog; a != nil {
-		out.AccessLog = &proxy.AccessLog{Bucket: a.Bucket, Prefix: a.Prefix, Interval: a.Interval}
-	}
 	policies := named(b.Policies, l.Policies)
 	if l.Protocol == lb.SSL || l.Protocol == lb.HTTPS {
 		secure, err := d.classicTLS(l, policies)

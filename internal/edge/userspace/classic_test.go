@@ -146,7 +146,7 @@ func TestClassicLoadBalancers(t *testing.T) {
 
 func TestHTTPListenersOfClassicLoadBalancers(t *testing.T) {
 	in := classicScene(func(b *lb.ClassicBalancer) {
-		b.AccessLog = &lb.ClassicAccessLog{Bucket: "logs", Prefix: "web", Interval: 5 * time.Minute}
+		b.AccessLog = &lb.AccessLog{Bucket: "logs", Prefix: "web", Interval: 5 * time.Minute}
 		b.Policies = []lb.ClassicPolicy{policy("hour", "LBCookieStickinessPolicyType", "CookieExpirationPeriod", "3600"), policy("app", "AppCookieStickinessPolicyType", "CookieName", "id")}
 		b.Listeners = []lb.ClassicListener{
 			{Port: 80, Protocol: lb.HTTP, InstancePort: 30080, InstanceProtocol: lb.HTTP, Policies: []string{"hour"}},

@@ -109,6 +109,17 @@ func (d *desire) admit(l *proxy.Listener, set string) {
 	l.Closed = len(l.Clients) == 0
 }
 
+// accessLog is where a load balancer's log goes, in the proxy's words.
+func (d *desire) accessLog(balancer string, a *lb.AccessLog) *proxy.AccessLog {
+	if a == nil {
+		return nil
+	}
+	if !d.in.AccessLogs {
+		d.problem("access log of %s: this edge has nowhere to keep it", balancer)
+	}
+	return &proxy.AccessLog{Bucket: a.Bucket, Prefix: a.Prefix, Interval: a.Interval}
+}
+
 func (d *desire) network(b *lb.ZonalBalancer) {
 	for i := range b.Listeners {
 		l := &b.Listeners[i]
@@ -142,7 +153,7 @@ func (d *desire) needs(l *lb.ZonalListener, vip netip.Addr) bool {
 
 func (d *desire) networkListener(b *lb.ZonalBalancer, l *lb.ZonalListener, vip netip.Addr) {
 	out := proxy.Listener{
-		Balancer: b.ARN, Name: b.Name, Address: netip.AddrPortFrom(vip, l.Port),
+		Balancer: b.ARN, ARN: l.ARN, Address: netip.AddrPortFrom(vip, l.Port),
 		Protocol: lb.TCP, IdleTimeout: l.IdleTimeout,
 	}
 	d.admit(&out, l.Clients.TCP)
@@ -151,6 +162,7 @@ func (d *desire) networkListener(b *lb.ZonalBalancer, l *lb.ZonalListener, vip n
 		if out.TLS = d.networkTLS(l); out.TLS == nil {
 			return
 		}
+		out.AccessLog = d.accessLog(b.ARN, b.AccessLog)
 	}
 	for _, f := range l.Forward {
 		if g := d.groups[f.TargetGroupARN]; g != nil {
@@ -169,7 +181,7 @@ func (d *desire) networkTLS(l *lb.ZonalListener) *proxy.ServerTLS {
 	out := &proxy.ServerTLS{Policy: policy, ALPN: alpn(l.ALPNPolicy)}
 	for _, arn := range l.Certificates {
 		if c, ok := d.in.Certificates[arn]; ok {
-			out.Certificates = append(out.Certificates, c)
+			out.Certificates, out.CertificateARNs = append(out.Certificates, c), append(out.CertificateARNs, arn)
 		} else {
 			d.problem("listener %s: the key of certificate %s is not here", l.ARN, arn)
 		}

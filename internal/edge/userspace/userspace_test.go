@@ -206,3 +206,35 @@ func TestTwoListenersAtOneOrdinaryAddress(t *testing.T) {
 		t.Errorf("%d listeners (-want +got):\n%s", len(out.Config.Listeners), diff)
 	}
 }
+
+func TestAccessLogsOfTLSListeners(t *testing.T) {
+	in := scene(func(l *lb.ZonalListener, _ *lb.ZonalGroup) {
+		l.Protocol, l.Certificates, l.SSLPolicy = lb.TLS, []string{"gone", "www", "api"}, "ELBSecurityPolicy-TLS13-1-2-2021-06"
+	})
+	b := &in.Snapshot.LoadBalancers[0]
+	plain := b.Listeners[0]
+	plain.ARN, plain.Port, plain.Protocol = "plain", 81, lb.TCP // IPv6 clients come to its socket
+	b.Listeners = append(b.Listeners, plain)
+	b.AccessLog = &lb.AccessLog{Bucket: "logs", Prefix: "shop", Interval: 5 * time.Minute}
+	in.AccessLogs = true
+	for _, l := range userspace.Desired(in).Config.Listeners {
+		want := &proxy.AccessLog{Bucket: "logs", Prefix: "shop", Interval: 5 * time.Minute}
+		if l.Protocol == lb.TCP {
+			want = nil
+		}
+		if diff := cmp.Diff(want, l.AccessLog); diff != "" {
+			t.Errorf("access log of the %s listener (-want +got):\n%s", l.Protocol, diff)
+		}
+		if l.TLS == nil {
+			continue
+		}
+		if diff := cmp.Diff([]string{"www", "api"}, l.TLS.CertificateARNs); diff != "" || l.ARN != "listener" {
+			t.Errorf("certificates of %q (-want +got):\n%s", l.ARN, diff)
+		}
+	}
+	in.AccessLogs = false
+	problems := userspace.Desired(in).Problems
+	if want := "access log of lb: this edge has nowhere to keep it"; len(problems) == 0 || problems[0] != want {
+		t.Errorf("problems: %q, want %q", problems, want)
+	}
+}

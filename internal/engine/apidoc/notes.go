@@ -25,7 +25,7 @@ var networkNotes = map[string]string{
 	"DescribeAccountLimits":        "the quotas that are enforced",
 	"ModifyCapacityReservation":    "kept and shown as provisioned; edges have the capacity of their machine",
 	"DescribeCapacityReservation":  "as reserved",
-	"ModifyLoadBalancerAttributes": "every attribute of Network Load Balancers is kept; access logs are not written",
+	"ModifyLoadBalancerAttributes": "every attribute of Network Load Balancers; edges deliver the access logs of TLS listeners, whether a bucket exists is not checked",
 	"AddListenerCertificates":      "certificates of the ACM that the engine serves",
 	"DescribeListenerCertificates": "the default certificate first",
 	"RemoveListenerCertificates":   "the default certificate stays",
@@ -50,7 +50,7 @@ var classicNotes = map[string]string{
 	"ConfigureHealthCheck":                    "probed by edges; HTTP and HTTPS pass with 200 alone",
 	"DescribeInstanceHealth":                  "what edges found; OutOfService until one has",
 	"DeregisterInstancesFromLoadBalancer":     "with connection draining the instance stays until its time is over",
-	"ModifyLoadBalancerAttributes":            "every attribute is kept; access logs are not written",
+	"ModifyLoadBalancerAttributes":            "every attribute; edges deliver access logs, whether a bucket exists is not checked",
 	"DescribeTags":                            "at most 20 load balancers a call",
 	"DescribeAccountLimits":                   "the quotas that are enforced",
 }

@@ -8,9 +8,9 @@ import (
 var balancers = table[state.LoadBalancer]{
 	noun: "Load balancer",
 	attributes: []attribute[state.LoadBalancer]{
-		{key: lb.AttrAccessLogsEnabled, fallback: constant[state.LoadBalancer]("false"), check: noAccessLogs},
-		{key: lb.AttrAccessLogsBucket, fallback: constant[state.LoadBalancer](""), check: text[state.LoadBalancer](63)},
-		{key: lb.AttrAccessLogsPrefix, fallback: constant[state.LoadBalancer](""), check: text[state.LoadBalancer](1024)},
+		{key: lb.AttrAccessLogsEnabled, fallback: constant[state.LoadBalancer]("false"), check: boolean[state.LoadBalancer]},
+		{key: lb.AttrAccessLogsBucket, fallback: constant[state.LoadBalancer](""), check: bucket},
+		{key: lb.AttrAccessLogsPrefix, fallback: constant[state.LoadBalancer](""), check: prefix},
 		{key: lb.AttrDeletionProtection, fallback: constant[state.LoadBalancer]("false"), check: boolean[state.LoadBalancer]},
 		{key: lb.AttrCrossZone, fallback: constant[state.LoadBalancer]("false"), check: boolean[state.LoadBalancer]},
 		{key: lb.AttrClientRoutingPolicy, fallback: constant[state.LoadBalancer]("any_availability_zone"), check: oneOf[state.LoadBalancer]("availability_zone_affinity", "partial_availability_zone_affinity", "any_availability_zone")},
@@ -23,6 +23,7 @@ var balancers = table[state.LoadBalancer]{
 	unfit: func(_ state.LoadBalancer, key string) string {
 		return "Load balancer attribute key '" + key + "' is not supported on load balancers with type 'network'"
 	},
+	together: hasBucket,
 }
 
 func deniesIGW(b state.LoadBalancer) string {
@@ -30,15 +31,6 @@ func deniesIGW(b state.LoadBalancer) string {
 		return "true"
 	}
 	return "false"
-}
-
-// noAccessLogs refuses to promise logs that would never be written: there is no
-// object store here.
-func noAccessLogs(b state.LoadBalancer, key, value string) error {
-	if value == "true" {
-		return unsupported("Access logs to Amazon S3 are not offered by this endpoint; '%s' must be 'false'", key)
-	}
-	return boolean(b, key, value)
 }
 
 func noSecondaryIPs(b state.LoadBalancer, key, value string) error {

@@ -204,6 +204,33 @@ func (h *harness) groupAttributes(g types.TargetGroup) string {
 	return strings.Join(balancing.Convert(out.Attributes, func(a types.TargetGroupAttribute) string { return *a.Key + "=" + *a.Value }), " ")
 }
 
+func TestAccessLogsAreKeptWithTheirBucket(t *testing.T) {
+	h := newHarness(t)
+	b := h.balancer("web")
+	for _, step := range []struct{ set, want string }{
+		{"access_logs.s3.enabled=true access_logs.s3.bucket=logs access_logs.s3.prefix=shop/web", "bucket=logs enabled=true prefix=shop/web"},
+		{"access_logs.s3.prefix=", "bucket=logs enabled=true prefix="},
+		{"access_logs.s3.enabled=false", "bucket=logs enabled=false prefix="},
+		{"access_logs.s3.enabled=true", "bucket=logs enabled=true prefix="},
+	} {
+		in := &elb.ModifyLoadBalancerAttributesInput{LoadBalancerArn: b.LoadBalancerArn}
+		for _, pair := range strings.Fields(step.set) {
+			key, value, _ := strings.Cut(pair, "=")
+			in.Attributes = append(in.Attributes, types.LoadBalancerAttribute{Key: &key, Value: &value})
+		}
+		must(h.ModifyLoadBalancerAttributes(h.ctx(), in))(t)
+		var got []string
+		for _, pair := range strings.Fields(h.balancerAttributes(b)) {
+			if key, ok := strings.CutPrefix(pair, "access_logs.s3."); ok {
+				got = append(got, key)
+			}
+		}
+		if diff := cmp.Diff(step.want, strings.Join(got, " ")); diff != "" {
+			t.Errorf("after %s (-want +got):\n%s", step.set, diff)
+		}
+	}
+}
+
 func TestHealthChecksOfGroups(t *testing.T) {
 	h := newHarness(t)
 	show := func(g types.TargetGroup) string {

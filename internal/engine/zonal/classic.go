@@ -130,9 +130,9 @@ func (c Classic) unreachable(r store.Reader, j *judge, from state.ZoneMapping) m
 	return blocked
 }
 
-func accessLog(a state.ClassicAccessLog) *lb.ClassicAccessLog {
+func accessLog(a state.ClassicAccessLog) *lb.AccessLog {
 	if !a.Enabled {
 		return nil
 	}
-	return &lb.ClassicAccessLog{Bucket: a.Bucket, Prefix: a.Prefix, Interval: time.Duration(a.EmitIntervalMinutes) * time.Minute}
+	return &lb.AccessLog{Bucket: a.Bucket, Prefix: a.Prefix, Interval: time.Duration(a.EmitIntervalMinutes) * time.Minute}
 }

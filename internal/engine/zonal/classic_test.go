@@ -59,10 +59,24 @@ func TestSecurityGroupsOfAClassicLoadBalancer(t *testing.T) {
 	if diff := cmp.Diff(map[string][]uint16{"i-node": {30081}}, part.Classic.Unreachable); diff != "" {
 		t.Errorf("instance ports out of reach (-want +got):\n%s", diff)
 	}
-	if diff := cmp.Diff(&lb.ClassicAccessLog{Bucket: "logs", Interval: 5 * time.Minute}, part.Classic.AccessLog); diff != "" {
+	if diff := cmp.Diff(&lb.AccessLog{Bucket: "logs", Interval: 5 * time.Minute}, part.Classic.AccessLog); diff != "" {
 		t.Errorf("access log (-want +got):\n%s", diff)
 	}
 	if diff := cmp.Diff([]string{"www"}, part.Certificates()); diff != "" {
 		t.Errorf("certificates (-want +got):\n%s", diff)
+	}
+}
+
+func TestAccessLogOfANetworkLoadBalancer(t *testing.T) {
+	network := inventory.NewIndex(inventory.File{})
+	b := state.LoadBalancer{ARN: "b", Zones: []state.ZoneMapping{{Zone: "a"}}, Attributes: map[string]string{lb.AttrAccessLogsBucket: "logs", lb.AttrAccessLogsPrefix: "shop"}}
+	r := statetest.New(t).Current()
+	if log := zonal.Parts(r, network, b)["a"].Balancer.AccessLog; log != nil {
+		t.Errorf("got %+v while logs are off", log)
+	}
+	b.Attributes[lb.AttrAccessLogsEnabled] = "true"
+	want := &lb.AccessLog{Bucket: "logs", Prefix: "shop", Interval: 5 * time.Minute}
+	if diff := cmp.Diff(want, zonal.Parts(r, network, b)["a"].Balancer.AccessLog); diff != "" {
+		t.Errorf("access log (-want +got):\n%s", diff)
 	}
 }

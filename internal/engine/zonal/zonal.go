@@ -162,9 +162,9 @@ func Parts(r store.Reader, network *inventory.Index, b state.LoadBalancer) map[s
 	parts := make(map[string]Part, len(b.Zones))
 	j := newJudge(r, network, b.SecurityGroups)
 	inbound := j.inbound()
-	listeners, echo := zonalListeners(r, b, j, inbound), j.echo(inbound)
+	listeners, echo, log := zonalListeners(r, b, j, inbound), j.echo(inbound), attributes.AccessLog(b)
 	for _, z := range b.Zones {
-		parts[z.Zone] = Part{Balancer: lb.ZonalBalancer{ARN: b.ARN, Name: b.Name, IPv4: z.IPv4, IPv6: z.IPv6, Listeners: listeners, EchoClients: echo}}
+		parts[z.Zone] = Part{Balancer: lb.ZonalBalancer{ARN: b.ARN, Name: b.Name, IPv4: z.IPv4, IPv6: z.IPv6, Listeners: listeners, AccessLog: log, EchoClients: echo}}
 	}
 	for _, arn := range state.GroupsOfLoadBalancer(r, b.ARN) {
 		g, ok := state.TargetGroups.Get(r, arn)

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"strings"
 	"time"
 )
 
@@ -61,11 +63,23 @@ func (s *Spool) deliverOne(ctx context.Context, f *spooled) error {
 	if info, err := content.Stat(); err != nil || info.Size() == 0 {
 		return errors.Join(err, f.remove(s.opts.Dir))
 	}
-	if err := s.opts.Deliver.Deliver(ctx, f.bucket, f.key, content); err != nil {
+	if err := s.hand(ctx, f, content); err != nil {
 		return fmt.Errorf("deliver %s to bucket %s: %w", f.key, f.bucket, err)
 	}
 	s.metrics.delivered.Inc()
 	return f.remove(s.opts.Dir)
+}
+
+// hand delivers a file's content, compressed if its name says so.
+func (s *Spool) hand(ctx context.Context, f *spooled, content *os.File) error {
+	if !strings.HasSuffix(f.key, compressed) {
+		return s.opts.Deliver.Deliver(ctx, f.bucket, f.key, content)
+	}
+	small, err := compress(s.opts.Dir, content)
+	if err != nil {
+		return err
+	}
+	return errors.Join(s.opts.Deliver.Deliver(ctx, f.bucket, f.key, small), small.Close())
 }
 
 // makeRoom removes the oldest files while there are too many bytes.

@@ -1,6 +1,6 @@
-// Package accesslog keeps the access logs of Classic Load Balancers: lines go
-// into spool files, and a spool file is delivered to its bucket when its
-// interval is over.
+// Package accesslog keeps the access logs of Classic Load Balancers and of the
+// TLS listeners of Network Load Balancers: lines go into spool files, and a spool
+// file is delivered to its bucket when its interval is over.
 //
 // Invariants:
 //   - A spool file's path below the directory is its bucket and its object's key:

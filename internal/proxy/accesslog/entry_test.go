@@ -59,7 +59,7 @@ func TestLongFieldsAreCut(t *testing.T) {
 
 func destination() Destination {
 	return Destination{
-		Bucket: "my-loadbalancer-logs", Prefix: "my-app", Interval: 5 * time.Minute, Name: "my-loadbalancer",
+		Bucket: "my-loadbalancer-logs", Prefix: "my-app", Interval: 5 * time.Minute,
 		Balancer: "arn:aws:elasticloadbalancing:us-west-2:123456789012:loadbalancer/my-loadbalancer", Address: netip.MustParseAddr("172.16.1.192"),
 	}
 }

@@ -81,6 +81,9 @@ func Open(o Options) (*Spool, error) {
 	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make the directory for access logs: %w", err)
 	}
+	if err := removeUnnamed(o.Dir); err != nil {
+		return nil, fmt.Errorf("clear the directory for access logs: %w", err)
+	}
 	s := &Spool{opts: o, metrics: newMetrics(), kick: make(chan struct{}, 1), closed: make(chan struct{}, 1), logs: map[Destination]*log{}}
 	if o.Metrics != nil {
 		if err := s.metrics.register(o.Metrics); err != nil {
@@ -90,14 +93,20 @@ func Open(o Options) (*Spool, error) {
 	return s, nil
 }
 
+// Line is an entry as it is written: Append adds it, up to its newline, with the
+// load balancer's resource ID.
+type Line interface {
+	Append(dst []byte, balancer string) []byte
+}
+
 // Log adds an entry. It does not wait for the disk; when that is too slow,
 // entries are dropped and counted.
-func (s *Spool) Log(d Destination, e *Entry) {
+func (s *Spool) Log(d Destination, e Line) {
 	l := s.of(d)
 	l.mu.Lock()
 	full := len(l.pending) > maxBuffered
 	if !full {
-		l.pending = e.Append(l.pending, d.Name)
+		l.pending = e.Append(l.pending, d.resource())
 	}
 	l.mu.Unlock()
 	if full {

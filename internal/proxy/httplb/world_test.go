@@ -52,7 +52,7 @@ func newWorldAt(t *testing.T, at string, change func(*proxy.Listener, *Options),
 	}
 	w := &world{t: t, registry: prometheus.NewRegistry(), addr: socket.Addr().String()}
 	w.listener = proxy.Listener{
-		Balancer: balancer, Name: "web", Address: netip.MustParseAddrPort(w.addr), Protocol: lb.HTTP, IdleTimeout: time.Minute,
+		Balancer: balancer, Address: netip.MustParseAddrPort(w.addr), Protocol: lb.HTTP, IdleTimeout: time.Minute,
 		Forward: []proxy.Pool{{Key: "web:80", Protocol: lb.HTTP, Balance: proxy.LeastOutstanding, DrainTermination: true}},
 	}
 	for i, at := range targets {
