@@ -36,9 +36,9 @@ type Cluster struct {
 	procs []*exec.Cmd
 }
 
-// Start runs etcd and kube-apiserver until Stop. It builds their binary when it
-// is not cached, which takes minutes.
-func Start(ctx context.Context) (*Cluster, error) {
+// Start runs etcd and kube-apiserver until Stop, the latter with further flags.
+// It builds their binary when it is not cached, which takes minutes.
+func Start(ctx context.Context, flags ...string) (*Cluster, error) {
 	binary, err := build(ctx)
 	if err != nil {
 		return nil, err
@@ -48,7 +48,7 @@ func Start(ctx context.Context) (*Cluster, error) {
 		return nil, err
 	}
 	c := &Cluster{dir: dir}
-	if err := c.start(ctx, binary); err != nil {
+	if err := c.start(ctx, binary, flags); err != nil {
 		return nil, errors.Join(fmt.Errorf("start an API server: %w\n%s", err, c.logs()), c.Stop())
 	}
 	return c, nil
@@ -56,8 +56,11 @@ func Start(ctx context.Context) (*Cluster, error) {
 
 // Main runs the tests of a package, a *testing.M, with a cluster that they
 // share, and returns their exit code.
+//
+// Tests read right after they have written. From a watch cache such a list comes
+// when etcd has next said how far it is, 100 ms later; from etcd it comes at once.
 func Main(tests interface{ Run() int }, shared **Cluster) int {
-	c, err := Start(context.Background())
+	c, err := Start(context.Background(), "--watch-cache=false")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
@@ -84,7 +87,7 @@ func build(ctx context.Context) (string, error) {
 	return strings.TrimSpace(string(out)), nil
 }
 
-func (c *Cluster) start(ctx context.Context, binary string) error {
+func (c *Cluster) start(ctx context.Context, binary string, flags []string) error {
 	ports, err := freePorts(3)
 	if err != nil {
 		return err
@@ -100,12 +103,13 @@ func (c *Cluster) start(ctx context.Context, binary string) error {
 	); err != nil {
 		return err
 	}
-	if err := c.run(binary, "kube-apiserver",
+	flags = append([]string{
 		"--etcd-servers", etcd, "--bind-address", "127.0.0.1", "--advertise-address", "127.0.0.1", "--secure-port", ports[2], "--cert-dir", c.path("certs"),
 		"--service-cluster-ip-range", "198.19.0.0/16,2001:db8:ffff::/112", "--token-auth-file", c.path("tokens"), "--authorization-mode", "RBAC",
 		"--service-account-key-file", c.path("sa.key"), "--service-account-signing-key-file", c.path("sa.key"), "--service-account-issuer", "https://kubetest",
 		"--disable-admission-plugins", "ServiceAccount", "--endpoint-reconciler-type", "none",
-	); err != nil {
+	}, flags...)
+	if err := c.run(binary, "kube-apiserver", flags...); err != nil {
 		return err
 	}
 	c.Config = &rest.Config{Host: "https://127.0.0.1:" + ports[2], BearerToken: token, TLSClientConfig: rest.TLSClientConfig{Insecure: true}, QPS: 500, Burst: 1000}
