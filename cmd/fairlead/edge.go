@@ -11,6 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/sys/unix"
 
 	"github.com/fairlead-lb/fairlead/internal/bpffs"
 	"github.com/fairlead-lb/fairlead/internal/cli"
@@ -178,8 +179,10 @@ func explainEdge(what string, err error) error {
 		explained.Hint = "mount one with 'mount -t bpf bpf /sys/fs/bpf', or name another directory with --pin-dir"
 	case errors.Is(err, bpffs.ErrHeld):
 		explained.Hint = "stop the edge that runs with this --pin-dir first"
+	case errors.Is(err, unix.EBUSY):
+		explained.Hint = "take the other XDP program off the uplink: 'fairlead edge detach' with its --pin-dir and --state-dir if it is an edge's, otherwise 'ip link set dev INTERFACE xdp off'"
 	case errors.Is(err, os.ErrPermission):
-		explained.Hint = "run it as root, or with CAP_BPF, CAP_NET_ADMIN, CAP_PERFMON and rights to its directories; --data-path=userspace needs only the latter"
+		explained.Hint = "run it as root, or with CAP_BPF, CAP_NET_ADMIN, CAP_NET_RAW, CAP_PERFMON and rights to its directories; --data-path=userspace needs only the latter"
 	}
 	return explained
 }

@@ -198,20 +198,34 @@ const nlXDPGeneric = 2
 // intact says whether the program is still where it was attached.
 func (a *attachment) intact() bool { return a.link != nil && attachedTo(a.link) != 0 }
 
+const threadNamespace = "/proc/thread-self/ns/net"
+
 // namespace is the network namespace that a data path was opened in.
 type namespace struct{ file *os.File }
 
 func currentNamespace() (namespace, error) {
-	f, err := os.Open("/proc/thread-self/ns/net")
+	f, err := os.Open(threadNamespace)
 	if err != nil {
 		return namespace{}, fmt.Errorf("open the network namespace: %w", err)
 	}
 	return namespace{f}, nil
 }
 
-// in runs f on a thread of the namespace. The thread is given up afterwards: it
-// may not be able to return.
+// in runs f on a thread of the namespace: the caller's when it is there already,
+// which spares an ordinary process the capability to change namespaces
+// (CAP_SYS_ADMIN), else one that is given up afterwards: it may not be able to
+// return.
 func (n namespace) in(f func() error) error {
+	runtime.LockOSThread()
+	here, err := n.here()
+	if err == nil && here {
+		defer runtime.UnlockOSThread()
+		return f()
+	}
+	runtime.UnlockOSThread()
+	if err != nil {
+		return err
+	}
 	done := make(chan error, 1)
 	go func() {
 		runtime.LockOSThread()
@@ -222,6 +236,19 @@ func (n namespace) in(f func() error) error {
 		done <- f()
 	}()
 	return <-done
+}
+
+// here says whether the calling thread is in the namespace.
+func (n namespace) here() (bool, error) {
+	theirs, err := n.file.Stat()
+	if err != nil {
+		return false, fmt.Errorf("examine the network namespace: %w", err)
+	}
+	ours, err := os.Stat(threadNamespace)
+	if err != nil {
+		return false, fmt.Errorf("examine the network namespace: %w", err)
+	}
+	return os.SameFile(theirs, ours), nil
 }
 
 func linkPath(pinDir string) string {

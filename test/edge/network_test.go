@@ -157,10 +157,10 @@ func (b *bench) start(t *testing.T, ns string, args ...string) *process {
 }
 
 // startAs runs fairlead in a namespace as somebody.
-func (b *bench) startAs(t *testing.T, ns string, user *syscall.Credential, args ...string) *process {
+func (b *bench) startAs(t *testing.T, ns string, as *syscall.SysProcAttr, args ...string) *process {
 	t.Helper()
 	p := &process{t: t, cmd: exec.Command(b.binary, args...), done: make(chan struct{})}
-	p.cmd.SysProcAttr = &syscall.SysProcAttr{Credential: user}
+	p.cmd.SysProcAttr = as
 	p.cmd.Stdout, p.cmd.Stderr = &p.log, &p.log
 	if err := netlab.In(b.prefix+ns, p.cmd.Start); err != nil {
 		t.Fatal(err)

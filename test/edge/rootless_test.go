@@ -20,6 +20,11 @@ import (
 // nobody runs what needs no rights.
 const nobody = 65534
 
+// somebody has no rights but some capabilities.
+func somebody(capabilities ...uintptr) *syscall.SysProcAttr {
+	return &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}, AmbientCaps: capabilities}
+}
+
 // give lets nobody read and write what is in a directory, and pass to it.
 func give(t *testing.T, dir string) {
 	t.Helper()
@@ -49,7 +54,7 @@ func TestEdgeWithoutRootServesTCP(t *testing.T) {
 	}
 	give(t, state)
 	give(t, filepath.Join(b.dir, "identity"))
-	b.startAs(t, "edge", &syscall.Credential{Uid: nobody, Gid: nobody}, "edge", "--zone", zone, "--engine", "198.18.0.10:7441",
+	b.startAs(t, "edge", somebody(), "edge", "--zone", zone, "--engine", "198.18.0.10:7441",
 		"--identity", filepath.Join(b.dir, "identity"), "--state-dir", state, "--metrics-listen", "198.18.16.4:7451",
 		"--data-path", "userspace", "--userspace-address", "198.18.16.4")
 	b.engine.publish(rootlessSnapshot())
