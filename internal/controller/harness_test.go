@@ -227,38 +227,58 @@ func (w *world) once(ctx context.Context, name string) reconcile.Result {
 	return result
 }
 
-// settle passes over a Service until it wants no other pass soon; targets are
+// settle passes over Services until none wants another pass soon; targets are
 // healthy as soon as someone asks.
-func (w *world) settle(name string) {
+func (w *world) settle(names ...string) {
 	w.t.Helper()
 	for range 50 {
 		w.beHealthy()
-		if r := w.once(w.t.Context(), name); r.RequeueAfter == 0 || r.RequeueAfter > resyncIsFar {
+		names = slices.DeleteFunc(slices.Clone(names), func(name string) bool {
+			r := w.once(w.t.Context(), name)
+			return r.RequeueAfter == 0 || r.RequeueAfter > resyncIsFar
+		})
+		if len(names) == 0 {
 			return
 		}
 	}
-	w.t.Fatalf("Service %s does not settle: %v", name, w.notes.list())
+	w.t.Fatalf("Services %v do not settle: %v", names, w.notes.list())
 }
 
 // beHealthy reports every target healthy, as edges would.
 func (w *world) beHealthy() {
 	w.t.Helper()
-	for _, zone := range []string{"us-west-2a", "us-west-2b"} {
-		report := lb.HealthReport{Zone: zone, Full: true}
-		for _, g := range w.groups() {
-			targets, err := w.api.DescribeTargetHealth(w.t.Context(), g.ARN)
-			if err != nil {
-				w.t.Fatal(err)
-			}
-			for _, t := range targets {
-				report.Targets = append(report.Targets, lb.TargetHealthReport{
-					Target: lb.TargetKey{TargetGroupARN: g.ARN, ID: t.ID, Port: t.Port}, Health: lb.TargetHealth{State: lb.Healthy},
-				})
-			}
+	var healthy []lb.TargetHealthReport
+	for _, g := range w.targetGroups() {
+		targets, err := w.api.DescribeTargetHealth(w.t.Context(), g)
+		if err != nil {
+			w.t.Fatal(err)
 		}
-		report.Targets = append(report.Targets, w.classicHealth()...)
-		w.engine.Source().Report(report)
+		for _, t := range targets {
+			healthy = append(healthy, lb.TargetHealthReport{
+				Target: lb.TargetKey{TargetGroupARN: g, ID: t.ID, Port: t.Port}, Health: lb.TargetHealth{State: lb.Healthy},
+			})
+		}
 	}
+	healthy = append(healthy, w.classicHealth()...)
+	for _, zone := range []string{"us-west-2a", "us-west-2b"} {
+		w.engine.Source().Report(lb.HealthReport{Zone: zone, Full: true, Targets: healthy})
+	}
+}
+
+// targetGroups are the ARNs of all target groups of the account.
+func (w *world) targetGroups() (arns []string) {
+	w.t.Helper()
+	pages := elbv2sdk.NewDescribeTargetGroupsPaginator(w.elb, &elbv2sdk.DescribeTargetGroupsInput{})
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(w.t.Context())
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		for _, g := range page.TargetGroups {
+			arns = append(arns, *g.TargetGroupArn)
+		}
+	}
+	return arns
 }
 
 func (w *world) groups() []cloud.TargetGroup {

@@ -40,23 +40,20 @@ func count(calls []string) map[string]int {
 func TestASweepComparesManyServicesInFewCalls(t *testing.T) {
 	w := newWorld(t)
 	const many = 45
+	var names []string
 	for i := range many {
-		name := fmt.Sprintf("web-%02d", i)
-		w.create(post(name))
-		w.settle(name)
+		names = append(names, fmt.Sprintf("web-%02d", i))
+		w.create(post(names[i]))
 	}
+	w.settle(names...)
 	for _, restarted := range []bool{false, true} {
 		if restarted {
 			w.restart()
-			for i := range many {
-				w.settle(fmt.Sprintf("web-%02d", i))
-			}
+			w.settle(names...)
 		}
 		w.aws.take()
 		woken := w.sweep()
-		for _, name := range woken {
-			w.settle(name)
-		}
+		w.settle(woken...)
 		want := map[string]int{
 			"ResourceGroupsTaggingAPI_20170126.GetResources": 2, "DescribeSecurityGroups": 1,
 			"DescribeLoadBalancers": 3, "DescribeTargetGroups": 3, "DescribeListeners": 3,
