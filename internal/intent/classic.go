@@ -160,9 +160,7 @@ func (b *builder) classicAttributes() map[string]string {
 		lb.ClassicAccessLogBucket: "access-log-s3-bucket-name", lb.ClassicAccessLogPrefix: "access-log-s3-bucket-prefix", lb.ClassicAccessLogInterval: "access-log-emit-interval",
 	})
 	b.needs(out, lb.ClassicDraining, "connection-draining-enabled", map[string]string{lb.ClassicDrainingTimeout: "connection-draining-timeout"})
-	if out[lb.ClassicAccessLogs] == "true" && out[lb.ClassicAccessLogBucket] == "" {
-		b.fail(prefixAWS+"access-log-enabled", "true", "access logs need a bucket", "set "+prefixAWS+"access-log-s3-bucket-name")
-	}
+	b.needsBucket(out, lb.ClassicAccessLogs, lb.ClassicAccessLogBucket)
 	return out
 }
 

@@ -45,12 +45,12 @@ var beside = map[string]map[string]string{
 	aws + "backend-protocol":                    {aws + "ssl-cert": certificate},
 	aws + "alpn-policy":                         {aws + "ssl-cert": certificate},
 	aws + "manage-backend-security-group-rules": {aws + "security-groups": "sg-1"},
+	aws + "access-log-enabled":                  {aws + "access-log-s3-bucket-name": "logs"},
 }
 
 // besideClassic is beside on Classic Load Balancers, where it differs.
 var besideClassic = map[string]map[string]string{
 	aws + "backend-protocol":            {aws + "ssl-cert": certificate},
-	aws + "access-log-enabled":          {aws + "access-log-s3-bucket-name": "logs"},
 	aws + "access-log-s3-bucket-name":   {aws + "access-log-enabled": "true"},
 	aws + "access-log-s3-bucket-prefix": {aws + "access-log-enabled": "true", aws + "access-log-s3-bucket-name": "logs"},
 	aws + "access-log-emit-interval":    {aws + "access-log-enabled": "true", aws + "access-log-s3-bucket-name": "logs"},

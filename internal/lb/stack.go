@@ -160,7 +160,8 @@ const (
 )
 
 // DefaultLoadBalancerAttributes are the attributes of a new Network Load
-// Balancer as the ELBv2 API reference gives them.
+// Balancer as the ELBv2 API reference gives them. The bucket of access logs is
+// left out: it is empty, and AWS refuses to make it so again.
 func DefaultLoadBalancerAttributes(scheme Scheme) map[string]string {
 	deny := "false"
 	if scheme == Internal {
@@ -170,7 +171,6 @@ func DefaultLoadBalancerAttributes(scheme Scheme) map[string]string {
 		AttrDeletionProtection:  "false",
 		AttrCrossZone:           "false",
 		AttrAccessLogsEnabled:   "false",
-		AttrAccessLogsBucket:    "",
 		AttrAccessLogsPrefix:    "",
 		AttrDenyAllIGWTraffic:   deny,
 		AttrZonalShift:          "false",

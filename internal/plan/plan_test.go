@@ -365,3 +365,24 @@ func TestAGroupThatLosesItsListenerIsAttachedBeforeItServes(t *testing.T) {
 		t.Errorf("a second plan is not empty:\n%s", p.Text())
 	}
 }
+
+// AWS refuses an empty name, and keeps a bucket's when logs are off.
+func TestTheBucketOfAccessLogsIsNotTakenAway(t *testing.T) {
+	m := newModel()
+	s := lb.Stack{LoadBalancer: lb.LoadBalancer{Name: "a", Type: lb.Network, Scheme: lb.Internal}}
+	s.LoadBalancer.Attributes = map[string]string{lb.AttrAccessLogsEnabled: "true", lb.AttrAccessLogsBucket: "logs", lb.AttrAccessLogsPrefix: "shop"}
+	for _, step := range plan.Diff(s, m.observe(), plan.Policy{}).Steps {
+		if err := m.do(step); err != nil {
+			t.Fatalf("step %s: %v", step, err)
+		}
+	}
+	s.LoadBalancer.Attributes = nil
+	var changes []map[string]string
+	for _, step := range plan.Diff(s, m.observe(), plan.Policy{}).Steps {
+		changes = append(changes, step.After.Map)
+	}
+	want := []map[string]string{{lb.AttrAccessLogsEnabled: "false", lb.AttrAccessLogsPrefix: ""}}
+	if diff := gocmp.Diff(want, changes); diff != "" {
+		t.Errorf("what is written (-want +got):\n%s", diff)
+	}
+}
