@@ -79,7 +79,7 @@ func sections() []section {
 		{"The load balancer", append(shapeRows(), capacityRow())},
 		{"Chosen addresses", addressRows()},
 		{"TLS", tlsRows()},
-		{"Targets", append(targetRows(), choiceRow())},
+		{"Targets", append(targetRows(), choiceRow(), sharedRow(), actionsRow())},
 		{"Health checks", healthRows()},
 		{"Who may connect", accessRows()},
 		{"Classic Load Balancers", classicRows()},
@@ -149,6 +149,12 @@ func targetRows() []Annotation {
 		{Key: prefixAWS + "proxy-protocol-per-target-group", Kinds: forBoth, Value: "port numbers", Change: inPlace, Example: "80,443",
 			read: list(func(_ parser, s *settings, v []string) { s.proxyPorts = v })},
 	}
+}
+
+// sharedRow is the annotation about targets that others register.
+func sharedRow() Annotation {
+	return Annotation{Key: prefixAWS + "multi-cluster-target-group", Kinds: forNLB, Value: "true | false; targets that others register in the Service's target groups are left alone ([how](../controller.md#targets-of-other-clusters))", Default: "false: they are deregistered", Change: inPlace, Example: "true",
+		read: boolean(func(s *settings, v bool) { s.sharedGroups = v })}
 }
 
 func healthRows() []Annotation {

@@ -22,10 +22,17 @@ func desired(svc *corev1.Service) (lb.Stack, []intent.Problem) { return desiredA
 
 func desiredAs(kind lb.LoadBalancerType, svc *corev1.Service) (lb.Stack, []intent.Problem) {
 	return intent.Desired(intent.Input{
-		Cluster: "fairlead", Service: svc, Type: kind, Subnets: subnets(),
+		Cluster: "fairlead", Service: svc, Type: kind, Subnets: subnets(), Backends: map[string]intent.Backend{"canary": canary()},
 		Nodes:    []*corev1.Node{node("node-1", "us-west-2a", "i-00000000000000001")},
 		Defaults: intent.Defaults{Scheme: lb.InternetFacing, TargetType: lb.InstanceTarget, HealthInterval: 10e9, HealthyThreshold: 3, UnhealthyThreshold: 3},
 	})
+}
+
+// canary is another Service of the namespace.
+func canary() intent.Backend {
+	svc := service(nil)
+	svc.Name, svc.UID, svc.Spec.Type, svc.Spec.Ports[0].NodePort = "canary", "2", corev1.ServiceTypeNodePort, 30081
+	return intent.Backend{Service: svc}
 }
 
 func TestEveryReadRowRefusesWhatCannotBeMeant(t *testing.T) {
@@ -94,6 +101,7 @@ func FuzzDesired(f *testing.F) {
 	f.Add("service.beta.kubernetes.io/aws-load-balancer-attributes", "a=b,c", "203.0.113.0/24")
 	f.Add("service.beta.kubernetes.io/aws-load-balancer-healthcheck-port", "http", "::/0")
 	f.Add("service.beta.kubernetes.io/aws-load-balancer-listener-attributes.tcp-80", "x", "")
+	f.Add("service.beta.kubernetes.io/actions.TCP-80", `{"type":"forward","forwardConfig":{"baseServiceWeight":90,"targetGroups":[{"serviceName":"canary","servicePort":"http","weight":10},{"targetGroupName":"a","weight":1}]}}`, "")
 	f.Fuzz(func(t *testing.T, key, value, source string) {
 		svc := service(map[string]string{key: value})
 		svc.Spec.LoadBalancerSourceRanges = []string{source}

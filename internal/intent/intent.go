@@ -29,6 +29,8 @@ type Input struct {
 	Type   lb.LoadBalancerType
 	Nodes  []*corev1.Node
 	Slices []*discoveryv1.EndpointSlice // the Service's own
+	// Backends are the other Services that Backends names, those that exist.
+	Backends map[string]Backend
 	// Subnets are those of the VPC. They are not looked at when Pinned holds.
 	Subnets []Subnet
 	Pinned  Pinned
@@ -58,7 +60,9 @@ type builder struct {
 	set      settings
 	problems []Problem
 	lbName   string
-	groups   int // how many target groups there will be
+	groups   int                 // how many target groups there will be
+	numbers  []string            // of ports that have target groups
+	only     *corev1.ServicePort // of another Service, the port that is used
 }
 
 // Desired is what the Service wants, and everything that is wrong with it.
@@ -76,6 +80,8 @@ func Desired(in Input) (lb.Stack, []Problem) {
 		b.checkNetworkSpec()
 		stack.TargetGroups = b.targetGroups(ports)
 		stack.Listeners = b.listeners(ports, stack.TargetGroups)
+		b.act(&stack, ports)
+		b.checkPorted()
 	}
 	b.securityGroups(&stack, ports)
 	return stack, sortProblems(b.problems)

@@ -68,7 +68,8 @@ func golden(t *testing.T, path, got string) {
 }
 
 // read takes the documents of a case; what it does not give is the network and
-// the nodes of the post: two zones, a node each.
+// the nodes of the post: two zones, a node each. Services after the first are
+// those behind it.
 func read(t *testing.T, path string) intent.Input {
 	t.Helper()
 	data, err := os.ReadFile(path)
@@ -89,11 +90,21 @@ func read(t *testing.T, path string) intent.Input {
 		}
 		switch head.Kind {
 		case "Service":
-			in.Service = decode[corev1.Service](t, doc)
+			svc := decode[corev1.Service](t, doc)
+			if in.Service == nil {
+				in.Service, in.Backends = svc, map[string]intent.Backend{}
+			} else {
+				in.Backends[svc.Name] = intent.Backend{Service: svc}
+			}
 		case "Node":
 			in.Nodes = append(in.Nodes, decode[corev1.Node](t, doc))
 		case "EndpointSlice":
-			in.Slices = append(in.Slices, decode[discoveryv1.EndpointSlice](t, doc))
+			slice := decode[discoveryv1.EndpointSlice](t, doc)
+			if name := slice.Labels[discoveryv1.LabelServiceName]; name == "" || name == in.Service.Name {
+				in.Slices = append(in.Slices, slice)
+			} else {
+				in.Backends[name] = intent.Backend{Service: in.Backends[name].Service, Slices: append(in.Backends[name].Slices, slice)}
+			}
 		case "Input":
 			extra := decode[struct {
 				Type        lb.LoadBalancerType

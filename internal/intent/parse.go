@@ -50,6 +50,8 @@ type settings struct {
 	groupAttributes    map[string]string
 	portAttributes     map[string]map[string]string // by port number
 	listenerAttributes map[string]map[string]string // by PROTO-port
+	actions            map[string]action            // by PROTO-port
+	sharedGroups       bool                         // others register targets too
 
 	proxyAll   bool
 	proxyPorts []string // nil when not given
@@ -89,11 +91,7 @@ func (p parser) note(why, hint string) {
 // parse reads all annotations. Keys under our prefixes that are not in the
 // table are warned about, with the nearest that is.
 func parse(annotations map[string]string, d Defaults, kind lb.LoadBalancerType) (settings, []Problem) {
-	s := settings{
-		scheme: d.Scheme, ipAddressType: lb.IPv4, manageBackend: true, icmp: true, privateLink: true, tcpUDP: true, drift: RepairDrift,
-		lbAttributes: map[string]string{}, portAttributes: map[string]map[string]string{},
-		listenerAttributes: map[string]map[string]string{},
-	}
+	s := newSettings(d)
 	var problems []Problem
 	for _, key := range slices.Sorted(maps.Keys(annotations)) {
 		p := parser{kind: kind, key: key, value: strings.TrimSpace(annotations[key]), problems: &problems}
@@ -103,6 +101,14 @@ func parse(annotations map[string]string, d Defaults, kind lb.LoadBalancerType) 
 		s.targetType = lb.IPTarget
 	}
 	return s, problems
+}
+
+func newSettings(d Defaults) settings {
+	return settings{
+		scheme: d.Scheme, ipAddressType: lb.IPv4, manageBackend: true, icmp: true, privateLink: true, tcpUDP: true, drift: RepairDrift,
+		lbAttributes: map[string]string{}, portAttributes: map[string]map[string]string{},
+		listenerAttributes: map[string]map[string]string{}, actions: map[string]action{},
+	}
 }
 
 func (p parser) read(s *settings) {

@@ -7,12 +7,8 @@ func refusedRows() []Annotation {
 	refuse := func(key, why, instead string) Annotation {
 		return Annotation{Key: key, Kinds: forNLB, refused: why, instead: instead}
 	}
-	actions := refuse(shortened+"actions", "a forward action names target groups and Services that this Service does not own, and that others may take away", "run several Deployments behind one Service: their pods share the traffic")
-	actions.Ported, actions.Suffix = true, "PROTOCOL-PORT"
 	return []Annotation{
 		refuse(prefixAWS+"quic-enabled-ports", "a QUIC listener finds targets by server IDs, which a webhook would have to put into every pod; there is no webhook here", "remove it; a UDP listener passes QUIC through, without following a client that changes its address"),
 		refuse(prefixAWS+"disable-nlb-sg", "a load balancer made without security groups can never get any, and each node would have to let all clients in by itself", "remove it; without source ranges everyone may connect"),
-		refuse(prefixAWS+"multi-cluster-target-group", "a target group is kept as its Service wants it, which takes the targets of other clusters away", "give each cluster a load balancer of its own, and share clients among them by DNS"),
-		actions,
 	}
 }

@@ -18,25 +18,37 @@ import (
 const kubeProxyHealth = "10256"
 
 func (b *builder) targetGroups(ports []port) []lb.TargetGroup {
-	b.groups = len(ports)
-	source := b.targetSource()
-	family := b.family()
+	b.groups = len(ports) + b.backends()
+	source, family := b.targetSource(), b.family()
 	var out []lb.TargetGroup
 	for _, p := range ports {
-		g := lb.TargetGroup{
-			Key: p.key(), Protocol: b.groupProtocol(p), Port: source.defaultPort(p),
-			TargetType: source.targetType(), IPAddressType: family,
-			Targets: source.targets(p, family),
-		}
-		g.Name = b.owner.TargetGroupName(g.Key, b.lbName, string(g.Protocol), string(g.TargetType), string(family))
-		g.HealthCheck = b.healthCheck(p)
-		g.Attributes = b.groupAttributes(p, source)
-		g.Tags = b.tags("target-group/" + g.Key)
-		out = append(out, g)
+		out = append(out, b.targetGroup(groupWish{key: p.key(), port: p, protocol: b.groupProtocol(p), source: source, family: family}))
+		b.numbers = append(b.numbers, strconv.Itoa(int(p.number)))
 	}
-	b.checkPorted(ports)
 	slices.SortFunc(out, func(a, b lb.TargetGroup) int { return strings.Compare(a.Name, b.Name) })
 	return out
+}
+
+// groupWish is what a target group is for.
+type groupWish struct {
+	key      string
+	port     port
+	protocol lb.Protocol
+	source   targetSource
+	family   lb.IPAddressType
+}
+
+func (b *builder) targetGroup(w groupWish) lb.TargetGroup {
+	g := lb.TargetGroup{
+		Key: w.key, Protocol: w.protocol, Port: w.source.defaultPort(w.port),
+		TargetType: w.source.targetType(), IPAddressType: w.family,
+		Targets: w.source.targets(w.port, w.family), Shared: b.set.sharedGroups,
+	}
+	g.Name = b.owner.TargetGroupName(g.Key, b.lbName, string(g.Protocol), string(g.TargetType), string(g.IPAddressType))
+	g.HealthCheck = b.healthCheck(w.port)
+	g.Attributes = b.groupAttributes(w.port, w.source)
+	g.Tags = b.tags("target-group/" + g.Key)
+	return g
 }
 
 // family is the targets' address family: the Service's first.
@@ -81,18 +93,15 @@ func (b *builder) groupAttributes(p port, source targetSource) map[string]string
 	return attrs
 }
 
-// checkPorted warns about settings for ports that the Service does not have.
-func (b *builder) checkPorted(ports []port) {
-	numbers := make([]string, len(ports))
-	for i, p := range ports {
-		numbers[i] = strconv.Itoa(int(p.number))
-	}
+// checkPorted warns about settings for ports that neither the Service nor those
+// behind it have.
+func (b *builder) checkPorted() {
 	for number := range b.set.portAttributes {
-		if !slices.Contains(numbers, number) {
+		if !slices.Contains(b.numbers, number) {
 			b.warn(prefixAWS+"target-group-attributes."+number, "", "the Service has no such port; it has no effect", "")
 		}
 	}
-	b.checkProxyPorts(numbers)
+	b.checkProxyPorts(b.numbers)
 }
 
 func (b *builder) checkProxyPorts(numbers []string) {

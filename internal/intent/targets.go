@@ -55,7 +55,7 @@ func (b *builder) checkNodePorts() {
 		hint += ", or set " + prefixAWS + "nlb-target-type to ip"
 	}
 	for i, p := range b.svc.Spec.Ports {
-		if p.NodePort == 0 {
+		if p.NodePort == 0 && (b.only == nil || *b.only == p) {
 			b.fail(fmt.Sprintf("spec.ports[%d].nodePort", i), "0", fmt.Sprintf("port %d has no node port, and targets are nodes", p.Port), hint)
 		}
 	}
