@@ -76,7 +76,12 @@ removes it.`,
 		Use:   "detach",
 		Short: "Stop forwarding and forget all flows",
 		Args:  cobra.NoArgs,
-		RunE:  func(*cobra.Command, []string) error { return explainEdge("detach the edge", detachEdge(f)) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if nothingPinned(cmd, f.dataPath.PinDir) {
+				return nil
+			}
+			return explainEdge("detach the edge", detachEdge(f))
+		},
 	})
 	return cmd
 }
@@ -146,12 +151,19 @@ func runEdge(ctx context.Context, f edgeFlags) error {
 	})
 }
 
+// nothingPinned tells people who want to take programs away that there are none
+// by that directory. That is no error: what they asked for is so.
+func nothingPinned(cmd *cobra.Command, dir string) bool {
+	if _, err := os.Stat(dir); !errors.Is(err, os.ErrNotExist) {
+		return false
+	}
+	cmd.PrintErrf("nothing was detached: there is no pin directory %s; if a program is still there, name its --pin-dir\n", dir)
+	return true
+}
+
 // detachEdge takes the state directory first, so that it does not pull the data
 // path away from under a running edge.
 func detachEdge(f edgeFlags) error {
-	if _, err := os.Stat(f.dataPath.PinDir); errors.Is(err, os.ErrNotExist) {
-		return nil
-	}
 	disk, err := edge.OpenDisk(f.stateDir, "", edge.SealWithIdentity(f.identity), slog.New(slog.DiscardHandler))
 	if err != nil {
 		return err

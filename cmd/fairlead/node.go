@@ -47,7 +47,10 @@ stay attached and traffic goes on; 'fairlead node detach' removes them.`,
 		Use:   "detach",
 		Short: "Remove the programs and forget all flows",
 		Args:  cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error {
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if nothingPinned(cmd, cfg.PinDir) {
+				return nil
+			}
 			return explainNode(node.Detach(cfg.PinDir))
 		},
 	})
