@@ -52,7 +52,8 @@ static __noinline int later_fragment(struct xdp_md *ctx, struct walk *k)
 	struct datagram *d = &k->datagram;
 	struct packet *p = &k->packet;
 
-	if (!cfg || !datagram_find(p, d, clock_now(cfg)))
+	fragment_key(&k->fragment, &p->src, &p->dst, p->id, 0);
+	if (!cfg || !datagram_find(&k->fragment, d, clock_now(cfg)))
 		return unwanted(p, DROP_FRAGMENT);
 	if (!edit_l3(data, end, p, &d->edit) || !edit_macs(data, end, cfg, d->edit.mac))
 		return verdict(XDP_DROP, DROP_ERROR);

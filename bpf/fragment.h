@@ -5,7 +5,11 @@
  *
  * A table of one place for each hash, given to whoever came last: bounded, and
  * nothing has to be evicted. A datagram whose place is taken from it before its
- * last fragment came is lost, as it would be to a fragment lost on the way. */
+ * last fragment came is lost, as it would be to a fragment lost on the way.
+ *
+ * ICMP errors quote the fragments that were sent on. The way back for those about
+ * later ones is kept in a second place, under the addresses that they were sent on
+ * with. */
 #ifndef FAIRLEAD_FRAGMENT_H
 #define FAIRLEAD_FRAGMENT_H
 
@@ -13,10 +17,17 @@
 #include "parse.h"
 #include "rewrite.h"
 
-#define MAX_DATAGRAMS 8192
+#define MAX_DATAGRAMS 16384
 #define DATAGRAM_SECONDS 5
 
-/* What becomes of a datagram's fragments. */
+struct datagram_key {
+	struct addr src, dst;
+	__u32 id;
+	__u32 quoted; /* by an ICMP error; 0: on its way */
+};
+
+/* What becomes of a datagram's fragments. When they are quoted: what they were
+ * before, who sent them, and which way they went. */
 struct datagram {
 	struct edit edit;
 	__u32 balancer;
@@ -25,9 +36,9 @@ struct datagram {
 
 struct datagram_slot {
 	struct bpf_spin_lock lock;
-	__u32 id;
+	__u32 zero;
 	__u64 seen; /* jiffies of the first fragment; 0: free */
-	struct addr src, dst;
+	struct datagram_key key;
 	struct datagram datagram;
 };
 
@@ -39,51 +50,50 @@ struct {
 } datagrams SEC(".maps");
 
 static __always_inline struct datagram_slot *datagram_slot(const struct setting *cfg,
-							   const struct packet *p)
+							   const struct datagram_key *k)
 {
 	const __u64 *key = &cfg->key[KEY_PICK];
-	__u64 hash = finish(key[11] + sum_addr(key, &p->src) + sum_addr(key + 4, &p->dst) +
-			    key[8] * p->id);
+	__u64 hash = finish(key[11] + sum_addr(key, &k->src) + sum_addr(key + 4, &k->dst) +
+			    key[8] * k->id + key[9] * k->quoted);
 	__u32 index = hash & (MAX_DATAGRAMS - 1);
 
 	return bpf_map_lookup_elem(&datagrams, &index);
 }
 
-JUDGED_ALONE int datagram_keep(const struct packet *p, const struct datagram *d, __u64 now)
+JUDGED_ALONE int datagram_keep(const struct datagram_key *k, const struct datagram *d, __u64 now)
 {
 	struct setting *cfg = settings_get();
 	struct datagram_slot *slot;
 
-	if (!cfg || !p || !d)
+	if (!cfg || !k || !d)
 		return 0;
-	slot = datagram_slot(cfg, p);
+	slot = datagram_slot(cfg, k);
 	if (!slot)
 		return 0;
 	bpf_spin_lock(&slot->lock);
-	slot->id = p->id;
 	slot->seen = now;
-	slot->src = p->src;
-	slot->dst = p->dst;
+	slot->key = *k;
 	slot->datagram = *d;
 	bpf_spin_unlock(&slot->lock);
 	return 1;
 }
 
-JUDGED_ALONE int datagram_find(const struct packet *p, struct datagram *d, __u64 now)
+JUDGED_ALONE int datagram_find(const struct datagram_key *k, struct datagram *d, __u64 now)
 {
 	struct setting *cfg = settings_get();
 	struct datagram_slot *slot;
 	int found;
 
-	if (!cfg || !p || !d)
+	if (!cfg || !k || !d)
 		return 0;
-	slot = datagram_slot(cfg, p);
+	slot = datagram_slot(cfg, k);
 	if (!slot)
 		return 0;
 	bpf_spin_lock(&slot->lock);
 	/* seen may be of another CPU's later clock. */
-	found = slot->seen && slot->id == p->id && addr_equal(&slot->src, &p->src) &&
-		addr_equal(&slot->dst, &p->dst) && now <= slot->seen + DATAGRAM_SECONDS * cfg->hz;
+	found = slot->seen && slot->key.id == k->id && slot->key.quoted == k->quoted &&
+		addr_equal(&slot->key.src, &k->src) && addr_equal(&slot->key.dst, &k->dst) &&
+		now <= slot->seen + DATAGRAM_SECONDS * cfg->hz;
 	if (found)
 		*d = slot->datagram;
 	bpf_spin_unlock(&slot->lock);

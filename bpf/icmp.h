@@ -14,6 +14,13 @@
 #define TCP_CHECK 16     /* offset of the checksum */
 #define UDP_CHECK 6
 
+/* What an error quotes. */
+enum quoted {
+	QUOTED_OTHER, /* nothing of ours */
+	QUOTED_L4,
+	QUOTED_LATER, /* UDP fragment without the header */
+};
+
 static __always_inline int is_icmp_error(const struct packet *p)
 {
 	if (p->family == 4)
@@ -27,23 +34,25 @@ static __always_inline int is_echo(const struct packet *p)
 }
 
 /* Reads the quoted packet as the packet that would come back to it: source and
- * destination swapped, which is how flows are looked up. 0: not one of ours. */
-static __always_inline int parse_quoted(struct packet *q, const struct packet *p, void *data,
-					void *end)
+ * destination swapped, which is how flows are looked up. */
+static __always_inline enum quoted parse_quoted(struct packet *q, const struct packet *p,
+						void *data, void *end)
 {
 	__u32 at = (p->l4 & 0x7f) + ICMP_HEADER;
 	__be16 *ports;
 
 	q->family = p->family;
-	q->flags = 0;
+	q->flags = q->fragment = 0;
 	if (p->family == 4) {
 		struct iphdr *ip = data + at;
 
 		if ((void *)(ip + 1) + ICMP_QUOTED_L4 > end ||
 		    p->length < at - ETH_HLEN + sizeof(*ip) + ICMP_QUOTED_L4)
-			return 0;
-		if (ip->version != 4 || ip->ihl != 5 || (ip->frag_off & bpf_htons(0x1fff)))
-			return 0;
+			return QUOTED_OTHER;
+		if (ip->version != 4 || ip->ihl != 5)
+			return QUOTED_OTHER;
+		q->fragment = (ip->frag_off & bpf_htons(IP_OFFSET)) != 0;
+		q->id = bpf_ntohs(ip->id);
 		addr_v4(&q->src, ip->daddr);
 		addr_v4(&q->dst, ip->saddr);
 		q->proto = ip->protocol;
@@ -54,19 +63,39 @@ static __always_inline int parse_quoted(struct packet *q, const struct packet *p
 
 		if ((void *)(ip + 1) + ICMP_QUOTED_L4 > end ||
 		    p->length < at - ETH_HLEN + sizeof(*ip) + ICMP_QUOTED_L4)
-			return 0;
+			return QUOTED_OTHER;
 		if (ip->version != 6)
-			return 0;
+			return QUOTED_OTHER;
 		addr_v6(&q->src, &ip->daddr);
 		addr_v6(&q->dst, &ip->saddr);
 		q->proto = ip->nexthdr;
 		q->l4 = at + sizeof(*ip);
 		ports = (void *)(ip + 1);
+		if (q->proto == IPPROTO_FRAGMENT) {
+			struct fragment_header *f = (void *)(ip + 1);
+
+			q->fragment = (f->offset & bpf_htons(IP6_OFFSET)) != 0;
+			q->id = bpf_ntohl(f->id);
+			q->proto = f->nexthdr;
+			q->l4 += sizeof(*f);
+			ports = (void *)(f + 1);
+			if (q->proto != IPPROTO_UDP)
+				return QUOTED_OTHER;
+			if (!q->fragment && ((void *)(f + 1) + ICMP_QUOTED_L4 > end ||
+					     p->length < q->l4 - ETH_HLEN + ICMP_QUOTED_L4))
+				return QUOTED_OTHER;
+		}
 	}
+	q->mac = p->mac;
+	if (!addr_equal(&q->dst, &p->dst))
+		return QUOTED_OTHER;
+	if (q->fragment)
+		return q->proto == IPPROTO_UDP ? QUOTED_LATER : QUOTED_OTHER;
+	if ((void *)(ports + 2) > end)
+		return QUOTED_OTHER;
 	q->dport = ports[0];
 	q->sport = ports[1];
-	q->mac = p->mac;
-	return (q->proto == IPPROTO_TCP || q->proto == IPPROTO_UDP) && addr_equal(&q->dst, &p->dst);
+	return q->proto == IPPROTO_TCP || q->proto == IPPROTO_UDP ? QUOTED_L4 : QUOTED_OTHER;
 }
 
 /* Finds a flow without touching it. */
@@ -106,9 +135,9 @@ static __always_inline __u64 edit_quoted(void *data, void *end, const struct pac
 {
 	__u64 addrs = csum_addr_diff(&q->dst, &e->src) + csum_addr_diff(&q->src, &e->dst);
 	__u64 ports = csum_diff16(q->dport, e->sport) + csum_diff16(q->sport, e->dport);
-	__u64 diff = addrs + ports + edit_quoted_check(data, end, p, q, addrs + ports);
 	__u32 at = (p->l4 & 0x7f) + ICMP_HEADER;
-	__be16 *l4;
+	__be16 *l4 = data + (q->l4 & 0xff);
+	__u64 diff = addrs;
 
 	if (q->family == 4) {
 		struct iphdr *ip = data + at;
@@ -119,7 +148,6 @@ static __always_inline __u64 edit_quoted(void *data, void *end, const struct pac
 		ip->check = csum_apply(ip->check, addrs);
 		ip->saddr = addr_to_v4(&e->src);
 		ip->daddr = addr_to_v4(&e->dst);
-		l4 = (void *)(ip + 1);
 	} else {
 		struct ipv6hdr *ip = data + at;
 
@@ -127,8 +155,12 @@ static __always_inline __u64 edit_quoted(void *data, void *end, const struct pac
 			return ~0ULL;
 		addr_store_v6(&ip->saddr, &e->src);
 		addr_store_v6(&ip->daddr, &e->dst);
-		l4 = (void *)(ip + 1);
 	}
+	if (q->fragment)
+		return diff;
+	if ((void *)(l4 + 2) > end)
+		return ~0ULL;
+	diff += ports + edit_quoted_check(data, end, p, q, addrs + ports);
 	l4[0] = e->sport;
 	l4[1] = e->dport;
 	return diff;
@@ -221,6 +253,33 @@ static __always_inline int error_to_client(struct xdp_md *ctx, const struct sett
 	return send_error(ctx, k);
 }
 
+/* A later fragment has no ports: what its first one was tells the way. */
+static __noinline int error_about_fragment(struct xdp_md *ctx, struct walk *k)
+{
+	struct setting *cfg = settings_get();
+	struct packet *q = &k->quoted;
+	struct edit *was = &k->datagram.edit;
+	const struct addr *far = &q->src;
+	int hidden;
+
+	fragment_key(&k->fragment, &q->dst, &q->src, q->id, 1);
+	if (!cfg || !datagram_find(&k->fragment, &k->datagram, clock_now(cfg))) {
+		if (vip_of(&k->packet.dst))
+			return verdict(XDP_DROP, DROP_ICMP_FLOW);
+		return verdict(XDP_PASS, PASS_NO_FLOW);
+	}
+	/* Clients see no target, targets behind source NAT nobody but the VIP. */
+	hidden = addr_equal(&k->packet.src, far);
+	if (k->datagram.reason == SENT_TO_CLIENT)
+		hidden = !addr_equal(&was->dst, far);
+	k->outer.src = hidden ? was->dst : k->packet.src;
+	k->outer.dst = was->src;
+	k->outer.mac = was->mac;
+	k->edit.src = was->src;
+	k->edit.dst = was->dst;
+	return send_error(ctx, k);
+}
+
 static __noinline int icmp_error(struct xdp_md *ctx, struct walk *k)
 {
 	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
@@ -230,7 +289,12 @@ static __noinline int icmp_error(struct xdp_md *ctx, struct walk *k)
 
 	if (!cfg)
 		return XDP_PASS;
-	if (!parse_quoted(&k->quoted, &k->packet, data, end)) {
+	switch (parse_quoted(&k->quoted, &k->packet, data, end)) {
+	case QUOTED_LATER:
+		return error_about_fragment(ctx, k);
+	case QUOTED_L4:
+		break;
+	default:
 		if (vip)
 			return verdict(XDP_DROP, DROP_ICMP_FLOW);
 		return verdict(XDP_PASS, PASS_NO_FLOW);

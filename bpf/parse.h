@@ -14,6 +14,7 @@
 
 #define IP_OFFSET_MORE 0x3fff /* more fragments, or an offset */
 #define IP_OFFSET 0x1fff
+#define IP6_OFFSET 0xfff8
 
 #define TCP_FIN 0x01
 #define TCP_SYN 0x02
@@ -187,7 +188,7 @@ static __always_inline enum parsed parse_fragment(struct packet *p, struct fragm
 		return PARSED_FRAGMENT;
 	p->id = bpf_ntohl(f->id);
 	p->fragment = (f->offset & bpf_htons(0xfff9)) != 0;
-	return f->offset & bpf_htons(0xfff8) ? PARSED_LATER : PARSED_L4;
+	return f->offset & bpf_htons(IP6_OFFSET) ? PARSED_LATER : PARSED_L4;
 }
 
 static __always_inline enum parsed parse_v6(struct packet *p, void *data, void *end)

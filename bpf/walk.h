@@ -20,7 +20,8 @@ struct walk {
 	struct flow made;     /* it */
 	struct nat nat;
 	struct edit edit;
-	struct datagram datagram; /* that the packet is a fragment of */
+	struct datagram_key fragment; /* of which datagram the packet is one */
+	struct datagram datagram;
 	struct packet quoted; /* by an ICMP error, source and destination swapped */
 	struct edit outer;    /* of an ICMP message */
 };
@@ -61,15 +62,32 @@ static __noinline int refuse(struct xdp_md *ctx, const struct packet *p, __u32 b
 	return verdict(XDP_DROP, drop_reason);
 }
 
+static __always_inline void fragment_key(struct datagram_key *k, const struct addr *src,
+					 const struct addr *dst, __u32 id, __u32 quoted)
+{
+	k->src = *src;
+	k->dst = *dst;
+	k->id = id;
+	k->quoted = quoted;
+}
+
 /* What becomes of the first fragment becomes of the others. */
 static __always_inline void follow_fragments(struct walk *k, __u32 balancer, __u32 reason)
 {
-	if (!k->packet.fragment)
+	const struct packet *p = &k->packet;
+
+	if (!p->fragment)
 		return;
+	fragment_key(&k->fragment, &p->src, &p->dst, p->id, 0);
 	k->datagram.edit = k->edit;
 	k->datagram.balancer = balancer;
 	k->datagram.reason = reason;
-	datagram_keep(&k->packet, &k->datagram, k->wanted.now);
+	datagram_keep(&k->fragment, &k->datagram, k->wanted.now);
+	fragment_key(&k->fragment, &k->edit.src, &k->edit.dst, p->id, 1);
+	k->datagram.edit.src = p->src;
+	k->datagram.edit.dst = p->dst;
+	k->datagram.edit.mac = p->mac;
+	datagram_keep(&k->fragment, &k->datagram, k->wanted.now);
 }
 
 static __always_inline void count_processed(const struct packet *p, __u32 balancer)

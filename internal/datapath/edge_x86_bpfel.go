@@ -63,10 +63,15 @@ type edgeDatagramSlot struct {
 		_   structs.HostLayout
 		Val uint32
 	}
-	Id       uint32
-	Seen     uint64
-	Src      edgeAddr
-	Dst      edgeAddr
+	Zero uint32
+	Seen uint64
+	Key  struct {
+		_      structs.HostLayout
+		Src    edgeAddr
+		Dst    edgeAddr
+		Id     uint32
+		Quoted uint32
+	}
 	Datagram struct {
 		_    structs.HostLayout
 		Edit struct {
@@ -346,6 +351,13 @@ type edgeWalk struct {
 		Dport uint16
 		_     [4]byte
 		Mac   uint64
+	}
+	Fragment struct {
+		_      structs.HostLayout
+		Src    edgeAddr
+		Dst    edgeAddr
+		Id     uint32
+		Quoted uint32
 	}
 	Datagram struct {
 		_    structs.HostLayout

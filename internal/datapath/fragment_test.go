@@ -3,9 +3,11 @@ package datapath
 import (
 	"bytes"
 	"crypto/rand"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"testing"
 	"time"
 
@@ -43,7 +45,69 @@ func fragmentVerdicts() map[string]outcome {
 		"first fragment of an answer":                 {before: [][]byte{to4}, frame: fragment(from4, 0, true, 9), want: model.TX, moved: toClient(60)},
 		"later fragment of an answer":                 {before: [][]byte{to4, fragment(from4, 0, true, 9)}, frame: fragment(from4, 5, false, 9), want: model.TX, moved: toClient(60)},
 		"later fragment of an answer over IPv6":       {before: [][]byte{to6, fragment(from6, 0, true, 9)}, frame: fragment(from6, 5, false, 9), want: model.TX, moved: toClient(88)},
+		"path MTU of an unknown fragment":             {before: [][]byte{to4, fragment(from4, 0, true, 9)}, frame: icmp4(3, 4, "10.1.1.1", "198.18.0.100", fragment(udp(vipUDP4, client4, 32), 5, false, 8)[14:]), want: model.Drop, moved: "drop_icmp_flow"},
+		"path MTU of a fragment for another machine":  {before: [][]byte{to4}, frame: icmp4(3, 4, "10.1.1.1", "203.0.113.10", fragment(udp(client4, targetA4, 32), 5, false, 8)[14:]), want: model.Pass, moved: "pass_no_flow"},
+		"path MTU of a fragment of TCP over IPv6":     {frame: icmp6(2, 0, "3fff::1", "2001:db8::100", fragment(tcp(vipTCP6, client6, fACK, 1, 1, 32), 0, true, 8)[14:]), want: model.Drop, moved: "drop_icmp_flow"},
+		"path MTU of a fragment, cut short":           {before: [][]byte{to6, fragment(from6, 0, true, 9)}, frame: icmp6(2, 0, "3fff::1", "2001:db8::100", fragment(udp(vipUDP6, client6, 32), 0, true, 9)[14:62]), want: model.Drop, moved: "drop_icmp_flow"},
+		"path MTU of a fragment long ago":             {before: [][]byte{to6, fragment(from6, 0, true, 9)}, after: 6 * rigHZ, frame: icmp6(2, 0, "3fff::1", "2001:db8::100", fragment(udp(vipUDP6, client6, 32), 5, false, 9)[14:]), want: model.Drop, moved: "drop_icmp_flow"},
 		"later fragment of an answer, first not seen": {before: [][]byte{to4}, frame: fragment(from4, 5, false, 9), want: model.Pass, moved: "pass_no_flow"},
+	}
+}
+
+// An error about a fragment that was sent on comes to its sender as an error about
+// the fragment that it had sent.
+func TestErrorsAboutFragmentsReachTheirSenders(t *testing.T) {
+	r := newRig(t)
+	to4, to6 := udp(client4, vipUDP4, 64), udp(client6, vipUDP6, 64)
+	for name, c := range map[string]struct {
+		open     []byte // datagram that opens the flow
+		datagram []byte // whose fragments are complained about
+		from     string // where to
+		sender   string // what the sender sees the error come from
+		snat     bool
+	}{
+		"IPv4, about the client's":           {to4, to4, "10.1.1.1", "10.1.1.1", false},
+		"IPv4, about the target's":           {to4, udp(targetA4, client4, 64), "10.1.1.1", "10.1.1.1", false},
+		"IPv6, about the client's":           {to6, to6, "3fff::1", "3fff::1", false},
+		"IPv6, about the target's":           {to6, udp(targetA6, client6, 64), "3fff::1", "3fff::1", false},
+		"IPv4, the target complains":         {to4, to4, "198.18.0.21", "198.18.0.100", false},
+		"IPv6, the target complains":         {to6, to6, "2001:db8::21", "2001:db8::100", false},
+		"behind source NAT, about an answer": {to4, nil, "10.1.1.1", "198.18.0.100", true},
+	} {
+		for which, offset := range map[string]uint16{"first": 0, "later": 5} {
+			t.Run(name+", "+which, func(t *testing.T) {
+				w := simple(false)
+				if c.snat {
+					w.group(0, groupSourceNAT, makeID(1, 0))
+				}
+				r.install(t, w)
+				_, opened := r.send(t, c.open)
+				whole := c.datagram
+				if c.snat { // to the source port that the flow has got
+					whole = udp(targetA4, fmt.Sprintf("198.18.0.100:%d", binary.BigEndian.Uint16(opened[34:])), 64)
+				}
+				_, sent := r.send(t, fragment(whole, 0, true, 9))
+				f := fragment(whole, 0, true, 9)
+				if offset != 0 {
+					f = fragment(whole, offset, false, 9)
+					_, sent = r.send(t, f)
+				}
+				build, kind, code, at, size := icmp4, byte(3), byte(4), 26, 4
+				if f[12] == 0x86 {
+					build, kind, code, at, size = icmp6, 2, 0, 22, 16
+				}
+				source := func(f []byte) string { a, _ := netip.AddrFromSlice(f[at : at+size]); return a.String() }
+				action, out := r.send(t, build(kind, code, c.from, source(sent), sent[14:90]))
+				if action != model.TX {
+					t.Fatalf("action = %d, counters %v", action, r.model.Reasons)
+				}
+				checkSums(t, out)
+				want := build(kind, code, c.sender, source(f), f[14:90])
+				if !bytes.Equal(out[14:], want[14:]) {
+					t.Errorf("the sender gets\n%x, want\n%x", out[14:], want[14:])
+				}
+			})
+		}
 	}
 }
 

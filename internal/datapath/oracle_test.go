@@ -234,6 +234,9 @@ func (s *source) quote() []byte {
 	if s.pick(4) != 0 {
 		o.ipOptions = 0
 	}
+	if s.pick(2) == 0 {
+		return s.fragment(segment(o))[14:]
+	}
 	return segment(o)[14:]
 }
 

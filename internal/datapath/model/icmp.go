@@ -61,7 +61,8 @@ func (r *run) addresses(src, dst netip.Addr) (from, to []byte) {
 	return from, to
 }
 
-// quoted is the packet that an error quotes, as the one that would come back.
+// quoted is the packet that an error quotes, as the one that would come back. Of a
+// fragment that is not the first one fragment is set, and its ports are elsewhere.
 type quoted struct {
 	packet
 	ip, l4 []byte // in the frame, no longer than the IP packet
@@ -76,13 +77,24 @@ func (r *run) quote() (q quoted, ok bool) {
 			return q, false
 		}
 		q.dst, q.src, q.proto, q.l4 = addr6(rest[8:]), addr6(rest[24:]), rest[6], rest[40:]
+		if q.proto == 44 {
+			q.proto, q.id, q.fragment = q.l4[0], be32(q.l4[4:]), be16(q.l4[2:])&0xfff8 != 0
+			if q.l4 = q.l4[8:]; q.proto != protoUDP || !q.fragment && len(q.l4) < 8 {
+				return q, false
+			}
+		}
 	} else {
-		if len(rest) < 28 || rest[0] != 0x45 || be16(rest[6:])&0x1fff != 0 {
+		if len(rest) < 28 || rest[0] != 0x45 {
 			return q, false
 		}
 		q.dst, q.src, q.proto, q.l4 = addr4(rest[12:]), addr4(rest[16:]), rest[9], rest[20:]
+		q.id, q.fragment = uint32(be16(rest[4:])), be16(rest[6:])&0x1fff != 0
 	}
 	q.ip = rest
+	if q.fragment {
+		q.l4 = make([]byte, 4)
+		return q, q.proto == protoUDP && q.dst == r.p.dst
+	}
 	q.dport, q.sport = be16(q.l4), be16(q.l4[2:])
 	return q, (q.proto == protoTCP || q.proto == protoUDP) && q.dst == r.p.dst
 }
@@ -92,6 +104,9 @@ func (r *run) icmpError() Action {
 	q, ok := r.quote()
 	if !ok {
 		return r.notOurs(vip)
+	}
+	if q.fragment {
+		return r.errorAboutFragment(q, vip)
 	}
 	if l, ok := r.listener(&q.packet); ok && vip {
 		return r.errorToTarget(q, l)
@@ -170,7 +185,7 @@ func (r *run) sendError(q quoted, innerSrc, innerDst netip.AddrPort, src, dst ne
 	if q.tcp() && len(q.l4) >= 18 {
 		put16(q.l4[16:], update(be16(q.l4[16:]), from, to))
 	}
-	if !q.tcp() {
+	if !q.tcp() && !q.fragment {
 		updateUDP(q.l4[6:], from, to)
 	}
 	even := len(message) &^ 1
