@@ -31,10 +31,6 @@ const (
 	reasonGateNotInGroup = "Target.NotRegistered"
 )
 
-// gatePoll is the longest time between two looks at the health of targets that
-// pods wait for. AWS has no watch for it.
-const gatePoll = 10 * time.Second
-
 // finding is what one Service's target groups say about a pod that waits for
 // them.
 type finding struct {
@@ -170,9 +166,9 @@ func gateCondition(pod *corev1.Pod, services []types.NamespacedName, find func(t
 	return c
 }
 
-// look reads the health of all target groups of a Service: for its status, and
-// for the pods that wait for it, whose gates it opens. It says how many pods
-// go on waiting.
+// look reads the health of all that a Service sends to: for its status, and for
+// the pods that wait for it, whose gates it opens. It says how many pods go on
+// waiting.
 func (r *Reconciler) look(ctx context.Context, svc *corev1.Service, st *service, want lb.Stack) (health, int, error) {
 	var seen health
 	targets := map[string][]cloud.TargetHealth{}
@@ -186,7 +182,14 @@ func (r *Reconciler) look(ctx context.Context, svc *corev1.Service, st *service,
 			return seen, 0, err
 		}
 		targets[g.Name] = all
-		seen.add(g.Key, all)
+		seen.add(g.Key, ours(g, all))
+	}
+	if name := classicName(want); name != "" && find(st.rec.Classic, name) != nil {
+		instances, err := r.api.DescribeInstanceHealth(ctx, name)
+		if err != nil {
+			return seen, 0, err
+		}
+		seen.add("instances", instances)
 	}
 	found, left := map[types.UID]finding{}, 0
 	for _, p := range st.waiting {
@@ -242,7 +245,7 @@ func (r *Reconciler) openGate(ctx context.Context, pod *corev1.Pod) error {
 }
 
 // gating are the Services whose load balancers the pod waits for: ours, with
-// pods for targets, that select it. One that never had a load balancer because
+// pods for targets, that send to it. One that never had a load balancer because
 // it is wrong keeps no pod waiting.
 func (r *Reconciler) gating(ctx context.Context, pod *corev1.Pod) ([]types.NamespacedName, error) {
 	var services corev1.ServiceList
@@ -251,7 +254,7 @@ func (r *Reconciler) gating(ctx context.Context, pod *corev1.Pod) ([]types.Names
 	}
 	names := map[types.NamespacedName]bool{}
 	for i := range services.Items {
-		if s := &services.Items[i]; selects(s, pod) && r.sendsToPods(s) {
+		if s := &services.Items[i]; sends(s, pod, services.Items) && r.sendsToPods(s) {
 			names[client.ObjectKeyFromObject(s)] = true
 		}
 	}

@@ -217,12 +217,16 @@ func (w *world) clear() {
 	}
 }
 
-// once is one pass over a Service.
+// once is one pass over a Service, and the time that it then wants to pass
+// until the next.
 func (w *world) once(ctx context.Context, name string) reconcile.Result {
 	w.t.Helper()
 	result, err := w.r.Reconcile(ctx, reconcile.Request{NamespacedName: types.NamespacedName{Namespace: "default", Name: name}})
 	if err != nil {
 		result.RequeueAfter = time.Millisecond
+	}
+	if result.RequeueAfter <= resyncIsFar {
+		w.now = w.now.Add(result.RequeueAfter)
 	}
 	return result
 }

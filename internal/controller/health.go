@@ -16,16 +16,21 @@ import (
 )
 
 // settling says that a change of targets is on its way to being healthy. AWS
-// has no watch for target health, so it is asked: sooner at first, then less
-// and less often, and no longer once all is clear or patience is at its end.
+// has no watch for target health and tells it of one group a call, so it is
+// asked for when the answer can be a new one: after the time between two health
+// checks, then less and less often, and no longer once all is clear or patience
+// is at its end.
 type settling struct {
 	active bool
 	polls  int
+	since  time.Time // of the change, then of the last look; zero: another process saw it
 }
 
-// Bounds of asking: 0.5 s to 30 s apart, about 10 minutes in all.
+// Bounds of asking: 30 s apart unless health checks are further apart, about 10
+// minutes in all. For pods that wait 0.5 s to 10 s, for nothing else delays them.
 const (
 	firstPoll = 500 * time.Millisecond
+	gatePoll  = 10 * time.Second
 	lastPoll  = 30 * time.Second
 	maxPolls  = 25
 )
@@ -39,56 +44,83 @@ func (s *settling) resume(svc *corev1.Service) {
 }
 
 // changed starts the asking anew when a plan touches targets or their checks.
-func (s *settling) changed(p plan.Plan) {
+func (s *settling) changed(p plan.Plan, now time.Time) {
 	for _, step := range p.Steps {
 		switch step.Action {
 		case plan.RegisterTargets, plan.CreateListener, plan.ModifyListener, plan.ModifyTargetGroup, plan.RegisterInstances, plan.ConfigureHealthCheck:
-			*s = settling{active: true}
+			*s = settling{active: true, since: now}
 			return
 		}
 	}
 }
 
-func (s *settling) next() time.Duration { return min(firstPoll<<min(s.polls, 10), lastPoll) }
+// pause is the time until the next look, with health checks that far apart.
+func (s *settling) pause(checks time.Duration) time.Duration {
+	return min(checks<<min(s.polls, 10), max(lastPoll, checks))
+}
+
+// gatePause is the same while pods wait.
+func (s *settling) gatePause() time.Duration { return min(firstPoll<<min(s.polls, 10), gatePoll) }
+
+// left is how long a look has to wait yet.
+func (s *settling) left(now time.Time, checks time.Duration) time.Duration {
+	return s.since.Add(s.pause(checks)).Sub(now)
+}
+
+// between is the shortest time between two health checks of a target.
+func between(want lb.Stack) time.Duration {
+	shortest := lastPoll
+	for _, g := range want.TargetGroups {
+		shortest = min(shortest, g.HealthCheck.Interval)
+	}
+	if want.Classic != nil {
+		shortest = min(shortest, want.Classic.HealthCheck.Interval)
+	}
+	return shortest
+}
 
 // settle looks at the targets' health while a change is on its way or a pod
 // waits for it, and writes what it saw into the status. It says when to look
 // again.
 func (r *Reconciler) settle(ctx context.Context, svc *corev1.Service, st *service, status *corev1.ServiceStatus, want lb.Stack) (time.Duration, error) {
-	if !st.settling.active && len(st.waiting) == 0 {
+	s, checks, gated := &st.settling, between(want), len(st.waiting) > 0
+	if !s.active && !gated {
 		return 0, nil
 	}
-	seen, left, err := r.look(ctx, svc, st, want)
+	if left := s.left(r.now(), checks); left > 0 && !gated {
+		if s.polls == 0 {
+			set(svc, status, condHealthy, metav1.ConditionUnknown, reasonPending, "Targets or their health checks have changed; their health is looked at when there has been time for a check.")
+		}
+		return left, nil
+	}
+	seen, waiting, err := r.look(ctx, svc, st, want)
 	if err != nil {
 		return 0, err
 	}
-	if name := classicName(want); name != "" && find(st.rec.Classic, name) != nil {
-		instances, err := r.api.DescribeInstanceHealth(ctx, name)
-		if err != nil {
-			return 0, err
-		}
-		seen.add("instances", instances)
+	s.since, s.polls = r.now(), s.polls+1
+	s.active = seen.pending && s.polls < maxPolls
+	seen.tell(svc, status, s.active)
+	switch {
+	case waiting > 0:
+		return s.gatePause(), nil
+	case s.active:
+		return s.pause(checks), nil
 	}
-	st.settling.polls++
-	again := seen.pending && st.settling.polls < maxPolls
-	st.settling.active = again
+	return 0, nil
+}
+
+// tell writes what was seen into the status.
+func (h *health) tell(svc *corev1.Service, status *corev1.ServiceStatus, again bool) {
 	value, reason := metav1.ConditionTrue, "TargetsHealthy"
 	switch {
 	case again:
 		value, reason = metav1.ConditionFalse, reasonPending
-	case seen.empty:
+	case h.empty:
 		value, reason = metav1.ConditionFalse, "NoTargets"
-	case seen.none:
+	case h.none:
 		value, reason = metav1.ConditionFalse, "NoHealthyTargets"
 	}
-	set(svc, status, condHealthy, value, reason, strings.Join(seen.lines, "; "))
-	switch {
-	case left > 0:
-		return min(st.settling.next(), gatePoll), nil
-	case again:
-		return st.settling.next(), nil
-	}
-	return 0, nil
+	set(svc, status, condHealthy, value, reason, strings.Join(h.lines, "; "))
 }
 
 // health is a summary of all target groups of a Service.

@@ -100,14 +100,23 @@ func (r *Reconciler) succeed(ctx context.Context, svc *corev1.Service, st *servi
 			r.say(svc, st, eventEnsured, "Ensured load balancer "+o.want.LoadBalancer.Name)
 		}
 	}
-	// A comparison with AWS comes after whatever is new.
+	return r.later(st, poll, o.waiting), nil
+}
+
+// later is when the Service is looked at next. What serves nothing but the
+// status, or a comparison with AWS, comes after whatever is new.
+func (r *Reconciler) later(st *service, poll time.Duration, replacing bool) reconcile.Result {
 	after, priority := st.resyncAt.Sub(r.now()), new(handler.LowPriority)
-	for _, d := range []time.Duration{poll, map[bool]time.Duration{true: awaitInterval}[o.waiting]} {
-		if d > 0 && d < after {
-			after, priority = d, new(0)
-		}
+	if poll > 0 && poll < after {
+		after = poll
 	}
-	return reconcile.Result{RequeueAfter: max(after, time.Millisecond), Priority: priority}, nil
+	if replacing && awaitInterval < after {
+		after = awaitInterval
+	}
+	if replacing || len(st.waiting) > 0 {
+		priority = new(0)
+	}
+	return reconcile.Result{RequeueAfter: max(after, time.Millisecond), Priority: priority}
 }
 
 // awaitInterval is how often a replacement's health is looked at. AWS has no
