@@ -145,7 +145,8 @@ func servingSite(t *testing.T) (s *site, d *Datapath, stop func()) {
 func (s *site) serve(t *testing.T, ns string, port int) {
 	t.Helper()
 	var l net.Listener
-	err := netlab.In(s.prefix+ns, func() (err error) { l, err = net.Listen("tcp", fmt.Sprintf(":%d", port)); return err })
+	quiet := net.ListenConfig{KeepAlive: -1} // counters move by what tests send alone
+	err := netlab.In(s.prefix+ns, func() (err error) { l, err = quiet.Listen(t.Context(), "tcp", fmt.Sprintf(":%d", port)); return err })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -194,6 +195,9 @@ func (s *site) dial(t *testing.T, from, address string) *conn {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { c.Close() })
+	if err := c.(*net.TCPConn).SetKeepAlive(false); err != nil {
+		t.Fatal(err)
+	}
 	return &conn{c, bufio.NewReader(c)}
 }
 

@@ -153,6 +153,9 @@ func (t *tracer) walk() (edgeWalk, error) {
 	return edgeWalk{}, nil
 }
 
+// probeMAC is the sender of the frame of a query: nobody's.
+var probeMAC = net.HardwareAddr{2, 0, 0, 0, 0, 0}
+
 // probe is the frame of a query, addressed to the edge. Its checksums are left
 // out: the program edits them by difference and never looks whether they are right.
 func probe(q Query, mac uint64) []byte {
@@ -170,7 +173,7 @@ func probe(q Query, mac uint64) []byte {
 			l4[13] = syn
 		}
 	}
-	frame := append([]byte(macFromMap(mac)), net.HardwareAddr{2, 0, 0, 0, 0, 0}...)
+	frame := append([]byte(macFromMap(mac)), probeMAC...)
 	if q.From.Addr().Is4() {
 		ip := []byte{0x45, 0, 0, byte(20 + len(l4)), 0, 0, 0x40, 0, 64, proto, 0, 0}
 		frame = append(append(frame, 0x08, 0x00), ip...)

@@ -110,9 +110,9 @@ func (t Trace) describeListener(l edgeListener, ok bool, names Names) string {
 		if _, vip := t.have.vips[t.query.To.Addr()]; vip {
 			return fmt.Sprintf("none: no %s listener at port %d of this load balancer address", t.query.Protocol, t.query.To.Port())
 		}
-		return "none: the destination is no load balancer address, so the packet may be a reply"
+		return "none: the destination is no load balancer address, so this may be a reply"
 	}
-	text := fmt.Sprintf("%s %s, idle timeout %d s, %d target groups", t.query.Protocol, t.query.To, l.IdleSeconds, l.Choices)
+	text := fmt.Sprintf("%s %s, idle timeout %d s, %s", t.query.Protocol, t.query.To, l.IdleSeconds, counted(int(l.Choices), "target group", "target groups"))
 	if arn := names.Listeners[Socket{t.query.To, t.query.Protocol}]; arn != "" {
 		text += ", " + arn
 	}
@@ -125,6 +125,17 @@ func (t Trace) describeListener(l edgeListener, ok bool, names Names) string {
 	return text
 }
 
+// counted is a number of things in words that agree with it.
+func counted(n int, one, many string) string {
+	switch n {
+	case 0:
+		return "no " + many
+	case 1:
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %s", n, many)
+}
+
 func (t Trace) describeClients(l edgeListener) string {
 	if l.Clients == clientsEveryone {
 		return "everyone may open flows"
@@ -134,17 +145,23 @@ func (t Trace) describeClients(l edgeListener) string {
 
 // admission says whether a set of clients has the packet's sender.
 func (t Trace) admission(set uint64) string {
-	prefixes := 0
+	var prefixes []netip.Prefix
 	for c := range t.have.clients {
 		if c.set != set {
 			continue
 		}
-		prefixes++
+		prefixes = append(prefixes, c.prefix)
 		if c.prefix.Contains(t.query.From.Addr()) {
 			return fmt.Sprintf("%s is let in by %s", t.query.From.Addr(), c.prefix)
 		}
 	}
-	return fmt.Sprintf("%s is in none of %d prefixes", t.query.From.Addr(), prefixes)
+	switch len(prefixes) {
+	case 0:
+		return "nobody is let in"
+	case 1:
+		return fmt.Sprintf("%s alone is let in, %s is outside", prefixes[0], t.query.From.Addr())
+	}
+	return fmt.Sprintf("%s is in none of the %d prefixes that are let in", t.query.From.Addr(), len(prefixes))
 }
 
 func (t Trace) describeFlow(fromClient bool) string {
@@ -154,7 +171,7 @@ func (t Trace) describeFlow(fromClient bool) string {
 		return "not looked for"
 	case a.Step == stepDeliver && a.Flow.Target != 0 && t.walk.Made.State == 0:
 		state := flowStates[edgeFlowState(a.Flow.State)]
-		return fmt.Sprintf("%s, idle timeout %d s, client's next hop %s", state, a.Flow.Link>>48, macFromMap(a.Flow.Link))
+		return fmt.Sprintf("%s, idle timeout %d s, client's %s", state, a.Flow.Link>>48, nextHop(macFromMap(a.Flow.Link)))
 	case a.Step == stepOpen:
 		return "none: the packet may open one"
 	case a.Step == stepIdle:
@@ -166,7 +183,19 @@ func (t Trace) describeFlow(fromClient bool) string {
 	case fromClient:
 		return "none, and the packet cannot open one"
 	}
+	if _, vip := t.have.vips[t.query.To.Addr()]; vip {
+		return "none, and the port is no source port of one"
+	}
 	return "none that this would be a reply of"
+}
+
+// nextHop names a MAC, unless it is the one that the traced packet has for want of
+// a sender.
+func nextHop(mac net.HardwareAddr) string {
+	if mac.String() == probeMAC.String() {
+		return "next hop as the packet came"
+	}
+	return "next hop " + mac.String()
 }
 
 func (t Trace) describeChoice(names Names) []Line {
@@ -203,7 +232,7 @@ func (t Trace) describeTarget() []Line {
 		return []Line{{"target", "gone"}}
 	}
 	at := netip.AddrPortFrom(addrFromMap(target.Addr), portFromMap(target.Port))
-	text := fmt.Sprintf("%s, next hop %s", at, macFromMap(target.Mac))
+	text := fmt.Sprintf("%s, %s", at, nextHop(macFromMap(target.Mac)))
 	if target.Flags&targetTerminate != 0 {
 		text += "; its connections are terminated"
 	}
@@ -253,7 +282,7 @@ func (t Trace) describeFrame() string {
 	if strings.HasPrefix(t.Reason, "reset_") {
 		what = "TCP reset, "
 	}
-	return fmt.Sprintf("%s%s to %s, next hop %s", what, netip.AddrPortFrom(from, port(l4)), netip.AddrPortFrom(to, port(l4+2)), net.HardwareAddr(t.frame[:6]))
+	return fmt.Sprintf("%s%s to %s, %s", what, netip.AddrPortFrom(from, port(l4)), netip.AddrPortFrom(to, port(l4+2)), nextHop(t.frame[:6]))
 }
 
 // meanings of reasons, for those that a packet with TCP or UDP can have.
