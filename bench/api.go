@@ -89,7 +89,7 @@ func (s *stock) fill(n int) func(context.Context) error {
 					if i >= n {
 						return nil
 					}
-					arn, err := create(ctx, client, balancerName(i))
+					arn, err := stocked(i).create(ctx, client)
 					if err != nil {
 						return fmt.Errorf("create load balancer %d: %w", i, err)
 					}
@@ -106,22 +106,47 @@ func (s *stock) fill(n int) func(context.Context) error {
 	}
 }
 
-// create makes a load balancer that forwards to ten targets, with four calls.
-func create(ctx context.Context, c *elbv2.Client, name string) (groupARN string, err error) {
-	b, err := c.CreateLoadBalancer(ctx, &elbv2.CreateLoadBalancerInput{Name: &name, Type: types.LoadBalancerTypeEnumNetwork, Subnets: []string{subnetID(0), subnetID(1)}})
+// balancer is a load balancer with a listener and a target group of one port.
+type balancer struct {
+	name         string
+	subnets      []string
+	port         int32
+	instances    []string
+	checkSeconds int32 // between health checks; 0: AWS's default
+}
+
+func stocked(i int) balancer {
+	b := balancer{name: balancerName(i), subnets: []string{subnetID(0), subnetID(1)}, port: 30080}
+	for n := range targetsEach {
+		b.instances = append(b.instances, instanceID(n))
+	}
+	return b
+}
+
+// create makes it with four calls.
+func (b balancer) create(ctx context.Context, c *elbv2.Client) (groupARN string, err error) {
+	made, err := c.CreateLoadBalancer(ctx, &elbv2.CreateLoadBalancerInput{Name: &b.name, Type: types.LoadBalancerTypeEnumNetwork, Subnets: b.subnets})
 	if err != nil {
 		return "", err
 	}
-	g, err := c.CreateTargetGroup(ctx, &elbv2.CreateTargetGroupInput{Name: &name, Protocol: types.ProtocolEnumTcp, Port: aws.Int32(30080), VpcId: aws.String(vpcID)})
+	group := &elbv2.CreateTargetGroupInput{Name: &b.name, Protocol: types.ProtocolEnumTcp, Port: &b.port, VpcId: aws.String(vpcID)}
+	if b.checkSeconds > 0 {
+		group.HealthCheckIntervalSeconds = &b.checkSeconds
+	}
+	g, err := c.CreateTargetGroup(ctx, group)
 	if err != nil {
 		return "", err
 	}
 	arn := g.TargetGroups[0].TargetGroupArn
-	if _, err := c.RegisterTargets(ctx, &elbv2.RegisterTargetsInput{TargetGroupArn: arn, Targets: targets(1, 30080)}); err != nil {
+	var targets []types.TargetDescription
+	for _, id := range b.instances {
+		targets = append(targets, types.TargetDescription{Id: &id, Port: &b.port})
+	}
+	if _, err := c.RegisterTargets(ctx, &elbv2.RegisterTargetsInput{TargetGroupArn: arn, Targets: targets}); err != nil {
 		return "", err
 	}
 	_, err = c.CreateListener(ctx, &elbv2.CreateListenerInput{
-		LoadBalancerArn: b.LoadBalancers[0].LoadBalancerArn, Protocol: types.ProtocolEnumTcp, Port: aws.Int32(80),
+		LoadBalancerArn: made.LoadBalancers[0].LoadBalancerArn, Protocol: types.ProtocolEnumTcp, Port: aws.Int32(80),
 		DefaultActions: []types.Action{{Type: types.ActionTypeEnumForward, TargetGroupArn: arn}},
 	})
 	return *arn, err

@@ -7,198 +7,134 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
-	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/fairlead-lb/fairlead/internal/netlab"
 )
 
-const chainRounds = 10 // each hop once a round, in turn
+// largeObject is what bulk transfers ask for, in bytes.
+const largeObject = 32 << 20
 
-// load is a way to use a server.
-type load struct {
-	name    string
-	seconds int
-	args    []string
+// writeLarge puts it where web servers look for it.
+func writeLarge(dir string) error {
+	return os.WriteFile(filepath.Join(dir, "large"), make([]byte, largeObject), 0o600)
 }
 
-func loads() []load {
-	return []load{
-		{name: "keepalive", seconds: 2},
-		{name: "connections", seconds: 1, args: []string{"-H", "Connection: close"}},
+// wrk loads a hop from all of its clients at once.
+func (s *segment) wrk(ctx context.Context, h hop, l load) (result, error) {
+	clients := make([]int, s.clients)
+	for i := range clients {
+		clients[i] = i
 	}
+	return s.wrkFrom(ctx, h, l, clients)
 }
 
-// wrkResult is what wrk says.
-type wrkResult struct {
-	rate           float64 // requests a second
-	p50, p99, p999 float64 // ms
-}
-
-// wrk loads a hop from its client, over 32 connections.
-func (s *segment) wrk(ctx context.Context, h hop, l load) (r wrkResult, err error) {
+// wrkFrom loads a hop from some of its clients at once.
+func (s *segment) wrkFrom(ctx context.Context, h hop, l load, clients []int) (result, error) {
 	path, err := netlab.LookPath("wrk")
 	if err != nil {
-		return r, fmt.Errorf("find wrk: %w; next: scripts/install-packages.sh bench", err)
+		return result{}, fmt.Errorf("find wrk: %w; next: scripts/install-packages.sh bench", err)
 	}
 	script, err := s.wrkScript()
 	if err != nil {
-		return r, err
+		return result{}, err
 	}
-	args := append([]string{"-t1", "-c32", fmt.Sprintf("-d%ds", l.seconds), "--latency", "-s", script}, l.args...)
-	cmd := exec.CommandContext(ctx, path, append(args, h.url())...)
+	said := make([]wrkSaid, len(clients))
+	group, ctx := errgroup.WithContext(ctx)
+	for i, client := range clients {
+		args := append([]string{"-t1", fmt.Sprintf("-c%d", l.connections/len(clients)), fmt.Sprintf("-d%ds", l.seconds), "-s", script}, l.args...)
+		cmd := exec.CommandContext(ctx, path, append(args, s.url(h, client, l))...)
+		group.Go(func() (err error) {
+			said[i], err = s.runWrk(cmd, s.client(h, client))
+			return err
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return result{}, err
+	}
+	return summarize(said), nil
+}
+
+func (s *segment) runWrk(cmd *exec.Cmd, namespace string) (wrkSaid, error) {
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
-	if err := s.launcher.Start(cmd, s.client(h)); err != nil {
-		return r, err
+	if err := s.launcher.Start(cmd, namespace); err != nil {
+		return wrkSaid{}, err
 	}
 	if err := cmd.Wait(); err != nil {
-		return r, fmt.Errorf("%w: %s", err, out.String())
+		return wrkSaid{}, fmt.Errorf("%w: %s", err, out.String())
 	}
 	return parseWrk(out.String())
 }
 
-// wrkScript has wrk say what it does not say by itself.
+// wrkScript has wrk say what it knows, in place of some of it rounded: how many
+// answers took how long, so that clients can be put together.
 func (s *segment) wrkScript() (path string, err error) {
 	path = filepath.Join(s.dir, "wrk.lua")
-	const script = "function done(summary, latency)\n io.write(string.format(\"99.9%% %dus\\n\", latency:percentile(99.9)))\nend\n"
+	const script = `function done(summary, latency)
+ io.write(string.format("requests %d\nmicroseconds %d\nbytes %d\n", summary.requests, summary.duration, summary.bytes))
+ for i = 1, #latency do
+  local took, times = latency(i)
+  io.write(string.format("took %d %d\n", took, times))
+ end
+end
+`
 	return path, os.WriteFile(path, []byte(script), 0o600)
 }
 
-// url is what clients ask for: the address, when it is not one already.
-func (h hop) url() string {
+// url is what a client asks for: the hop's, when it has one.
+func (s *segment) url(h hop, client int, l load) string {
 	if strings.Contains(h.address, "://") {
 		return h.address
 	}
-	return "http://" + h.address + "/"
+	return "http://" + s.address(h, client) + "/" + l.path
+}
+
+// wrkSaid is what one wrk saw.
+type wrkSaid struct {
+	requests, microseconds, bytes float64
+	took                          map[int]int // times, by microseconds
 }
 
 // parseWrk reads wrk's output. Errors of sockets and other statuses than 200 are
 // errors: what was measured is then something else.
-func parseWrk(out string) (r wrkResult, err error) {
+func parseWrk(out string) (wrkSaid, error) {
+	said := wrkSaid{took: map[int]int{}}
+	numbers := map[string]*float64{"requests": &said.requests, "microseconds": &said.microseconds, "bytes": &said.bytes}
 	for line := range strings.Lines(out) {
 		f := strings.Fields(line)
 		if len(f) < 2 {
 			continue
 		}
-		switch f[0] {
-		case "50%":
-			r.p50, err = milliseconds(f[1])
-		case "99%":
-			r.p99, err = milliseconds(f[1])
-		case "99.9%":
-			r.p999, err = milliseconds(f[1])
-		case "Requests/sec:":
-			r.rate, err = strconv.ParseFloat(f[1], 64)
-		case "Socket", "Non-2xx":
-			err = fmt.Errorf("wrk met errors: %s", strings.TrimSpace(line))
+		if f[0] == "Socket" || f[0] == "Non-2xx" {
+			return said, fmt.Errorf("wrk met errors: %s", strings.TrimSpace(line))
+		}
+		var err error
+		if n, ok := numbers[f[0]]; ok {
+			*n, err = strconv.ParseFloat(f[1], 64)
+		}
+		if f[0] == "took" && len(f) == 3 {
+			err = said.add(f[1], f[2])
 		}
 		if err != nil {
-			return r, err
+			return said, fmt.Errorf("read what wrk says: %q: %w", line, err)
 		}
 	}
-	if r.rate == 0 {
-		return r, fmt.Errorf("wrk got no answers: %s", out)
+	if said.bytes == 0 || said.microseconds == 0 {
+		return said, fmt.Errorf("wrk got no answers: %s", out)
 	}
-	return r, nil
+	return said, nil
 }
 
-func milliseconds(s string) (float64, error) {
-	d, err := time.ParseDuration(s)
-	return float64(d) / float64(time.Millisecond), err
-}
-
-// compare loads all hops in turn, round by round, and sets ours beside each other one.
-func (s *segment) compare(ctx context.Context) ([]Row, error) {
-	var rows []Row
-	for _, l := range loads() {
-		results, err := s.rounds(chainRounds, l.name, hops(), func(h hop) (wrkResult, error) { return s.wrk(ctx, h, l) })
-		if err != nil {
-			return nil, err
-		}
-		for _, h := range hops()[1:] {
-			rows = append(rows, besideOurs(l, h, results)...)
-		}
+func (s wrkSaid) add(took, times string) error {
+	t, err := strconv.Atoi(took)
+	if err != nil {
+		return err
 	}
-	return rows, nil
-}
-
-// rounds loads all hops in turn, round by round, and returns their results by
-// the hops' names.
-func (s *segment) rounds(count int, load string, hops []hop, one func(hop) (wrkResult, error)) (map[string][]wrkResult, error) {
-	results := map[string][]wrkResult{}
-	for range count {
-		for _, h := range hops {
-			r, err := one(h)
-			if err != nil {
-				return nil, fmt.Errorf("%s through %s: %w", load, h.name, err)
-			}
-			results[h.name] = append(results[h.name], r)
-		}
-	}
-	fmt.Fprintf(os.Stderr, "   %s done, load averages: %s\n", load, loadAverages())
-	return results, nil
-}
-
-// wrkFigure is one of the figures that wrk tells of a load.
-type wrkFigure struct {
-	name, unit string
-	of         func(wrkResult) float64
-}
-
-func wrkFigures() []wrkFigure {
-	return []wrkFigure{
-		{"rate", "1/s", func(r wrkResult) float64 { return r.rate }},
-		{"p50", "ms", func(r wrkResult) float64 { return r.p50 }},
-		{"p99", "ms", func(r wrkResult) float64 { return r.p99 }},
-		{"p99.9", "ms", func(r wrkResult) float64 { return r.p999 }},
-	}
-}
-
-// values are a figure's, by the hops' names.
-func (f wrkFigure) values(results map[string][]wrkResult) map[string][]float64 {
-	values := map[string][]float64{}
-	for name, rounds := range results {
-		for _, r := range rounds {
-			values[name] = append(values[name], f.of(r))
-		}
-	}
-	return values
-}
-
-func besideOurs(l load, h hop, results map[string][]wrkResult) []Row {
-	var rows []Row
-	for _, f := range wrkFigures() {
-		values := f.values(results)
-		row, ratios := paired(Row{Name: "datapath.chain." + l.name + "." + f.name + "." + h.name, Unit: f.unit}, values["fairlead"], values[h.name], h.name)
-		if l.name == "keepalive" && f.name == "rate" && h.aim > 0 {
-			row = row.atLeastOfPeer(h.aim)
-		}
-		fmt.Fprintf(os.Stderr, "   %s: ratio %.2f, quartiles %.2f to %.2f\n", row.Name, row.Ratio, ratios[len(ratios)/4], ratios[len(ratios)*3/4])
-		rows = append(rows, row)
-	}
-	return rows
-}
-
-// paired fills a row with the medians of both and of their rounds' ratios, which
-// it returns in order: what disturbs a round disturbs both.
-func paired(row Row, ours, theirs []float64, peer string) (Row, []float64) {
-	ratios := make([]float64, len(ours))
-	for i := range ours {
-		ratios[i] = ours[i] / theirs[i]
-	}
-	slices.Sort(ratios)
-	row.Value = median(ours)
-	row = row.beside(peer, median(theirs))
-	row.Ratio = median(ratios)
-	return row, ratios
-}
-
-// median of two middle values is their mean.
-func median(values []float64) float64 {
-	v := slices.Sorted(slices.Values(values))
-	n := len(v)
-	return (v[(n-1)/2] + v[n/2]) / 2
+	n, err := strconv.Atoi(times)
+	s.took[t] += n
+	return err
 }

@@ -30,6 +30,9 @@ func suites() []suite {
 		{"scale", scale},
 		{"datapath", dataPath},
 		{"chain", chain},
+		{"fan", fan},
+		{"flood", flood},
+		{"edge_idle", edgeIdle},
 		{"proxy", proxies},
 		{"proxy_http", proxyHTTP},
 	}

@@ -16,14 +16,11 @@ import (
 	"os"
 	"path/filepath"
 	"time"
-
-	"github.com/fairlead-lb/fairlead/internal/netlab"
 )
 
 const (
 	proxyAim    = 1.0 // ours over the better of the two peers
 	tlsPort     = 443
-	largeObject = 32 << 20 // bytes
 	proxyRounds = 8
 )
 
@@ -34,7 +31,7 @@ func proxyHops() ([]hop, error) {
 	if err != nil {
 		return nil, err
 	}
-	target := netip.AddrPortFrom(netip.MustParseAddr(fmt.Sprintf("198.18.0.%d", chainTarget)), targetPort)
+	target := targetAddress(0)
 	idle := netip.AddrPortFrom(target.Addr(), idlePort)
 	served, err := json.Marshal([]servedListener{
 		{Port: listenPort, Target: target}, {Port: tlsPort, Target: target, Certificate: "DIR/both.pem"}, {Port: idlePort, Target: idle},
@@ -72,36 +69,27 @@ func writeProxyFiles(dir string) error {
 		return err
 	}
 	both := append(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert}), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private})...)
-	return errors.Join(os.WriteFile(filepath.Join(dir, "both.pem"), both, 0o600), os.WriteFile(filepath.Join(dir, "large"), make([]byte, largeObject), 0o600))
+	return errors.Join(os.WriteFile(filepath.Join(dir, "both.pem"), both, 0o600), writeLarge(dir))
 }
 
-// fileServer is the target: a short answer from memory, and a large file.
-func fileServer() hop {
-	h := webServer()
-	h.config = fmt.Sprintf("user root;\npid DIR/target.pid;\nerror_log DIR/target.log;\nworker_processes 1;\nevents { worker_connections 8000; }\n"+
-		"http { access_log off; sendfile on; keepalive_requests 1000000000; keepalive_timeout 600s; server { listen %d reuseport backlog=4096; location = / { return 200 \"hello\\n\"; } location = /large { root DIR; } } }\n", targetPort)
-	return h
-}
-
-// proxyLoad is a way to use the proxies; scale makes a request's worth a value.
+// proxyLoad is a way to use the proxies, and what of the result counts.
 type proxyLoad struct {
-	name, unit string
-	scheme     string
-	path       string
-	scale      float64
-	load       load
+	name   string
+	scheme string
+	path   string
+	figure figure
+	load   load
 }
 
 func proxyLoads() []proxyLoad {
-	short := load{seconds: 2, args: []string{"-H", "Connection: close"}}
-	long := load{seconds: 2, args: []string{"-c4", "--timeout", "30s"}} // large answers take long on a busy machine
-	const megabytes = float64(largeObject) / 1e6
+	short := load{seconds: 2, connections: 32, args: []string{"-H", "Connection: close"}}
+	long := load{seconds: 2, connections: 4, args: []string{"--timeout", "30s"}} // large answers take long on a busy machine
 	return []proxyLoad{
-		{"proxy.tcp.connections", "1/s", "http", "/", 1, short},
-		{"proxy.tcp.requests", "1/s", "http", "/", 1, load{seconds: 2}},
-		{"proxy.tcp.bytes", "MB/s", "http", "/large", megabytes, long},
-		{"proxy.tls.handshakes", "1/s", "https", "/", 1, short},
-		{"proxy.tls.bytes", "MB/s", "https", "/large", megabytes, long},
+		{"proxy.tcp.connections", "http", "/", rate(), short},
+		{"proxy.tcp.requests", "http", "/", rate(), load{seconds: 2, connections: 32}},
+		{"proxy.tcp.bytes", "http", "/large", bytesRate(), long},
+		{"proxy.tls.handshakes", "https", "/", rate(), short},
+		{"proxy.tls.bytes", "https", "/large", bytesRate(), long},
 	}
 }
 
@@ -130,15 +118,10 @@ func proxies(ctx context.Context, _ programs) (rows []Row, err error) {
 	if err := writeProxyFiles(dir); err != nil {
 		return nil, err
 	}
-	s := newHTTPSegment(dir, hops)
+	s := newSegment("proxy", dir, 1, 1, hops)
 	defer func() { err = errors.Join(err, s.close()) }()
-	if err := netlab.Apply(s.network); err != nil {
+	if err := s.open(ctx, webServer, hops); err != nil {
 		return nil, err
-	}
-	for _, h := range append([]hop{fileServer()}, hops...) {
-		if err := s.start(ctx, h); err != nil {
-			return nil, err
-		}
 	}
 	idle, err := s.idleConnections(ctx, hops[0])
 	if err != nil {
@@ -157,19 +140,19 @@ func proxies(ctx context.Context, _ programs) (rows []Row, err error) {
 // proxyRows loads all hops in turn and sets ours beside each peer and beside the
 // better one of each round.
 func (s *segment) proxyRows(ctx context.Context, l proxyLoad, hops []hop) ([]Row, error) {
-	results, err := s.rounds(proxyRounds, l.name, hops, func(h hop) (wrkResult, error) { return s.wrk(ctx, l.at(h), l.load) })
+	results, err := s.rounds(proxyRounds, l.name, hops, func(h hop) (result, error) { return s.wrk(ctx, l.at(h), l.load) })
 	if err != nil {
 		return nil, err
 	}
-	values := wrkFigure{of: func(r wrkResult) float64 { return r.rate * l.scale }}.values(results)
+	values := l.figure.values(results)
 	ours := values[hops[0].name]
-	row, _ := paired(Row{Name: l.name, Unit: l.unit}, ours, better(hops[1:], values), "the better of both")
+	row := paired(Row{Name: l.name, Unit: l.figure.unit}, ours, better(hops[1:], values), "the better of both")
 	if l.name != "proxy.tcp.requests" {
 		row = row.atLeastOfPeer(proxyAim)
 	}
 	rows := []Row{row}
 	for _, h := range hops[1:] {
-		row, _ := paired(Row{Name: l.name + "." + h.name, Unit: l.unit}, ours, values[h.name], h.name)
+		row := paired(Row{Name: l.name + "." + h.name, Unit: l.figure.unit}, ours, values[h.name], h.name)
 		rows = append(rows, row)
 	}
 	return rows, nil

@@ -5,12 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net/netip"
 	"os"
 	"slices"
 
 	"github.com/fairlead-lb/fairlead/internal/lb"
-	"github.com/fairlead-lb/fairlead/internal/netlab"
 )
 
 const httpAim = 0.6 // ours over the better of the two peers, requests a second
@@ -18,7 +16,7 @@ const httpAim = 0.6 // ours over the better of the two peers, requests a second
 // httpHops are the HTTP proxies that append X-Forwarded-For and keep connections
 // to the target, each on a machine of its own.
 func httpHops() ([]hop, error) {
-	target := netip.AddrPortFrom(netip.MustParseAddr(fmt.Sprintf("198.18.0.%d", chainTarget)), targetPort)
+	target := targetAddress(0)
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err
@@ -40,21 +38,6 @@ func httpHops() ([]hop, error) {
 	}, nil
 }
 
-// newHTTPSegment joins the proxies, their clients and the target.
-func newHTTPSegment(dir string, hops []hop) *segment {
-	s := &segment{prefix: fmt.Sprintf("flhttp%d-", os.Getpid()), dir: dir, launcher: netlab.NewLauncher()}
-	ports := []netlab.Sysctl{{Key: "net/ipv4/ip_local_port_range", Value: "1024 65535"}}
-	target := s.machine(webServer())
-	s.network.Namespaces = append(s.network.Namespaces, netlab.Namespace{Name: s.prefix + "bridge", Bridges: []string{"br0"}}, netlab.Namespace{Name: target})
-	s.join(target, "target", chainTarget, hop{})
-	for _, h := range hops {
-		s.network.Namespaces = append(s.network.Namespaces, netlab.Namespace{Name: s.machine(h), Sysctls: ports}, netlab.Namespace{Name: s.client(h), Sysctls: ports})
-		s.join(s.machine(h), fmt.Sprintf("m%d", h.host), h.host, hop{})
-		s.join(s.client(h), fmt.Sprintf("c%d", h.host), h.host+10, hop{})
-	}
-	return s
-}
-
 // proxyHTTP measures requests through an HTTP listener and through its peers.
 func proxyHTTP(ctx context.Context, _ programs) (rows []Row, err error) {
 	dir, err := os.MkdirTemp("", "fairlead-bench-")
@@ -66,18 +49,13 @@ func proxyHTTP(ctx context.Context, _ programs) (rows []Row, err error) {
 	if err != nil {
 		return nil, err
 	}
-	s := newHTTPSegment(dir, hops)
+	s := newSegment("http", dir, 1, 1, hops)
 	defer func() { err = errors.Join(err, s.close()) }()
-	if err := netlab.Apply(s.network); err != nil {
+	if err := s.open(ctx, webServer, hops); err != nil {
 		return nil, err
 	}
-	for _, h := range append([]hop{webServer()}, hops...) {
-		if err := s.start(ctx, h); err != nil {
-			return nil, err
-		}
-	}
-	for _, l := range loads() {
-		results, err := s.rounds(chainRounds, l.name, hops, func(h hop) (wrkResult, error) { return s.wrk(ctx, h, l) })
+	for _, l := range []load{keepAlive(), connections()} {
+		results, err := s.rounds(chainRounds, l.name, hops, func(h hop) (result, error) { return s.wrk(ctx, h, l) })
 		if err != nil {
 			return nil, err
 		}
@@ -88,17 +66,17 @@ func proxyHTTP(ctx context.Context, _ programs) (rows []Row, err error) {
 
 // httpRows sets our results beside each peer's, and the rate beside the better
 // peer's of each round: ratios of pairs, since what disturbs a round disturbs all.
-func httpRows(l load, hops []hop, results map[string][]wrkResult) []Row {
+func httpRows(l load, hops []hop, results map[string][]result) []Row {
 	var rows []Row
-	for _, f := range wrkFigures() {
+	for _, f := range timesAndRate() {
 		values := f.values(results)
 		name := "proxy.http." + l.name + "." + f.name
 		for _, h := range hops[1:] {
-			row, _ := paired(Row{Name: name + "." + h.name, Unit: f.unit}, values[hops[0].name], values[h.name], h.name)
+			row := paired(Row{Name: name + "." + h.name, Unit: f.unit}, values[hops[0].name], values[h.name], h.name)
 			rows = append(rows, row)
 		}
 		if f.name == "rate" {
-			row, _ := paired(Row{Name: name, Unit: f.unit}, values[hops[0].name], better(hops[1:], values), "the better of both")
+			row := paired(Row{Name: name, Unit: f.unit}, values[hops[0].name], better(hops[1:], values), "the better of both")
 			if l.name == "keepalive" {
 				row = row.atLeastOfPeer(httpAim)
 			}

@@ -20,7 +20,7 @@ const (
 func (s *segment) idleConnections(ctx context.Context, h hop) (rows []Row, err error) {
 	pid := s.servers[1].PID() // the first is the target
 	var ln net.Listener
-	if err := netlab.In(s.machine(webServer()), func() (err error) {
+	if err := netlab.In(s.machine(webServer(0)), func() (err error) {
 		ln, err = net.Listen("tcp", fmt.Sprintf("198.18.0.%d:%d", chainTarget, idlePort))
 		return err
 	}); err != nil {
@@ -58,7 +58,7 @@ func (s *segment) idleConnections(ctx context.Context, h hop) (rows []Row, err e
 // throughProxy makes a connection, on which one byte is said each way, and
 // returns both of its ends.
 func (s *segment) throughProxy(ctx context.Context, h hop, ln net.Listener) (front, back net.Conn, err error) {
-	front, err = netlab.Dial(ctx, s.client(h), "tcp", fmt.Sprintf("%s:%d", h.address, idlePort))
+	front, err = netlab.Dial(ctx, s.client(h, 0), "tcp", fmt.Sprintf("%s:%d", h.address, idlePort))
 	if err != nil {
 		return nil, nil, err
 	}

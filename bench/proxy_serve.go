@@ -66,7 +66,7 @@ func serveProxy(ctx context.Context, file string) error {
 
 func (s servedListener) listener() (proxy.Listener, error) {
 	l := proxy.Listener{
-		Balancer: "bench", Name: "bench", Protocol: lb.TCP, IdleTimeout: 350 * time.Second,
+		Balancer: "bench", Protocol: lb.TCP, IdleTimeout: 350 * time.Second,
 		Address: netip.AddrPortFrom(netip.IPv4Unspecified(), s.Port),
 		Forward: []proxy.Pool{{Key: "bench", Protocol: lb.TCP, Targets: []proxy.Target{{ID: "target", Addr: s.Target, Eligible: true, Healthy: true}}}},
 	}

@@ -21,8 +21,10 @@ type Row struct {
 	Value     float64 `json:"value"`
 	Peer      string  `json:"peer,omitempty"`
 	PeerValue float64 `json:"peer_value,omitempty"`
-	Ratio     float64 `json:"ratio,omitempty"` // value over peer_value
-	Aim       string  `json:"aim,omitempty"`   // such as "<= 90" or ">= 1.05 x peer"
+	Ratio     float64 `json:"ratio,omitempty"`     // value over peer_value; of rounds: their ratios' median
+	RatioLow  float64 `json:"ratio_low,omitempty"` // and their quartiles
+	RatioHigh float64 `json:"ratio_high,omitempty"`
+	Aim       string  `json:"aim,omitempty"` // such as "<= 90" or ">= 1.05 x peer"
 	Met       *bool   `json:"met,omitempty"`
 	Commit    string  `json:"commit"`
 	Machine   string  `json:"machine"`
@@ -49,6 +51,14 @@ func (r Row) atMost(limit float64) Row {
 func (r Row) atLeastOfPeer(limit float64) Row {
 	r.Aim = fmt.Sprintf(">= %g x peer", limit)
 	met := r.Ratio >= limit
+	r.Met = &met
+	return r
+}
+
+// atMostOfPeer sets an upper aim for the ratio.
+func (r Row) atMostOfPeer(limit float64) Row {
+	r.Aim = fmt.Sprintf("<= %g x peer", limit)
+	met := r.Ratio <= limit
 	r.Met = &met
 	return r
 }

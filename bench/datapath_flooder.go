@@ -1,0 +1,135 @@
+package main
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"net/netip"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/fairlead-lb/fairlead/internal/netlab"
+)
+
+// flooder sends SYNs from random addresses and ports, as frames, past the
+// kernel's TCP.
+type flooder struct {
+	fd    int
+	frame []byte // all but what is random
+}
+
+const (
+	etherSize  = 14
+	ipv4Size   = 20
+	tcpSize    = 20
+	synSize    = etherSize + ipv4Size + tcpSize
+	floodPause = time.Millisecond // between bursts
+)
+
+// newFlooder opens a packet socket on eth0 of a namespace. Frames go to the MAC.
+func newFlooder(namespace string, to net.HardwareAddr) (*flooder, error) {
+	f := &flooder{frame: synFrame(to)}
+	from, err := macOf(namespace)
+	if err != nil {
+		return nil, err
+	}
+	copy(f.frame[6:], from)
+	err = netlab.In(namespace, func() error {
+		i, err := net.InterfaceByName("eth0")
+		if err != nil {
+			return err
+		}
+		f.fd, err = unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, 0) // protocol 0: it receives nothing
+		if err != nil {
+			return err
+		}
+		err = errors.Join(unix.Bind(f.fd, &unix.SockaddrLinklayer{Ifindex: i.Index}), unix.SetsockoptInt(f.fd, unix.SOL_PACKET, unix.PACKET_QDISC_BYPASS, 1))
+		if err != nil {
+			return errors.Join(err, unix.Close(f.fd))
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("open a packet socket: %w", err)
+	}
+	return f, nil
+}
+
+func (f *flooder) close() error { return unix.Close(f.fd) }
+
+// synFrame is a SYN to the benchmarks' address, its checksums computed over
+// zeros where random values come.
+func synFrame(to net.HardwareAddr) []byte {
+	f := make([]byte, synSize)
+	copy(f, to)
+	binary.BigEndian.PutUint16(f[12:], unix.ETH_P_IP)
+	ip, tcp := f[etherSize:etherSize+ipv4Size], f[etherSize+ipv4Size:]
+	ip[0], ip[8], ip[9] = 0x45, 64, unix.IPPROTO_TCP
+	binary.BigEndian.PutUint16(ip[2:], ipv4Size+tcpSize)
+	copy(ip[16:], netip.MustParseAddr(vip4).AsSlice())
+	tcp[12], tcp[13] = tcpSize/4<<4, 0x02
+	binary.BigEndian.PutUint16(tcp[14:], 65535)
+	return f
+}
+
+// fire floods a port with so many SYNs a second until stop is called.
+func (f *flooder) fire(port, perSecond int) (stop func() error) {
+	binary.BigEndian.PutUint16(f.frame[etherSize+ipv4Size+2:], uint16(port))
+	enough, done := make(chan struct{}), make(chan error, 1)
+	go func() { done <- f.bursts(perSecond, enough) }()
+	return func() error {
+		close(enough)
+		return <-done
+	}
+}
+
+// bursts keeps the rate over time: what a burst is late, the next one makes up,
+// as far as a tenth of a second.
+func (f *flooder) bursts(perSecond int, enough <-chan struct{}) error {
+	begin, sent := time.Now(), 0
+	for {
+		select {
+		case <-enough:
+			return nil
+		case <-time.After(floodPause):
+		}
+		due := int(time.Since(begin).Seconds() * float64(perSecond))
+		sent = max(sent, due-perSecond/10)
+		for ; sent < due; sent++ {
+			f.randomize()
+			if _, err := unix.Write(f.fd, f.frame); err != nil && !errors.Is(err, unix.ENOBUFS) { // a full queue loses, as a wire does
+				return fmt.Errorf("flood: %w", err)
+			}
+		}
+	}
+}
+
+// randomize makes the frame another client's, from 10.0.0.0/8.
+func (f *flooder) randomize() {
+	ip, tcp := f.frame[etherSize:etherSize+ipv4Size], f.frame[etherSize+ipv4Size:]
+	r := rand.Uint64()
+	binary.BigEndian.PutUint32(ip[12:], 10<<24|uint32(r)>>8)
+	binary.BigEndian.PutUint16(tcp, uint16(1024+r>>32&0x7fff))
+	binary.BigEndian.PutUint32(tcp[4:], uint32(r>>24))
+	ip[10], ip[11], tcp[16], tcp[17] = 0, 0, 0, 0
+	binary.BigEndian.PutUint16(ip[10:], fold(sum16(ip)))
+	binary.BigEndian.PutUint16(tcp[16:], fold(sum16(tcp)+sum16(ip[12:])+unix.IPPROTO_TCP+tcpSize))
+}
+
+// sum16 and fold are the checksum of RFC 1071, of an even number of bytes.
+func sum16(b []byte) (sum uint32) {
+	for i := 0; i < len(b); i += 2 {
+		sum += uint32(binary.BigEndian.Uint16(b[i:]))
+	}
+	return sum
+}
+
+func fold(sum uint32) uint16 {
+	for sum > 0xffff {
+		sum = sum>>16 + sum&0xffff
+	}
+	return ^uint16(sum)
+}
