@@ -118,6 +118,7 @@ func (f *controllerFlags) complete(ctx context.Context) (controller.Config, erro
 		return c, &cli.Error{What: "find the API server", Err: err, Hint: "give --kubeconfig, or run in a pod with a service account"}
 	}
 	c.Kube, c.Log, c.Registry, c.Cluster = kube, cli.Logger(os.Stderr, level), prometheus.NewRegistry(), f.cluster
+	c.VPCID = f.vpc
 	c.Defaults.Scheme, c.Defaults.TargetType = lb.Scheme(f.scheme), lb.TargetType(f.targetType)
 	c.API, err = awssdk.New(ctx, awssdk.Config{
 		Region: f.region, VPCID: f.vpc, Description: owner.Cluster(f.cluster).RuleDescription(), Registerer: c.Registry, RequestRate: f.budget(),

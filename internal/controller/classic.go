@@ -214,8 +214,8 @@ func (e *executor) changeClassic(ctx context.Context, s plan.Step) error {
 // health is that of a target group's targets or of a Classic Load Balancer's
 // instances, by name; false when there is neither.
 func (e *executor) health(ctx context.Context, name string) ([]cloud.TargetHealth, bool, error) {
-	if g := e.have.Group(name); g != nil {
-		health, err := e.api.DescribeTargetHealth(ctx, g.ARN)
+	if arn := e.group(name); arn != "" {
+		health, err := e.api.DescribeTargetHealth(ctx, arn)
 		return health, true, err
 	}
 	if e.have.ClassicBalancer(name) != nil {

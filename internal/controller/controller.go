@@ -8,11 +8,12 @@
 package controller
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"log/slog"
 	"math/rand/v2"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -34,6 +35,7 @@ import (
 // Options are what a Reconciler is told.
 type Options struct {
 	Cluster       string
+	VPCID         string // of the load balancers; target groups that others made have to be in it
 	TakeUnclassed bool
 	Defaults      intent.Defaults
 	Sweep         time.Duration // how often all Services are compared with AWS in batches; 0: never
@@ -59,7 +61,8 @@ type Reconciler struct {
 	mu       sync.Mutex // guards services
 	services map[types.NamespacedName]*service
 
-	gates gates
+	gates      gates
+	references references
 }
 
 // service is what a Reconciler knows about a Service beyond what the API
@@ -110,6 +113,7 @@ func (r *Reconciler) service(svc *corev1.Service) *service {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	key := client.ObjectKeyFromObject(svc)
+	r.references.set(key, intent.Backends(svc))
 	if st := r.services[key]; st != nil && st.uid == svc.UID {
 		st.wanted = intent.WantedName(svc)
 		return st
@@ -132,6 +136,7 @@ func (r *Reconciler) forget(key types.NamespacedName) {
 	defer r.mu.Unlock()
 	delete(r.services, key)
 	r.gates.forget(key)
+	r.references.set(key, nil)
 }
 
 // owned are the Services that this process works for.
@@ -165,6 +170,11 @@ func (r *Reconciler) ensure(ctx context.Context, svc *corev1.Service, st *servic
 		return reconcile.Result{RequeueAfter: time.Millisecond, Priority: new(handler.LowPriority)}, nil
 	}
 	waiting, err := r.converge(ctx, svc, st, w)
+	if wrong, ok := errors.AsType[*errForeign](err); ok {
+		result, err := r.refuse(ctx, svc, st, w.want, slices.Concat(wrong.problems, w.problems))
+		result.RequeueAfter = cmp.Or(result.RequeueAfter, policyOf(cloud.Invalid).after) // nothing tells of a group that is made
+		return result, err
+	}
 	if err != nil {
 		return r.failed(ctx, svc, st, err)
 	}
@@ -195,13 +205,17 @@ func (r *Reconciler) converge(ctx context.Context, svc *corev1.Service, st *serv
 		st.since = r.now()
 	}
 	r.shared.Hold(svc.UID, false)
-	if want, err = r.resolveGroups(ctx, want); err != nil {
+	if want, err = r.resolve(ctx, st, want); err != nil {
 		return false, err
+	}
+	if unshared(st.have, want) {
+		st.have = nil
 	}
 	have, err := r.have(ctx, svc, st, want, stack)
 	if err != nil {
 		return false, err
 	}
+	share(have, want)
 	w.want = want
 	p := w.plan(*have, plan.Policy{AllowReplacement: intent.AllowReplacement(svc)})
 	st.blocked = p.Blocked
@@ -225,8 +239,7 @@ func (r *Reconciler) converge(ctx context.Context, svc *corev1.Service, st *serv
 // believe remembers what the record of a settled Service tells, targets
 // included: the first change after a restart need not read it from AWS then.
 func (st *service) believe(want lb.Stack) {
-	named := slices.ContainsFunc(want.LoadBalancer.SecurityGroups, func(id string) bool { return !strings.HasPrefix(id, "sg-") })
-	if st.have != nil || named {
+	if st.have != nil || unresolved(want) {
 		return
 	}
 	if have, ok := st.rec.recall(want); ok {
@@ -300,7 +313,9 @@ func (r *Reconciler) recall(ctx context.Context, st *service, want lb.Stack) (*p
 		if err != nil {
 			return nil, err
 		}
-		g.Targets = targets
+		if g.Targets = targets; g.Shared {
+			g.Targets = st.rec.owned(g.Name, targets, wantedTargets(want, g.Name))
+		}
 	}
 	for i := range have.Classic {
 		if exists, err := r.recallInstances(ctx, st.rec, &have.Classic[i]); err != nil || !exists {
@@ -318,7 +333,7 @@ func (r *Reconciler) apply(ctx context.Context, svc *corev1.Service, st *service
 	if p.Creates() {
 		r.say(svc, st, eventEnsuring, "Ensuring load balancer")
 	}
-	if err := r.save(ctx, svc, st, st.rec.begin(p)); err != nil {
+	if err := r.save(ctx, svc, st, st.rec.begin(p).claim(p, *st.have)); err != nil {
 		return false, err
 	}
 	st.worked = r.now()
@@ -337,7 +352,7 @@ func (r *Reconciler) apply(ctx context.Context, svc *corev1.Service, st *service
 	if err == nil {
 		return waiting, nil
 	}
-	if !keepsState(cloud.ClassOf(err)) {
+	if !keepsState(cloud.ClassOf(err)) || sharesTargets(have) {
 		st.have = nil
 	}
 	// Best effort: the record already holds all names.

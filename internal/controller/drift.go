@@ -23,7 +23,7 @@ type drift struct {
 // tells stays what further plans start from: a change of the Service changes
 // what it asks for and does not repair the rest on the way.
 func (r *Reconciler) compare(ctx context.Context, svc *corev1.Service, st *service, want lb.Stack) error {
-	want, err := r.resolveGroups(ctx, want)
+	want, err := r.resolve(ctx, st, want)
 	if err != nil {
 		return err
 	}

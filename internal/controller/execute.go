@@ -49,7 +49,11 @@ func (e *executor) ready(ctx context.Context, s plan.Step) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	if anyHealthy(health, s.After.Targets) {
+	joining := s.After.Targets
+	if len(joining) == 0 {
+		joining = targetsOf(health) // a group that others fill
+	}
+	if anyHealthy(health, joining) {
 		return true, nil
 	}
 	old := s.Before.Targets
@@ -58,12 +62,17 @@ func (e *executor) ready(ctx context.Context, s plan.Step) (bool, error) {
 		if health, exists, err = e.health(ctx, s.Before.Text); err != nil || !exists {
 			return err == nil, err
 		}
-		old = nil
-		for _, h := range health {
-			old = append(old, h.Target)
-		}
+		old = targetsOf(health)
 	}
 	return !anyHealthy(health, old), nil
+}
+
+func targetsOf(health []cloud.TargetHealth) []lb.Target {
+	out := make([]lb.Target, len(health))
+	for i, h := range health {
+		out[i] = h.Target
+	}
+	return out
 }
 
 func anyHealthy(health []cloud.TargetHealth, of []lb.Target) bool {
@@ -162,9 +171,14 @@ func (e *executor) groupIDs(ctx context.Context, refs []string) ([]string, error
 	return ids, nil
 }
 
+// group is the ARN of a target group. One that is not the Service's own goes by
+// its ARN already.
 func (e *executor) group(name string) string {
 	if g := e.have.Group(name); g != nil {
 		return g.ARN
+	}
+	if groupName(name) != name {
+		return name
 	}
 	return ""
 }
@@ -239,7 +253,7 @@ func (e *executor) doListener(ctx context.Context, s plan.Step) (plan.Result, er
 }
 
 func (e *executor) listener(arn string, l plan.Listener) cloud.Listener {
-	out := cloud.Listener{ARN: arn, Port: l.Port, Protocol: l.Protocol, Security: l.Security}
+	out := cloud.Listener{ARN: arn, Port: l.Port, Protocol: l.Protocol, Stickiness: l.Stickiness, Security: l.Security}
 	for _, f := range l.Forward {
 		out.Forward = append(out.Forward, cloud.Forward{GroupARN: e.group(f.TargetGroup), Weight: f.Weight})
 	}

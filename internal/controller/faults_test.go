@@ -109,6 +109,44 @@ func furtherPhases() []phase {
 		{name: "another address in the only zone", before: made(func(w *world) []string {
 			return []string{"subnets", "subnet-a", "eip-allocations", w.elastic(1)[0]}
 		}), act: annotate(func(w *world) []string { return []string{"eip-allocations", w.elastic(1)[0]} })},
+		{name: "create with weights", before: func(w *world) { w.create(canary()) }, act: func(w *world) {
+			w.create(acting(post("nginx"), weighted(90, 10, w.makeForeign(nil))))
+		}},
+		{name: "other weights", before: func(w *world) {
+			w.create(canary())
+			w.create(acting(post("nginx"), weighted(90, 10, w.makeForeign(nil))))
+			w.settle("nginx")
+		}, act: func(w *world) {
+			w.update("nginx", func(s *corev1.Service) { acting(s, weighted(0, 1, "")) })
+		}},
+		{name: "no weights any more, on another load balancer", before: func(w *world) {
+			w.create(canary())
+			w.create(acting(post("nginx"), weighted(90, 10, w.makeForeign(nil))))
+			w.settle("nginx")
+		}, act: func(w *world) {
+			w.update("nginx", func(s *corev1.Service) {
+				delete(s.Annotations, action80)
+				agree(annotated(s, "scheme", "internal"))
+			})
+		}},
+		{name: "targets of others: create", before: func(*world) {}, act: func(w *world) { w.create(sharing("nginx")) }},
+		{name: "targets of others: a node leaves", before: func(w *world) {
+			w.create(sharing("nginx"))
+			w.settle("nginx")
+			w.addStranger()
+		}, act: func(w *world) { w.removeNode(2) }, after: wantsStranger},
+		{name: "targets of others: all others", before: func(w *world) {
+			w.create(sharing("nginx"))
+			w.settle("nginx")
+			w.addStranger()
+		}, act: func(w *world) { w.removeNode(1); w.removeNode(2); w.addNode(3) }, after: wantsStranger},
+		{name: "targets of others are no longer wanted", before: func(w *world) {
+			w.create(sharing("nginx"))
+			w.settle("nginx")
+			w.addStranger()
+		}, act: func(w *world) {
+			w.update("nginx", func(s *corev1.Service) { delete(s.Annotations, prefix+"multi-cluster-target-group") })
+		}},
 		{name: "more rules than a group holds", before: made(plain()), act: func(w *world) {
 			w.update("nginx", func(s *corev1.Service) { s.Spec.LoadBalancerSourceRanges = from(0, 70) })
 		}},

@@ -182,7 +182,7 @@ func (r *Reconciler) look(ctx context.Context, svc *corev1.Service, st *service,
 			return seen, 0, err
 		}
 		targets[g.Name] = all
-		seen.add(g.Key, all)
+		seen.add(g.Key, ours(g, all))
 	}
 	if name := classicName(want); name != "" && find(st.rec.Classic, name) != nil {
 		instances, err := r.api.DescribeInstanceHealth(ctx, name)
@@ -245,7 +245,7 @@ func (r *Reconciler) openGate(ctx context.Context, pod *corev1.Pod) error {
 }
 
 // gating are the Services whose load balancers the pod waits for: ours, with
-// pods for targets, that select it. One that never had a load balancer because
+// pods for targets, that send to it. One that never had a load balancer because
 // it is wrong keeps no pod waiting.
 func (r *Reconciler) gating(ctx context.Context, pod *corev1.Pod) ([]types.NamespacedName, error) {
 	var services corev1.ServiceList
@@ -254,7 +254,7 @@ func (r *Reconciler) gating(ctx context.Context, pod *corev1.Pod) ([]types.Names
 	}
 	names := map[types.NamespacedName]bool{}
 	for i := range services.Items {
-		if s := &services.Items[i]; selects(s, pod) && r.sendsToPods(s) {
+		if s := &services.Items[i]; sends(s, pod, services.Items) && r.sendsToPods(s) {
 			names[client.ObjectKeyFromObject(s)] = true
 		}
 	}

@@ -321,7 +321,9 @@ func (w *world) all() everything {
 		out.balancers = append(out.balancers, *b.LoadBalancerName)
 	}
 	for _, g := range groups.TargetGroups {
-		out.groups = append(out.groups, *g.TargetGroupName)
+		if *g.TargetGroupName != foreignGroup {
+			out.groups = append(out.groups, *g.TargetGroupName)
+		}
 	}
 	security, err := w.api.DescribeSecurityGroups(ctx, cloud.GroupFilter{TagKey: owner.TagKubernetesCluster + clusterName})
 	if err != nil {

@@ -7,7 +7,6 @@ import (
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
-	discoveryv1 "k8s.io/api/discovery/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -27,16 +26,19 @@ func (r *Reconciler) input(ctx context.Context, svc *corev1.Service, st *service
 	for i := range nodes.Items {
 		in.Nodes = append(in.Nodes, &nodes.Items[i])
 	}
-	var endpoints discoveryv1.EndpointSliceList
-	if err := r.client.List(ctx, &endpoints, client.InNamespace(svc.Namespace), client.MatchingLabels{discoveryv1.LabelServiceName: svc.Name}); err != nil {
+	var err error
+	if in.Slices, err = r.endpoints(ctx, client.ObjectKeyFromObject(svc)); err != nil {
 		return in, err
 	}
-	for i := range endpoints.Items {
-		in.Slices = append(in.Slices, &endpoints.Items[i])
+	if in.Backends, err = r.backends(ctx, svc); err != nil {
+		return in, err
 	}
-	var err error
 	if st.waiting = nil; intent.ClaimOf(svc, r.opts.TakeUnclassed) != intent.Classic && intent.PodTargets(svc, r.opts.Defaults) {
-		if in.Fit, st.waiting, err = r.gatedPods(ctx, svc, in.Slices); err != nil {
+		all := slices.Clone(in.Slices)
+		for _, b := range in.Backends {
+			all = append(all, b.Slices...)
+		}
+		if in.Fit, st.waiting, err = r.gatedPods(ctx, svc, all); err != nil {
 			return in, err
 		}
 	}

@@ -174,6 +174,9 @@ func (o *observer) group(ctx context.Context, g cloud.TargetGroup, have *plan.Ob
 		if out.Targets, err = registered(ctx, o.api, g.ARN); err != nil {
 			return err
 		}
+		if out.Shared = want.Shared; out.Shared {
+			out.Targets = o.rec.owned(g.Name, out.Targets, want.Targets)
+		}
 	}
 	have.TargetGroups = append(have.TargetGroups, out)
 	return nil
@@ -271,7 +274,7 @@ func (o *observer) listeners(ctx context.Context, found []cloud.Listener) ([]pla
 		if i := slices.IndexFunc(o.want.Listeners, func(w lb.Listener) bool { return w.Port == l.Port }); i >= 0 {
 			want = o.want.Listeners[i]
 		}
-		listener := plan.Listener{ARN: l.ARN, Port: l.Port, Protocol: l.Protocol, Security: l.Security, Tags: o.relevant(o.tags[l.ARN], want.Tags)}
+		listener := plan.Listener{ARN: l.ARN, Port: l.Port, Protocol: l.Protocol, Stickiness: l.Stickiness, Security: l.Security, Tags: o.relevant(o.tags[l.ARN], want.Tags)}
 		if l.Protocol == lb.TLS {
 			further, err := o.api.DescribeListenerCertificates(ctx, l.ARN)
 			if err != nil {
@@ -281,10 +284,10 @@ func (o *observer) listeners(ctx context.Context, found []cloud.Listener) ([]pla
 		}
 		for _, f := range l.Forward {
 			name, ok := o.groups[f.GroupARN]
-			if !ok {
-				name = f.GroupARN // not one of ours: the plan moves the listener away from it
+			if ok = ok && o.owner.Owns(o.tags[f.GroupARN]); !ok {
+				name = f.GroupARN
 			}
-			listener.Forward = append(listener.Forward, plan.Forward{TargetGroup: name, Weight: f.Weight})
+			listener.Forward = append(listener.Forward, plan.Forward{TargetGroup: name, Weight: f.Weight, Foreign: !ok})
 		}
 		if len(want.Attributes)+len(o.rec.Keys) > 0 {
 			attrs, err := o.api.DescribeListenerAttributes(ctx, l.ARN)

@@ -48,6 +48,9 @@ func classOf(err error) cloud.Class {
 	if _, ok := errors.AsType[*errGroupName](err); ok {
 		return cloud.Invalid
 	}
+	if _, ok := errors.AsType[*errForeign](err); ok {
+		return cloud.Invalid
+	}
 	return cloud.ClassOf(err)
 }
 

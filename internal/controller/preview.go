@@ -51,7 +51,7 @@ func PlanFor(ctx context.Context, cfg Config, manifest []byte) (Preview, error) 
 		return out, nil
 	}
 	stack := stackFingerprint(w.want)
-	if w.want, err = r.resolveGroups(ctx, w.want); err != nil {
+	if w.want, err = r.resolve(ctx, st, w.want); err != nil {
 		return out, err
 	}
 	have, err := r.have(ctx, svc, st, w.want, stack)

@@ -41,6 +41,9 @@ type recorded struct {
 	ID      string `json:"id,omitempty"`      // ARN, security group ID, or the name of a Classic Load Balancer
 	DNS     string `json:"dns,omitempty"`     // of a load balancer
 	Targets string `json:"targets,omitempty"` // fingerprint of a target group's targets, a Classic Load Balancer's instances
+	// Own are the marks of the targets that this Service registered, or is about
+	// to register, in a group that others register targets in too.
+	Own string `json:"own,omitempty"`
 }
 
 const recordVersion = 1
@@ -178,7 +181,11 @@ func (r record) now(have plan.Observed) record {
 		classic = append(without(classic, b.Name), recorded{Name: b.Name, ID: b.Name, DNS: b.DNSName})
 	}
 	for _, g := range have.TargetGroups {
-		groups = append(without(groups, g.Name), recorded{Name: g.Name, ID: g.ARN})
+		e := recorded{Name: g.Name, ID: g.ARN}
+		if old := find(r.Groups, g.Name); old != nil {
+			e.Own = old.Own
+		}
+		groups = append(without(groups, g.Name), e)
 	}
 	for _, g := range have.Frontends {
 		frontends = append(without(frontends, g.Name), recorded{Name: g.Name, ID: g.ID})
@@ -204,6 +211,9 @@ func (r record) end(want lb.Stack, have plan.Observed) record {
 	for i := range r.Groups {
 		if g := have.Group(r.Groups[i].Name); g != nil {
 			r.Groups[i].Targets = fingerprint(wantedTargets(want, g.Name))
+			if g.Shared {
+				r.Groups[i].Own = ownMarks(g.Targets...)
+			}
 		}
 	}
 	if e := find(r.Classic, classicName(want)); e != nil {

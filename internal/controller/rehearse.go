@@ -23,7 +23,7 @@ func (r *Reconciler) rehearse(ctx context.Context, svc *corev1.Service, st *serv
 	}
 	stack := stackFingerprint(w.want)
 	var err error
-	if w.want, err = r.resolveGroups(ctx, w.want); err != nil {
+	if w.want, err = r.resolve(ctx, st, w.want); err != nil {
 		return r.failed(ctx, svc, st, err)
 	}
 	have, err := r.have(ctx, svc, st, w.want, stack)

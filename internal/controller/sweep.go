@@ -166,6 +166,7 @@ func (r *Reconciler) differs(ctx context.Context, svc *corev1.Service, st *servi
 	if st.have == nil || st.worked.After(s.begun) || intent.DriftPolicyOf(svc) == intent.IgnoreDrift {
 		return false
 	}
+	want = resolvedFrom(*st.have, want)
 	api := &sweptAPI{sweep: s, have: st.have}
 	o := observer{api: api, shared: r.shared, owner: intent.OwnerOf(r.opts.Cluster, svc), rec: st.rec, want: want}
 	have, err := o.observe(ctx)

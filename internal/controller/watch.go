@@ -51,6 +51,7 @@ func (r *Reconciler) setup(mgr ctrl.Manager, workers int) error {
 		Named("service").
 		For(&corev1.Service{}).
 		Watches(&corev1.Service{}, r.rivalHandler()).
+		Watches(&corev1.Service{}, r.backendHandler()).
 		Watches(&corev1.Node{}, r.nodeHandler()).
 		Watches(&discoveryv1.EndpointSlice{}, r.sliceHandler()).
 		Watches(&corev1.Pod{}, r.podHandler()).
@@ -96,7 +97,8 @@ func (r *Reconciler) nodeHandler() handler.EventHandler {
 	}
 }
 
-// sliceHandler wakes the Service of an EndpointSlice, if it is one of ours.
+// sliceHandler wakes the Service of an EndpointSlice, if it is one of ours, and
+// those that share their connections with it.
 func (r *Reconciler) sliceHandler() handler.EventHandler {
 	wake := func(o client.Object, q queue) {
 		key := types.NamespacedName{Namespace: o.GetNamespace(), Name: o.GetLabels()[discoveryv1.LabelServiceName]}
@@ -104,6 +106,9 @@ func (r *Reconciler) sliceHandler() handler.EventHandler {
 		_, ours := r.services[key]
 		r.mu.Unlock()
 		if ours {
+			q.AddAfter(reconcile.Request{NamespacedName: key}, gatherEndpoints)
+		}
+		for _, key := range r.references.naming(key) {
 			q.AddAfter(reconcile.Request{NamespacedName: key}, gatherEndpoints)
 		}
 	}

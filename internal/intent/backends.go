@@ -74,7 +74,7 @@ func (b *builder) act(stack *lb.Stack, ports []port) {
 
 // share has one listener share its connections.
 func (b *builder) share(stack *lb.Stack, l *lb.Listener, p port, a action) {
-	key := fmt.Sprintf("%s.%s-%d", keyActions, l.Protocol, l.Port)
+	key := ActionsKey(l.Protocol, l.Port)
 	if len(a.ForwardConfig.TargetGroups) == 0 {
 		return // the Service's own gets all
 	}
@@ -205,4 +205,9 @@ func (b *builder) portHint() string {
 		return ""
 	}
 	return "its ports are " + strings.Join(ports, ", ")
+}
+
+// ActionsKey is the annotation about a listener's target groups.
+func ActionsKey(p lb.Protocol, port uint16) string {
+	return fmt.Sprintf("%s.%s-%d", keyActions, p, port)
 }
