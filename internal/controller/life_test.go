@@ -65,7 +65,7 @@ func TestTheLifeOfAServiceInCalls(t *testing.T) {
 	w.aws.take()
 	w.remove("nginx")
 	w.settle("nginx")
-	step("delete, new process", []string{"DescribeTags", "DescribeSecurityGroups", "DeleteLoadBalancer", "DeleteTargetGroup", "DeleteSecurityGroup"})
+	step("delete, new process", []string{"DescribeSecurityGroups", "DeleteLoadBalancer", "DeleteTargetGroup", "DeleteSecurityGroup"})
 	w.create(post("third"))
 	w.settle("third")
 	w.aws.take()
@@ -76,7 +76,7 @@ func TestTheLifeOfAServiceInCalls(t *testing.T) {
 	w.remove("second")
 	w.settle("second")
 	step("delete the last, new process", []string{
-		"DescribeSecurityGroups", "DescribeTags", "DeleteLoadBalancer", "DeleteTargetGroup", "DeleteSecurityGroup",
+		"DescribeSecurityGroups", "DeleteLoadBalancer", "DeleteTargetGroup", "DeleteSecurityGroup",
 		"RevokeSecurityGroupIngress", "DeleteSecurityGroup",
 	})
 	if left := w.all(); !left.empty() || !w.gone("nginx") || !w.gone("second") || !w.gone("third") {

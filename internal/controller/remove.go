@@ -55,7 +55,7 @@ func (r *Reconciler) dismantle(ctx context.Context, svc *corev1.Service, st *ser
 			return err
 		}
 		o := observer{api: r.api, shared: r.shared, owner: intent.OwnerOf(r.opts.Cluster, svc), rec: st.rec, surveyed: groups}
-		have, err := o.remains(ctx)
+		have, err := o.remains(ctx, r.derived(ctx, svc, st))
 		if err != nil {
 			return err
 		}
@@ -69,8 +69,9 @@ func (r *Reconciler) dismantle(ctx context.Context, svc *corev1.Service, st *ser
 }
 
 // remains is what is there to be deleted. It needs no more of a resource than
-// its ID and the certainty that it is the Service's own.
-func (o *observer) remains(ctx context.Context) (plan.Observed, error) {
+// its ID and the certainty that it is the Service's own: its name is proof of
+// that, or its tags are.
+func (o *observer) remains(ctx context.Context, own derived) (plan.Observed, error) {
 	var have plan.Observed
 	rec := o.rec
 	if !rec.complete() {
@@ -78,21 +79,23 @@ func (o *observer) remains(ctx context.Context) (plan.Observed, error) {
 	}
 	var arns []string
 	for _, e := range slices.Concat(rec.Balancers, rec.Groups) {
-		arns = append(arns, e.ID)
+		if !own.prove(e) {
+			arns = append(arns, e.ID)
+		}
 	}
 	tags, err := o.describeTags(ctx, arns)
 	if err != nil {
 		return have, err
 	}
 	for _, e := range rec.Balancers {
-		if o.owner.Owns(tags[e.ID]) {
+		if own.prove(e) || o.owner.Owns(tags[e.ID]) {
 			b := plan.LoadBalancer{ARN: e.ID}
 			b.Name = e.Name
 			have.LoadBalancers = append(have.LoadBalancers, b)
 		}
 	}
 	for _, e := range rec.Groups {
-		if o.owner.Owns(tags[e.ID]) {
+		if own.prove(e) || o.owner.Owns(tags[e.ID]) {
 			g := plan.TargetGroup{ARN: e.ID}
 			g.Name = e.Name
 			have.TargetGroups = append(have.TargetGroups, g)
