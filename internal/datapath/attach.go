@@ -71,6 +71,17 @@ func (a *attachment) attach() error {
 	return fmt.Errorf("attach XDP to %s: %w", a.name, a.lacked)
 }
 
+// why tells why the program is attached generically.
+func (a *attachment) why() string {
+	switch {
+	case a.want == Generic:
+		return "--xdp-mode generic asks for it"
+	case a.lacked != nil:
+		return "no native XDP: " + a.lacked.Error()
+	}
+	return "an edge before attached it so"
+}
+
 func (m Mode) flags() link.XDPAttachFlags {
 	if m == Generic {
 		return link.XDPGenericMode

@@ -147,8 +147,8 @@ func (d *Datapath) start() error {
 		return err
 	}
 	d.hello.Set(d.vips())
-	if d.at.lacked != nil {
-		d.log.Warn("no native XDP: packets take the generic one, which costs several times more", "interface", d.cfg.Interface, "error", d.at.lacked)
+	if d.at.mode == Generic {
+		d.log.Warn("packets take generic XDP, which costs several times the CPU of native XDP", "interface", d.cfg.Interface, "why", d.at.why())
 	}
 	d.log.Info("data path attached", "interface", d.cfg.Interface, "mode", d.at.mode)
 	return nil

@@ -38,6 +38,9 @@ func TestSnapshotIsProbedAppliedAndReported(t *testing.T) {
 		if diff := cmp.Diff(want, seen); diff != "" || revision != 7 {
 			t.Errorf("engine at revision %d (-want +got):\n%s", revision, diff)
 		}
+		if got := e.path(); got != lb.DataPathNative {
+			t.Errorf("the engine knows the data path %q, want native", got)
+		}
 		e.snapshots <- snapshot(8, group(1))
 		time.Sleep(time.Second)
 		synctest.Wait()

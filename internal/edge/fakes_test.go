@@ -103,6 +103,7 @@ type engine struct {
 	mu        sync.Mutex
 	revision  uint64
 	health    map[string]lb.HealthState
+	dataPath  lb.DataPath
 }
 
 func newEngine() *engine {
@@ -116,7 +117,7 @@ func (e *engine) Watch(string) (<-chan lb.ZoneSnapshot, func(), error) {
 func (e *engine) Report(r lb.HealthReport) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.revision = r.Revision
+	e.revision, e.dataPath = r.Revision, r.DataPath
 	if r.Full {
 		clear(e.health)
 	}
@@ -129,6 +130,12 @@ func (e *engine) Report(r lb.HealthReport) {
 }
 
 func (e *engine) Disconnected(string) {}
+
+func (e *engine) path() lb.DataPath {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.dataPath
+}
 
 func (e *engine) seen() (uint64, map[string]lb.HealthState) {
 	e.mu.Lock()

@@ -192,7 +192,7 @@ func (e *Edge) apply(ctx context.Context, w *work, now time.Time) {
 	if w.report.Full {
 		w.report.Targets = reports(e.beliefs.health)
 	}
-	w.report.Revision = e.beliefs.revision
+	w.report.Revision, w.report.DataPath = e.beliefs.revision, lb.DataPath(e.cfg.DataPath.Mode())
 	e.outbox.Put(w.report)
 	w.report = lb.HealthReport{}
 }

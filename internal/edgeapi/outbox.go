@@ -19,6 +19,7 @@ type Outbox struct {
 
 	mu       sync.Mutex
 	revision uint64
+	dataPath lb.DataPath
 	health   map[lb.TargetKey]lb.TargetHealth
 	pending  bool                      // something has not been taken yet
 	full     bool                      // it must go out as a full report
@@ -43,6 +44,7 @@ func (o *Outbox) Put(report lb.HealthReport) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.revision, o.pending = report.Revision, true
+	o.dataPath = cmp.Or(report.DataPath, o.dataPath)
 	if report.Full {
 		clear(o.health)
 		o.full = true
@@ -81,7 +83,7 @@ func (o *Outbox) takeChanged() (lb.HealthReport, bool) {
 }
 
 func (o *Outbox) take(full bool) lb.HealthReport {
-	report := lb.HealthReport{Zone: o.zone, Revision: o.revision, Full: full}
+	report := lb.HealthReport{Zone: o.zone, Revision: o.revision, Full: full, DataPath: o.dataPath}
 	keys := o.changed
 	if full {
 		keys = make(map[lb.TargetKey]struct{}, len(o.health))

@@ -63,6 +63,22 @@ func TestOutboxBringsTheReaderToTheWritersState(t *testing.T) {
 	})
 }
 
+// A session that starts over tells the data path, too, though nothing changed.
+func TestEveryReportTellsTheDataPath(t *testing.T) {
+	out := NewOutbox(zone)
+	out.Put(lb.HealthReport{Revision: 1, DataPath: lb.DataPathGeneric})
+	out.Put(report(2, is(web1, lb.Healthy)))
+	for range 2 {
+		if got := out.takeFull().DataPath; got != lb.DataPathGeneric {
+			t.Errorf("data path = %q, want generic", got)
+		}
+	}
+	out.Put(lb.HealthReport{Revision: 3, DataPath: lb.DataPathNative})
+	if r, _ := out.takeChanged(); r.DataPath != lb.DataPathNative {
+		t.Errorf("data path = %q after a change, want native", r.DataPath)
+	}
+}
+
 func TestOutboxIsQuietWithNothingNew(t *testing.T) {
 	out := NewOutbox(zone)
 	out.Put(report(3, is(web1, lb.Healthy)))

@@ -180,7 +180,7 @@ func (e *Engine) newHandler(observer observer) http.Handler {
 func (e *Engine) apis(db state.DB, network func() *inventory.Index) []wire.API {
 	v2 := elbv2.New(elbv2.Config{
 		Region: e.Region, AccountID: e.AccountID, Quotas: e.Quotas, Delays: e.delays, Certificate: hasCertificate,
-		DB: db, Network: network, Health: e.health, Authorizer: e.directory, Now: time.Now,
+		DB: db, Network: network, Health: e.health, DataPath: e.health.DataPath, Authorizer: e.directory, Now: time.Now,
 	})
 	classic := elb.New(elb.Config{
 		Region: e.Region, AccountID: e.AccountID, Quotas: cmp.Or(e.Classic, elb.DefaultQuotas()), Certificate: hasCertificate,

@@ -137,13 +137,14 @@ type TargetKey struct {
 	Port           uint16 `json:"port"`
 }
 
-// HealthReport is what an edge tells the engine about its targets.
+// HealthReport is what an edge tells the engine about its targets and itself.
 type HealthReport struct {
 	Zone     string               `json:"zone"`
 	Revision uint64               `json:"revision"` // of the snapshot that the edge has applied
 	Full     bool                 `json:"full"`     // replaces all that this zone reported before
 	Targets  []TargetHealthReport `json:"targets"`  // changed ones, or all when Full
 	Removed  []TargetKey          `json:"removed,omitempty"`
+	DataPath DataPath             `json:"dataPath,omitempty"` // the edge's; empty: not known yet
 }
 
 // TargetHealthReport is one target's health as seen from one zone.

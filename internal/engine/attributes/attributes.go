@@ -65,6 +65,7 @@ func constant[R any](value string) func(R) string { return func(R) string { retu
 type table[R any] struct {
 	noun       string // such as "Load balancer"
 	attributes []attribute[R]
+	told       []string // keys that are shown and cannot be set
 	elsewhere  []string // keys, or their beginnings up to a dot, of other kinds of the same resource
 	own        func(R) map[string]string
 	unfit      func(r R, key string) string                          // the message for a key that the resource does not have
@@ -116,6 +117,8 @@ func (t table[R]) merge(r R, changes map[string]string) (map[string]string, erro
 func (t table[R]) checkOne(r R, key, value string) error {
 	i := slices.IndexFunc(t.attributes, func(a attribute[R]) bool { return a.key == key })
 	switch {
+	case slices.Contains(t.told, key):
+		return invalid("%s attribute key '%s' cannot be set: it tells how edges take packets, as their flags --data-path and --xdp-mode say", t.noun, key)
 	case i < 0 && slices.ContainsFunc(t.elsewhere, func(k string) bool { return key == k || strings.HasSuffix(k, ".") && strings.HasPrefix(key, k) }):
 		return unsupported("%s", t.unfit(r, key))
 	case i < 0:

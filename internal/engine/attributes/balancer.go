@@ -1,6 +1,9 @@
 package attributes
 
 import (
+	"maps"
+	"strings"
+
 	"github.com/fairlead-lb/fairlead/internal/engine/state"
 	"github.com/fairlead-lb/fairlead/internal/lb"
 )
@@ -18,6 +21,7 @@ var balancers = table[state.LoadBalancer]{
 		{key: lb.AttrZonalShift, fallback: constant[state.LoadBalancer]("false"), check: boolean[state.LoadBalancer]},
 		{key: lb.AttrSecondaryIPs, fallback: constant[state.LoadBalancer]("0"), check: noSecondaryIPs},
 	},
+	told:      []string{lb.AttrDataPath, lb.AttrDataPathCost},
 	elsewhere: []string{"idle_timeout.timeout_seconds", "client_keep_alive.seconds", "routing.", "connection_logs.", "health_check_logs.", "waf."},
 	own:       func(b state.LoadBalancer) map[string]string { return b.Attributes },
 	unfit: func(_ state.LoadBalancer, key string) string {
@@ -43,8 +47,30 @@ func noSecondaryIPs(b state.LoadBalancer, key, value string) error {
 	return nil
 }
 
-// OfLoadBalancer returns every attribute with the value in force.
-func OfLoadBalancer(b state.LoadBalancer) map[string]string { return balancers.all(b) }
+// OfLoadBalancer returns every attribute with the value in force, and what there
+// is to tell of its zones' edges; dataPath may be nil.
+func OfLoadBalancer(b state.LoadBalancer, dataPath func(zone string) lb.DataPath) map[string]string {
+	all := balancers.all(b)
+	if dataPath != nil {
+		maps.Copy(all, dataPaths(b, dataPath))
+	}
+	return all
+}
+
+// dataPaths tells of edges that take packets by less than native XDP.
+func dataPaths(b state.LoadBalancer, of func(zone string) lb.DataPath) map[string]string {
+	var paths, costs []string
+	for _, z := range b.Zones {
+		path := of(z.Zone)
+		if cost := path.Cost(); cost != "" {
+			paths, costs = append(paths, z.Zone+"="+string(path)), append(costs, z.Zone+": "+cost)
+		}
+	}
+	if len(paths) == 0 {
+		return nil
+	}
+	return map[string]string{lb.AttrDataPath: strings.Join(paths, ","), lb.AttrDataPathCost: strings.Join(costs, "; ")}
+}
 
 // MergeLoadBalancer returns b's own attributes after changes.
 func MergeLoadBalancer(b state.LoadBalancer, changes map[string]string) (map[string]string, error) {

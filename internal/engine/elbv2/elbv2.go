@@ -20,12 +20,13 @@ import (
 	"github.com/fairlead-lb/fairlead/internal/engine/state"
 	"github.com/fairlead-lb/fairlead/internal/engine/targethealth"
 	"github.com/fairlead-lb/fairlead/internal/inventory"
+	"github.com/fairlead-lb/fairlead/internal/lb"
 	"github.com/fairlead-lb/fairlead/internal/store"
 	"github.com/fairlead-lb/fairlead/internal/wire"
 )
 
-// Config is what a Service stands on. All fields but Delays and
-// Certificate are required.
+// Config is what a Service stands on. All fields but Delays, Certificate and
+// DataPath are required.
 type Config struct {
 	Region    string
 	AccountID string
@@ -34,6 +35,8 @@ type Config struct {
 	Delays func() Delays
 	// Certificate reports whether a certificate exists; nil: any of ACM's form does.
 	Certificate func(r store.Reader, arn string) bool
+	// DataPath is how the edge of a zone takes packets; nil: nobody knows.
+	DataPath func(zone string) lb.DataPath
 
 	DB         state.DB
 	Network    func() *inventory.Index // the inventory in force

@@ -46,11 +46,11 @@ func (s *Service) describeLoadBalancerAttributes(ctx context.Context, in *elb.De
 	if err != nil {
 		return nil, err
 	}
-	return &elb.DescribeLoadBalancerAttributesOutput{Attributes: balancerAttributes(b)}, nil
+	return &elb.DescribeLoadBalancerAttributesOutput{Attributes: s.balancerAttributes(b)}, nil
 }
 
-func balancerAttributes(b state.LoadBalancer) []types.LoadBalancerAttribute {
-	values := attributes.OfLoadBalancer(b)
+func (s *Service) balancerAttributes(b state.LoadBalancer) []types.LoadBalancerAttribute {
+	values := attributes.OfLoadBalancer(b, s.DataPath)
 	return balancing.Convert(slices.Sorted(maps.Keys(values)), func(k string) types.LoadBalancerAttribute {
 		return types.LoadBalancerAttribute{Key: &k, Value: aws.String(values[k])}
 	})
@@ -68,7 +68,7 @@ func (s *Service) modifyLoadBalancerAttributes(ctx context.Context, in *elb.Modi
 	if err != nil {
 		return nil, err
 	}
-	return &elb.ModifyLoadBalancerAttributesOutput{Attributes: balancerAttributes(b)}, nil
+	return &elb.ModifyLoadBalancerAttributesOutput{Attributes: s.balancerAttributes(b)}, nil
 }
 
 // attributeChanges reads a list of keys and values; an absent value is empty.

@@ -192,6 +192,37 @@ func TestAttributeDefaults(t *testing.T) {
 	}
 }
 
+func TestLoadBalancersSayWhenAnEdgeIsLessThanNativeXDP(t *testing.T) {
+	h := newHarness(t)
+	h.service.DataPath = h.health.DataPath
+	b := h.balancer("web", func(in *elb.CreateLoadBalancerInput) { in.Subnets = []string{"subnet-a", "subnet-b"} })
+	for _, step := range []struct {
+		zone string
+		path lb.DataPath
+		want string
+	}{
+		{"us-west-2a", lb.DataPathNative, ""},
+		{"us-west-2b", lb.DataPathGeneric, "fairlead.data_path=us-west-2b=generic fairlead.data_path.cost=us-west-2b: a packet takes several times the CPU of native XDP"},
+		{"us-west-2b", "", "fairlead.data_path=us-west-2b=generic fairlead.data_path.cost=us-west-2b: a packet takes several times the CPU of native XDP"},
+		{"us-west-2a", lb.DataPathUserspace, "fairlead.data_path=us-west-2a=userspace,us-west-2b=generic"},
+		{"us-west-2b", lb.DataPathNative, "fairlead.data_path=us-west-2a=userspace fairlead.data_path.cost=us-west-2a: TCP listeners alone"},
+		{"us-west-2c", lb.DataPathDetached, "fairlead.data_path=us-west-2a=userspace fairlead.data_path.cost"}, // a zone of others
+		{"us-west-2a", lb.DataPathNative, ""},
+	} {
+		h.health.Take(lb.HealthReport{Zone: step.zone, DataPath: step.path})
+		got := h.balancerAttributes(b)
+		if !strings.Contains(got, step.want) || strings.Contains(got, "fairlead.") != (step.want != "") {
+			t.Errorf("after %s of %s: %q, want %q", step.path, step.zone, got, step.want)
+		}
+	}
+	_, err := h.ModifyLoadBalancerAttributes(h.ctx(), &elb.ModifyLoadBalancerAttributesInput{
+		LoadBalancerArn: b.LoadBalancerArn, Attributes: []types.LoadBalancerAttribute{{Key: aws.String(lb.AttrDataPath), Value: aws.String("native")}},
+	})
+	if err == nil || !strings.Contains(err.Error(), "ValidationError") || !strings.Contains(err.Error(), "--xdp-mode") {
+		t.Errorf("setting it: error = %v, want a ValidationError that names what decides", err)
+	}
+}
+
 func (h *harness) balancerAttributes(b types.LoadBalancer) string {
 	h.t.Helper()
 	out := must(h.DescribeLoadBalancerAttributes(h.ctx(), &elb.DescribeLoadBalancerAttributesInput{LoadBalancerArn: b.LoadBalancerArn}))(h.t)

@@ -1,11 +1,12 @@
 // Package targethealth gathers what the edges say about their targets and
-// answers what AWS would say of them.
+// themselves, and answers what AWS would say of targets.
 //
 // Invariants: reports live in memory alone, because every edge sends all it
 // knows when it connects. Aggregate is pure. Words are AWS's letter for letter.
 package targethealth
 
 import (
+	"cmp"
 	"slices"
 	"sync"
 
@@ -105,12 +106,13 @@ func rank(h lb.TargetHealth) int {
 type Registry struct {
 	mu    sync.RWMutex
 	zones map[string]map[lb.TargetKey]lb.TargetHealth
+	paths map[string]lb.DataPath
 	down  map[string]bool
 }
 
 // NewRegistry returns a registry without reports.
 func NewRegistry() *Registry {
-	return &Registry{zones: map[string]map[lb.TargetKey]lb.TargetHealth{}, down: map[string]bool{}}
+	return &Registry{zones: map[string]map[lb.TargetKey]lb.TargetHealth{}, paths: map[string]lb.DataPath{}, down: map[string]bool{}}
 }
 
 // Take keeps a report.
@@ -123,6 +125,7 @@ func (x *Registry) Take(report lb.HealthReport) {
 		x.zones[report.Zone] = targets
 	}
 	delete(x.down, report.Zone)
+	x.paths[report.Zone] = cmp.Or(report.DataPath, x.paths[report.Zone])
 	for _, t := range report.Targets {
 		targets[t.Target] = t.Health
 	}
@@ -144,6 +147,14 @@ func (x *Registry) Connected(zone string) bool {
 	x.mu.RLock()
 	defer x.mu.RUnlock()
 	return x.zones[zone] != nil && !x.down[zone]
+}
+
+// DataPath is how the zone's edge takes packets, as it said last; empty while it
+// has not.
+func (x *Registry) DataPath(zone string) lb.DataPath {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	return x.paths[zone]
 }
 
 // Health implements Reports.
