@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -18,9 +19,11 @@ type acceptors struct {
 // acceptAll listens on all addresses of a namespace.
 func acceptAll(namespace string, firstPort, ports int) (*acceptors, error) {
 	a := &acceptors{}
+	var plain net.ListenConfig
+	plain.SetMultipathTCP(false) // few servers do, and it costs both ends
 	err := netlab.In(namespace, func() error {
 		for i := range ports {
-			ln, err := net.Listen("tcp", fmt.Sprintf(":%d", firstPort+i))
+			ln, err := plain.Listen(context.Background(), "tcp", fmt.Sprintf(":%d", firstPort+i))
 			if err != nil {
 				return err
 			}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/vishvananda/netlink"
@@ -139,9 +140,11 @@ func (f *floodTest) run(ctx context.Context) ([]Row, error) {
 // machine can be too busy for one.
 func (f *floodTest) rounds(ctx context.Context) (map[int][]shot, error) {
 	shots, spoilt := map[int][]shot{}, 0
+	ports := []int{0, floodedPort, droppedPort}
 	for len(shots[0]) < floodRounds {
+		slices.Reverse(ports) // who is first differs from round to round
 		round := map[int]shot{}
-		for _, port := range []int{0, floodedPort, droppedPort} {
+		for _, port := range ports {
 			var err error
 			if round[port], err = f.shoot(ctx, port); err != nil {
 				return nil, fmt.Errorf("requests under a flood of port %d (0: none): %w", port, err)
