@@ -21,9 +21,9 @@ type Schema struct {
 	empty  []any // one empty tree per table and index
 }
 
-// loader puts an entry read from disk into the trees of its table.
+// loader makes the trees of a table of what was read from disk, by ascending keys.
 type loader interface {
-	load(slots []any, key string, value []byte) error
+	load(slots []any, rows []Change) error
 }
 
 // NewSchema returns a schema without tables. The migrations lead to it from the
@@ -40,8 +40,8 @@ func (s *Schema) addSlot(empty any) int {
 	return len(s.empty) - 1
 }
 
-// load reads the whole disk, then decodes every table on a goroutine of its own:
-// decoding is most of the time that opening takes, and tables share nothing.
+// load reads the whole disk, then makes every table on a goroutine of its own:
+// they share nothing.
 func (s *Schema) load(disk Disk) ([]any, uint64, error) {
 	if err := disk.Migrate(s.format); err != nil {
 		return nil, 0, err
@@ -60,22 +60,15 @@ func (s *Schema) load(disk Disk) ([]any, uint64, error) {
 	slots := slices.Clone(s.empty)
 	var decoding errgroup.Group
 	for table, rows := range entries {
-		decoding.Go(func() error { return s.decode(slots, table, rows) })
+		decoding.Go(func() error {
+			slices.SortFunc(rows, func(a, b Change) int { return strings.Compare(a.Key, b.Key) })
+			return s.tables[table].load(slots, rows)
+		})
 	}
 	if err := decoding.Wait(); err != nil {
 		return nil, 0, fmt.Errorf("read %s: %w: %w", disk, ErrCorrupt, err)
 	}
 	return slots, number, nil
-}
-
-// decode fills the slots of one table.
-func (s *Schema) decode(slots []any, table string, rows []Change) error {
-	for _, row := range rows {
-		if err := s.tables[table].load(slots, row.Key, row.Value); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // Table is a typed table: values by key, in order of keys, kept as JSON.
@@ -177,16 +170,41 @@ func (t *Table[V]) unindex(slots []any, key string, old V) {
 	}
 }
 
-func (t *Table[V]) load(slots []any, key string, encoded []byte) error {
-	var value V
-	if err := json.Unmarshal(encoded, &value); err != nil {
-		return fmt.Errorf("decode %s %q: %w", t.name, key, err)
+// decodedAtOnce is how many rows of a table a goroutine decodes.
+const decodedAtOnce = 1024
+
+func (t *Table[V]) load(slots []any, rows []Change) error {
+	keys, values := make([]string, len(rows)), make([]V, len(rows))
+	var decoding errgroup.Group // that is most of the time that opening takes
+	for first := 0; first < len(rows); first += decodedAtOnce {
+		decoding.Go(func() error {
+			for i := first; i < min(first+decodedAtOnce, len(rows)); i++ {
+				var err error
+				if keys[i], values[i], err = t.decode(rows[i]); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
 	}
-	if own := t.key(value); own != key {
-		return fmt.Errorf("%s %q holds the value of %q", t.name, key, own)
+	if err := decoding.Wait(); err != nil {
+		return err
 	}
-	t.place(slots, key, value)
+	slots[t.at] = tree.FromSorted(keys, values)
+	for _, x := range t.indexes {
+		slots[x.at] = x.of(keys, values)
+	}
 	return nil
+}
+
+func (t *Table[V]) decode(row Change) (key string, value V, err error) {
+	if err := json.Unmarshal(row.Value, &value); err != nil {
+		return "", value, fmt.Errorf("decode %s %q: %w", t.name, row.Key, err)
+	}
+	if own := t.key(value); own != row.Key {
+		return "", value, fmt.Errorf("%s %q holds the value of %q", t.name, row.Key, own)
+	}
+	return row.Key, value, nil
 }
 
 // separator parts an index key from a table key; neither begins or ends with it.
@@ -205,6 +223,19 @@ func NewIndex[V any](s *Schema, t *Table[V], keys func(V) []string) *Index[V] {
 	x := &Index[V]{table: t, at: s.addSlot(tree.Map[struct{}]{}), keys: keys}
 	t.indexes = append(t.indexes, x)
 	return x
+}
+
+// of is the index of a whole table.
+func (x *Index[V]) of(keys []string, values []V) tree.Map[struct{}] {
+	var entries []string
+	for i, value := range values {
+		for _, k := range x.keys(value) {
+			entries = append(entries, k+separator+keys[i])
+		}
+	}
+	slices.Sort(entries)
+	entries = slices.Compact(entries)
+	return tree.FromSorted(entries, make([]struct{}, len(entries)))
 }
 
 // All yields the values found under key, in order of their own keys.

@@ -91,6 +91,27 @@ func put[V any](n, fresh *node[V]) *node[V] {
 	return &c
 }
 
+// FromSorted returns the map of keys, which ascend strictly, to their values, in
+// time that is linear in their number.
+func FromSorted[V any](keys []string, values []V) Map[V] {
+	var spine []*node[V] // the root, its right child, that one's right child, ...
+	for i, key := range keys {
+		value := values[i] // a box of its own: it must not keep the others alive
+		fresh := &node[V]{key: key, priority: maphash.String(seed, key), value: &value}
+		for len(spine) > 0 && !spine[len(spine)-1].above(fresh.priority, key) {
+			fresh.left, spine = spine[len(spine)-1], spine[:len(spine)-1]
+		}
+		if len(spine) > 0 {
+			spine[len(spine)-1].right = fresh
+		}
+		spine = append(spine, fresh)
+	}
+	if len(spine) == 0 {
+		return Map[V]{}
+	}
+	return Map[V]{root: spine[0], size: len(keys)}
+}
+
 // Delete returns the version without key.
 func (m Map[V]) Delete(key string) Map[V] {
 	if _, had := m.Get(key); !had {

@@ -3,6 +3,7 @@ package tree
 import (
 	"fmt"
 	"maps"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -123,4 +124,19 @@ func TestStoppingAnIterationStops(t *testing.T) {
 	if seen != 2 {
 		t.Errorf("saw %d entries after breaking out of two loops, want 2", seen)
 	}
+}
+
+func TestAMapFromSortedKeysIsThatOfTheirPuts(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		keys := slices.Compact(slices.Sorted(slices.Values(rapid.SliceOf(rapid.String()).Draw(t, "keys"))))
+		var want Map[int]
+		values := make([]int, len(keys))
+		for i, key := range keys {
+			values[i] = i
+			want = want.Put(key, i)
+		}
+		if got := FromSorted(keys, values); !reflect.DeepEqual(want, got) {
+			t.Fatalf("of %q another tree", keys)
+		}
+	})
 }
