@@ -21,16 +21,17 @@ import (
 // publisher cuts the state into a snapshot per zone and hands each edge its
 // own. It is the edgeapi.Source of the engine.
 //
-// Only load balancers that a revision touched are cut anew, and a zone's edge
-// hears of a revision only when that changed what the edge has to know. A burst
-// of revisions is one snapshot: what nobody took yet is replaced.
+// Nothing is cut before the first edge asks, so that the API answers sooner.
+// From then on only load balancers that a revision touched are cut anew, and a
+// zone's edge hears of a revision only when that changed what the edge has to
+// know. A burst of revisions is one snapshot: what nobody took yet is replaced.
 type publisher struct {
 	publisherConfig
 
 	mu       sync.Mutex
 	revision *store.Revision
 	network  *inventory.Index
-	parts    map[string]map[string]zonal.Part // by load balancer ARN and zone
+	parts    map[string]map[string]zonal.Part // by load balancer ARN and zone; nil before the first edge
 	depends  dependents
 	keys     keys
 	watchers map[string]map[chan lb.ZoneSnapshot]bool
@@ -44,15 +45,22 @@ type publisherConfig struct {
 }
 
 func newPublisher(c publisherConfig, r *store.Revision, network *inventory.Index) *publisher {
-	p := &publisher{
+	return &publisher{
 		publisherConfig: c, revision: r, network: network,
-		parts: map[string]map[string]zonal.Part{}, depends: dependents{}, keys: keys{}, watchers: map[string]map[chan lb.ZoneSnapshot]bool{},
+		depends: dependents{}, keys: keys{}, watchers: map[string]map[chan lb.ZoneSnapshot]bool{},
 	}
-	for arn := range everyBalancer(r) {
+}
+
+// cutAll cuts every load balancer unless that was done; the caller holds mu.
+func (p *publisher) cutAll() {
+	if p.parts != nil {
+		return
+	}
+	p.parts = map[string]map[string]zonal.Part{}
+	for arn := range everyBalancer(p.revision) {
 		p.parts[arn] = p.cut(arn)
 		p.depends.replace(arn, nil, p.parts[arn])
 	}
-	return p
 }
 
 // follow publishes every newer revision and inventory until ctx ends.
@@ -75,6 +83,10 @@ func (p *publisher) follow(ctx context.Context, db *store.Store, network *networ
 func (p *publisher) advance(r *store.Revision, network *inventory.Index) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.parts == nil {
+		p.revision, p.network = r, network
+		return
+	}
 	touched := touchedBalancers(p.revision, r)
 	p.depends.touched(p.revision, r, touched)
 	if network != p.network {
@@ -236,6 +248,7 @@ func (p *publisher) Watch(zone string) (<-chan lb.ZoneSnapshot, func(), error) {
 	if !slices.Contains(p.network.Zones(), zone) {
 		return nil, nil, fmt.Errorf("zone %q has no subnet in the inventory; it knows %s", zone, strings.Join(p.network.Zones(), ", "))
 	}
+	p.cutAll()
 	ch := make(chan lb.ZoneSnapshot, 1)
 	ch <- p.snapshot(zone)
 	if p.watchers[zone] == nil {

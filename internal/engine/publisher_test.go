@@ -171,6 +171,7 @@ func TestWhatIsPublishedStepByStepEqualsWhatIsCutAtOnce(t *testing.T) {
 			}
 			p.advance(db.Current(), network)
 			fresh := newPublisher(publishedAs(health), db.Current(), network)
+			fresh.cutAll()
 			if !reflect.DeepEqual(p.parts, fresh.parts) {
 				t.Fatalf("parts are\n%+v\nwant\n%+v", p.parts, fresh.parts)
 			}
