@@ -2,9 +2,9 @@ package controller
 
 import (
 	"encoding/json"
+	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/fairlead-lb/fairlead/internal/intent"
@@ -48,7 +48,7 @@ func TestARecordThatNamesWhatOthersHaveDeletesNothing(t *testing.T) {
 			w.aws.take()
 			w.settle("victim")
 			for _, call := range awsCalls(w.aws.take()) {
-				if diff := cmp.Diff("Describe", call[:min(len(call), len("Describe"))]); diff != "" {
+				if !strings.HasPrefix(call, "Describe") {
 					t.Errorf("something of the other Service was gone: %s", call)
 				}
 			}
