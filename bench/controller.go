@@ -139,18 +139,24 @@ func (s situation) compare(ctx context.Context, pair []*contender) ([]Row, error
 	peer := pair[1].name
 	calls := Row{Name: "controller." + s.name + ".calls", Unit: "AWS calls", Value: float64(len(taken[0].calls))}.beside(peer, float64(len(taken[1].calls)))
 	seconds := Row{Name: "controller." + s.name + ".seconds", Unit: "s", Value: taken[0].seconds}.beside(peer, taken[1].seconds)
-	return []Row{calls.atMost(s.aim), seconds}, nil
+	rows := []Row{calls.atMost(s.aim), seconds}
+	if looks := taken[0].looks; len(looks) > 0 {
+		rows = append(rows, Row{Name: "controller." + s.name + ".looks", Unit: "AWS calls", Value: float64(len(looks))})
+	}
+	return rows, nil
 }
 
 // effort is what a controller did about a situation.
 type effort struct {
 	calls   []call
 	seconds float64
+	looks   []call // later, until it said whether targets are healthy
 }
 
 // measure makes the situation happen and waits until the controller is done.
 // Seconds are counted to the end of the last call that changed something, or of
-// the last one when none did.
+// the last one when none did. What it asks later to tell the health of targets
+// is counted by itself.
 func (s situation) measure(ctx context.Context, c *contender) (effort, error) {
 	c.world.aws.take()
 	begin := time.Now()
@@ -171,7 +177,26 @@ func (s situation) measure(ctx context.Context, c *contender) (effort, error) {
 	if changed != begin {
 		end = changed
 	}
-	return effort{calls, end.Sub(begin).Seconds()}, nil
+	looks, err := s.looks(ctx, c)
+	return effort{calls, end.Sub(begin).Seconds(), looks}, err
+}
+
+// looks are the calls until a controller has said of all targets whether they
+// are healthy, of one that says so.
+func (s situation) looks(ctx context.Context, c *contender) ([]call, error) {
+	if told, err := healthTold(ctx, c.world); err != nil || told {
+		return nil, err
+	}
+	err := c.world.settle(ctx, healthTold)
+	looks := c.world.aws.take()
+	fmt.Fprintf(os.Stderr, "   %s, %s, health: %d calls: %s\n", s.name, c.name, len(looks), actions(looks))
+	return looks, err
+}
+
+// healthTold is done when no Service waits for news of its targets' health.
+func healthTold(ctx context.Context, w *world) (bool, error) {
+	n, err := w.pending(ctx)
+	return n == 0, err
 }
 
 // settle waits until a controller is done.

@@ -240,6 +240,22 @@ func (w *world) served(ctx context.Context) (with, all int, err error) {
 	return with, all, nil
 }
 
+// pending counts the Services whose status says that health is to be told.
+func (w *world) pending(ctx context.Context) (n int, err error) {
+	list, err := w.kube.CoreV1().Services("default").List(ctx, metav1.ListOptions{})
+	if err != nil {
+		return 0, err
+	}
+	for _, s := range list.Items {
+		for _, c := range s.Status.Conditions {
+			if c.Type == "TargetsHealthy" && c.Reason == "TargetsPending" {
+				n++
+			}
+		}
+	}
+	return n, nil
+}
+
 func (w *world) close() error {
 	w.stop()
 	return errors.Join(<-w.stopped, w.aws.close(), w.engine.Close(), w.cluster.Stop(), os.RemoveAll(w.dir))
