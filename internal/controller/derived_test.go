@@ -14,10 +14,12 @@ import (
 // may write into its record.
 func TestARecordThatNamesWhatOthersHaveDeletesNothing(t *testing.T) {
 	tests := map[string]func(own, others recorded) recorded{
-		"name and ARN":     func(_, others recorded) recorded { return others },
-		"the ARN":          func(own, others recorded) recorded { return recorded{Name: own.Name, ID: others.ID} },
-		"the name":         func(own, others recorded) recorded { return recorded{Name: others.Name, ID: own.ID} },
-		"the ARN, hidden":  func(own, others recorded) recorded { return recorded{Name: own.Name, ID: others.ID + "/" + own.Name + "/1"} },
+		"name and ARN": func(_, others recorded) recorded { return others },
+		"the ARN":      func(own, others recorded) recorded { return recorded{Name: own.Name, ID: others.ID} },
+		"the name":     func(own, others recorded) recorded { return recorded{Name: others.Name, ID: own.ID} },
+		"the ARN, hidden": func(own, others recorded) recorded {
+			return recorded{Name: own.Name, ID: others.ID + "/" + own.Name + "/1"}
+		},
 		"nothing that is":  func(own, _ recorded) recorded { return recorded{Name: own.Name, ID: own.ID + "0"} },
 		"no ARN":           func(own, _ recorded) recorded { return recorded{Name: own.Name, ID: own.Name} },
 		"what it has, too": func(own, _ recorded) recorded { return own },
