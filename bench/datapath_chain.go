@@ -74,7 +74,7 @@ func throughHops(ctx context.Context, name string, clients, targets int) (rows [
 	hops := hops(targets)
 	s := newSegment(name, dir, clients, targets, hops)
 	defer func() { err = errors.Join(err, s.close()) }()
-	if err := s.open(ctx, webServer, hops); err != nil {
+	if err := s.open(ctx, hops); err != nil {
 		return nil, err
 	}
 	echoes, err := s.serveEchoes()

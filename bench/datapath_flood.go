@@ -50,7 +50,7 @@ func flood(ctx context.Context, _ programs) (rows []Row, err error) {
 	s := newSegment("flood", dir, floodClients, 1, []hop{ours})
 	s.addSwallower()
 	defer func() { err = errors.Join(err, s.close()) }()
-	if err := s.open(ctx, webServer, nil); err != nil {
+	if err := s.open(ctx, nil); err != nil {
 		return nil, err
 	}
 	e, err := openEdge(ctx, s.machine(ours), floodFlows, s.floodSnapshot())

@@ -144,12 +144,12 @@ func (s *segment) add(namespace netlab.Namespace, port string, host int, h hop) 
 }
 
 // open makes the network and starts what the targets and the hops' machines run.
-func (s *segment) open(ctx context.Context, target func(int) hop, hops []hop) error {
+func (s *segment) open(ctx context.Context, hops []hop) error {
 	if err := netlab.Apply(s.network); err != nil {
 		return err
 	}
 	for i := range s.targets {
-		if err := s.start(ctx, target(i)); err != nil {
+		if err := s.start(ctx, webServer(i)); err != nil {
 			return err
 		}
 	}

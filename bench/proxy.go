@@ -120,7 +120,7 @@ func proxies(ctx context.Context, _ programs) (rows []Row, err error) {
 	}
 	s := newSegment("proxy", dir, 1, 1, hops)
 	defer func() { err = errors.Join(err, s.close()) }()
-	if err := s.open(ctx, webServer, hops); err != nil {
+	if err := s.open(ctx, hops); err != nil {
 		return nil, err
 	}
 	idle, err := s.idleConnections(ctx, hops[0])

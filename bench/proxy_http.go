@@ -51,7 +51,7 @@ func proxyHTTP(ctx context.Context, _ programs) (rows []Row, err error) {
 	}
 	s := newSegment("http", dir, 1, 1, hops)
 	defer func() { err = errors.Join(err, s.close()) }()
-	if err := s.open(ctx, webServer, hops); err != nil {
+	if err := s.open(ctx, hops); err != nil {
 		return nil, err
 	}
 	for _, l := range []load{keepAlive(), connections()} {
