@@ -182,6 +182,7 @@ func accessRows() []Annotation {
 		{Key: keyRanges, Kinds: forBoth, Value: "CIDR blocks; spec.loadBalancerSourceRanges goes before it", Default: "everyone", Change: inPlace, Example: "203.0.113.0/24", read: ranges},
 		{Key: prefixAWS + "security-groups", Kinds: forBoth, Value: "security group IDs or names", Default: "a group of its own", Change: inPlace, Example: "sg-0a1b2c3d",
 			read: list(func(_ parser, s *settings, v []string) { s.groups = v })},
+		noGroupsRow(),
 		{Key: prefixAWS + "manage-backend-security-group-rules", Kinds: forBoth, Value: "true | false", Default: "true; false with security-groups", Change: inPlace, Example: "true",
 			read: boolean(func(s *settings, v bool) { s.manageBackend, s.backendGiven = v, true })},
 		{Key: prefixAWS + "enable-icmp-for-path-mtu-discovery", Kinds: forBoth, Value: "on | off", Default: "on", Change: inPlace, Example: "off",

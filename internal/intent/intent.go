@@ -38,6 +38,9 @@ type Input struct {
 	Defaults Defaults
 	// Fit are pods that are targets before they are Ready: they wait for that.
 	Fit map[types.UID]bool
+	// NoSecurityGroups goes before what the Service says about it, when not nil:
+	// the load balancer that there is cannot be changed in this.
+	NoSecurityGroups *bool
 	// NameTakenBy is another Service, as namespace/name, that asked first for
 	// the load balancer name that this one asks for.
 	NameTakenBy string
@@ -83,7 +86,11 @@ func Desired(in Input) (lb.Stack, []Problem) {
 		b.act(&stack, ports)
 		b.checkPorted()
 	}
-	b.securityGroups(&stack, ports)
+	if b.set.noGroups {
+		b.ungrouped(&stack)
+	} else {
+		b.securityGroups(&stack, ports)
+	}
 	return stack, sortProblems(b.problems)
 }
 
@@ -91,6 +98,7 @@ func newBuilder(in Input) *builder {
 	b := &builder{in: in, svc: in.Service}
 	b.owner = OwnerOf(in.Cluster, in.Service)
 	b.set, b.problems = parse(in.Service.Annotations, in.Defaults, in.Type)
+	b.set.noGroups = deref(in.NoSecurityGroups, b.set.noGroups) && in.Type != lb.Classic
 	b.lbName = b.set.name
 	if b.lbName == "" {
 		b.lbName = b.madeName()
@@ -102,6 +110,9 @@ func newBuilder(in Input) *builder {
 func (b *builder) madeName() string {
 	if b.classic() {
 		return b.owner.LoadBalancerName(string(lb.Classic), string(b.set.scheme))
+	}
+	if b.set.noGroups {
+		return b.owner.LoadBalancerName(string(b.set.scheme), groupless)
 	}
 	return b.owner.LoadBalancerName(string(b.set.scheme))
 }

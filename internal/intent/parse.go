@@ -31,6 +31,7 @@ type settings struct {
 	ipAddressType    lb.IPAddressType
 	subnets          []string
 	groups           []string
+	noGroups         bool
 	extraGroups      []string // beside the load balancer's own
 	manageBackend    bool
 	backendGiven     bool

@@ -9,6 +9,5 @@ func refusedRows() []Annotation {
 	}
 	return []Annotation{
 		refuse(prefixAWS+"quic-enabled-ports", "a QUIC listener finds targets by server IDs, which a webhook would have to put into every pod; there is no webhook here", "remove it; a UDP listener passes QUIC through, without following a client that changes its address"),
-		refuse(prefixAWS+"disable-nlb-sg", "a load balancer made without security groups can never get any, and each node would have to let all clients in by itself", "remove it; without source ranges everyone may connect"),
 	}
 }

@@ -26,6 +26,7 @@ type Pinned struct {
 	Query    string             `json:"q,omitempty"`
 	Subnets  []string           `json:"ids,omitempty"`
 	Mappings []lb.SubnetMapping `json:"m,omitempty"`
+	Nearby   Nearby             `json:"near,omitzero"`
 }
 
 // Tags that tell a subnet's role, as the cloud providers for AWS know them.
@@ -46,7 +47,11 @@ func NeedsSubnets(in Input) bool {
 
 // Pin is the choice to keep from a stack that Desired made of in.
 func Pin(in Input, stack lb.Stack) Pinned {
-	return Pinned{Query: newBuilder(in).subnetQuery(), Subnets: stack.LoadBalancer.Subnets, Mappings: stack.LoadBalancer.SubnetMappings}
+	b := newBuilder(in)
+	return Pinned{
+		Query: b.subnetQuery(), Subnets: stack.LoadBalancer.Subnets, Mappings: stack.LoadBalancer.SubnetMappings,
+		Nearby: b.nearby(stack.LoadBalancer.Subnets),
+	}
 }
 
 // subnetQuery is all that the choice of subnets and addresses depends on.
@@ -54,6 +59,9 @@ func (b *builder) subnetQuery() string {
 	query := string(b.set.ipAddressType) + " " + string(b.set.scheme)
 	if len(b.set.subnets) > 0 {
 		query = string(b.set.ipAddressType) + " " + strings.Join(b.set.subnets, ",")
+	}
+	if b.set.noGroups {
+		query += " " + groupless
 	}
 	for _, key := range []string{keyAllocations, keyPrivate, keyIPv6, keyPrefixes} {
 		if v, given := b.svc.Annotations[key]; given {

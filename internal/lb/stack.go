@@ -16,7 +16,10 @@ type Stack struct {
 	Frontend *SecurityGroup `json:"frontend,omitempty"`
 	// Backend attaches the cluster's shared backend group, the one that the
 	// nodes' own groups let in.
-	Backend      bool          `json:"backend,omitempty"`
+	Backend bool `json:"backend,omitempty"`
+	// NodeRules are what the nodes' own groups have to let in, where the load
+	// balancer has no security groups that they could let in instead.
+	NodeRules    []Rule        `json:"nodeRules,omitempty"`
 	TargetGroups []TargetGroup `json:"targetGroups,omitempty"` // by name
 	Listeners    []Listener    `json:"listeners,omitempty"`    // by port
 	// Classic is set for a Classic Load Balancer, which has neither target groups
@@ -40,6 +43,9 @@ type LoadBalancer struct {
 	SecurityGroups []string          `json:"securityGroups,omitempty"` // those that the user names
 	Attributes     map[string]string `json:"attributes,omitempty"`     // explicit ones only
 	Tags           map[string]string `json:"tags,omitempty"`
+	// NoSecurityGroups says that the load balancer is made without security
+	// groups. One that is can never get any, and one that is not keeps some.
+	NoSecurityGroups bool `json:"noSecurityGroups,omitempty"`
 	// PrivateLinkUnfiltered lets everyone in who comes through PrivateLink,
 	// whatever the security groups say.
 	PrivateLinkUnfiltered bool `json:"privateLinkUnfiltered,omitempty"`

@@ -24,12 +24,13 @@ type differ struct {
 func Diff(want lb.Stack, have Observed, policy Policy) Plan {
 	d := &differ{want: want, have: have}
 	if !want.Empty() && !policy.AllowReplacement {
-		if d.changesType() {
+		if d.changesType() || d.changesSecurity() {
 			return Plan{Blocked: d.blocked}
 		}
 		d.keepAddresses()
 	}
 	d.groupRefs = d.wantedGroups(d.frontends())
+	d.nodeRules()
 	d.balancer()
 	d.classic()
 	d.groups()
@@ -88,7 +89,7 @@ func (d *differ) balancer() {
 		d.add(stageBalancer, Step{Action: CreateLoadBalancer, Resource: r, After: Value{LoadBalancer: &lb.LoadBalancer{
 			Name: want.Name, Type: want.Type, Scheme: want.Scheme, IPAddressType: want.IPAddressType,
 			Subnets: want.Subnets, SubnetMappings: want.SubnetMappings, IPv6SourceNAT: want.IPv6SourceNAT,
-			SecurityGroups: want.SecurityGroups, Tags: want.Tags,
+			SecurityGroups: want.SecurityGroups, NoSecurityGroups: want.NoSecurityGroups, Tags: want.Tags,
 		}}, Why: "the Service has none"})
 		if want.PrivateLinkUnfiltered {
 			have := want
@@ -134,12 +135,12 @@ func (d *differ) securityGroups(r Resource, want, have lb.LoadBalancer) {
 }
 
 // current is the load balancer that want means, or nil when there is none: one
-// of another scheme or type, or that cannot get the wanted addresses, has to go
-// first though it has the same name.
+// of another scheme or type, that cannot get the wanted addresses, or that cannot
+// get or lose security groups, has to go first though it has the same name.
 func (d *differ) current() *LoadBalancer {
 	want := &d.want.LoadBalancer
 	b := d.have.Balancer(want.Name)
-	if b != nil && (b.Scheme != want.Scheme || b.Type != want.Type || !moveOf(want, &b.LoadBalancer).possible()) {
+	if b != nil && (b.Scheme != want.Scheme || b.Type != want.Type || b.NoSecurityGroups != want.NoSecurityGroups || !moveOf(want, &b.LoadBalancer).possible()) {
 		return nil
 	}
 	return b

@@ -142,6 +142,27 @@ func (d *differ) frontends() []string {
 	return refs
 }
 
+// nodeRules makes the nodes' groups let in what they are to let in. Rules for
+// ports that are no longer used stay until nothing can need them; a source that
+// may no longer connect is shut out sooner.
+func (d *differ) nodeRules() {
+	r := Resource{Kind: KindSecurityGroup, Name: RefNodes}
+	if missing := minus(d.want.NodeRules, d.have.NodeRules); len(missing) > 0 {
+		d.add(stageAdmit, Step{Action: AuthorizeIngress, Resource: r, After: Value{Rules: missing}, Why: count(len(missing), "rule") + " to add: the load balancer has no security group that nodes could let in"})
+	}
+	revoke := map[stage][]lb.Rule{}
+	for _, rule := range minus(d.have.NodeRules, d.want.NodeRules) {
+		at := stageDropAdmission
+		if slices.ContainsFunc(d.want.NodeRules, func(w lb.Rule) bool { return w.Protocol == rule.Protocol && w.FromPort == rule.FromPort }) {
+			at = stageRevoke
+		}
+		revoke[at] = append(revoke[at], rule)
+	}
+	for at, rules := range revoke {
+		d.add(at, Step{Action: RevokeIngress, Resource: r, Before: Value{Rules: rules}, Why: count(len(rules), "rule") + " no longer wanted", Disruption: Connections})
+	}
+}
+
 func (d *differ) dropFrontend(name string) {
 	d.add(stageDropAdmission, Step{Action: DeleteSecurityGroup, Resource: Resource{Kind: KindSecurityGroup, Name: name}, Why: "no longer wanted"})
 }

@@ -74,6 +74,21 @@ func (d *differ) changesType() bool {
 	return true
 }
 
+// changesSecurity blocks the change between a load balancer with security groups
+// and one without. Who may connect is said in other places then, so what is
+// wanted of one says nothing about the other.
+func (d *differ) changesSecurity() bool {
+	b := d.have.Balancer(d.want.LoadBalancer.Name)
+	if b == nil && len(d.have.LoadBalancers) > 0 {
+		b = &d.have.LoadBalancers[0]
+	}
+	if b == nil || d.want.Classic != nil || b.NoSecurityGroups == d.want.LoadBalancer.NoSecurityGroups {
+		return false
+	}
+	d.block(replacement(KindLoadBalancer, d.want.LoadBalancer, &b.LoadBalancer))
+	return true
+}
+
 func replacement(kind Kind, want lb.LoadBalancer, have *lb.LoadBalancer) Step {
 	text := func(b *lb.LoadBalancer) string { return b.Name + " " + string(b.Type) + " " + string(b.Scheme) }
 	return Step{
@@ -131,6 +146,10 @@ func replacementReason(want lb.LoadBalancer, have *lb.LoadBalancer) string {
 		return "the type cannot change from " + string(have.Type) + " to " + string(want.Type) + " in place"
 	case want.Scheme != have.Scheme:
 		return "the scheme cannot change from " + string(have.Scheme) + " to " + string(want.Scheme) + " in place"
+	case want.NoSecurityGroups:
+		return "security groups cannot be taken away in place"
+	case have.NoSecurityGroups:
+		return "a load balancer that was made without security groups can get none in place"
 	case want.Name == have.Name:
 		return "the addresses cannot change in place: no subnet could serve meanwhile"
 	default:

@@ -19,6 +19,7 @@ type model struct {
 	classics  map[string]*classic
 	groups    map[string]*group
 	frontends map[string]*lb.SecurityGroup
+	nodes     map[lb.Rule]bool
 	probed    map[string]bool // groups that a listener uses or used
 }
 
@@ -30,7 +31,7 @@ type balancer struct {
 type group struct{ lb.TargetGroup }
 
 func newModel() *model {
-	return &model{balancers: map[string]*balancer{}, classics: map[string]*classic{}, groups: map[string]*group{}, frontends: map[string]*lb.SecurityGroup{}, probed: map[string]bool{}}
+	return &model{balancers: map[string]*balancer{}, classics: map[string]*classic{}, groups: map[string]*group{}, frontends: map[string]*lb.SecurityGroup{}, nodes: map[lb.Rule]bool{}, probed: map[string]bool{}}
 }
 
 // do executes a step as AWS would; it keeps nothing of what it is given but values.
@@ -71,6 +72,9 @@ func (m *model) doBalancer(s plan.Step) error {
 	case plan.ModifyCapacityReservation:
 		b.CapacityUnits = s.After.CapacityUnits
 	case plan.SetSecurityGroups:
+		if b.NoSecurityGroups || len(s.After.List) == 0 {
+			return fmt.Errorf("InvalidConfigurationRequest: security groups %v of %s", s.After.List, b.Name)
+		}
 		b.SecurityGroups, b.PrivateLinkUnfiltered = s.After.List, s.After.PrivateLinkUnfiltered
 		return m.known(s.After.List)
 	case plan.SetIPAddressType:
@@ -315,6 +319,15 @@ func heaviest(forward []plan.Forward) string {
 }
 
 func (m *model) doSecurityGroup(s plan.Step) error {
+	if s.Resource.Name == plan.RefNodes {
+		for _, r := range s.After.Rules {
+			m.nodes[r] = true
+		}
+		for _, r := range s.Before.Rules {
+			delete(m.nodes, r)
+		}
+		return nil
+	}
 	g := m.frontends[s.Resource.Name]
 	if exists := g != nil; exists != (s.Action != plan.CreateSecurityGroup) {
 		return fmt.Errorf("%s, exists: %t", s.Action, exists)
@@ -375,6 +388,7 @@ func (m *model) observe() plan.Observed {
 		g.Targets = slices.SortedFunc(slices.Values(g.Targets), func(a, b lb.Target) int { return strings.Compare(a.ID, b.ID) })
 		o.TargetGroups = append(o.TargetGroups, plan.TargetGroup{TargetGroup: g})
 	}
+	o.NodeRules = slices.Collect(maps.Keys(m.nodes))
 	for _, name := range slices.Sorted(maps.Keys(m.frontends)) {
 		o.Frontends = append(o.Frontends, plan.SecurityGroup{SecurityGroup: *m.frontends[name]})
 	}

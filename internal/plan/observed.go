@@ -13,6 +13,8 @@ import (
 const (
 	RefFrontend = "@frontend"
 	RefBackend  = "@backend"
+	// RefNodes are the nodes' groups: steps about it concern all of them.
+	RefNodes = "@nodes"
 )
 
 // Observed is what there is of one Service's resources. Attributes and tags in
@@ -25,6 +27,7 @@ type Observed struct {
 	Zones        map[string]string
 	TargetGroups []TargetGroup
 	Frontends    []SecurityGroup // the Service's own, by name
+	NodeRules    []lb.Rule       // in the nodes' groups, for this Service
 }
 
 // LoadBalancer is a load balancer that exists.
@@ -63,7 +66,7 @@ type SecurityGroup struct {
 
 // Empty says that nothing exists.
 func (o Observed) Empty() bool {
-	return len(o.LoadBalancers) == 0 && len(o.Classic) == 0 && len(o.TargetGroups) == 0 && len(o.Frontends) == 0
+	return len(o.LoadBalancers) == 0 && len(o.Classic) == 0 && len(o.TargetGroups) == 0 && len(o.Frontends) == 0 && len(o.NodeRules) == 0
 }
 
 // Balancer is the load balancer of a name, or nil.
@@ -227,6 +230,10 @@ func (b *LoadBalancer) applyListener(s Step, r Result) {
 }
 
 func (o *Observed) applySecurityGroup(s Step, r Result) {
+	if s.Resource.Name == RefNodes {
+		o.NodeRules = minus(append(minus(o.NodeRules, s.After.Rules), s.After.Rules...), s.Before.Rules)
+		return
+	}
 	o.Frontends = slices.Clone(o.Frontends)
 	switch s.Action {
 	case CreateSecurityGroup:

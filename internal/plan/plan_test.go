@@ -43,7 +43,13 @@ func stacks(t *rapid.T, label string) lb.Stack {
 	if rapid.Bool().Draw(t, label+"-crosszone") {
 		s.LoadBalancer.Attributes = map[string]string{lb.AttrCrossZone: "true"}
 	}
-	if rapid.Bool().Draw(t, label+"-own-groups") {
+	if s.LoadBalancer.NoSecurityGroups = rapid.IntRange(0, 3).Draw(t, label+"-no-groups") == 0; s.LoadBalancer.NoSecurityGroups {
+		s.Backend, s.LoadBalancer.PrivateLinkUnfiltered = false, false
+		for _, port := range rapid.SliceOfNDistinct(rapid.Int32Range(1, 3), 0, 3, rapid.ID).Draw(t, label+"-node-ports") {
+			source := rapid.SampledFrom([]string{"0.0.0.0/0", "203.0.113.0/24"}).Draw(t, label+"-node-source")
+			s.NodeRules = append(s.NodeRules, lb.Rule{Protocol: "tcp", FromPort: port, ToPort: port, Source: netip.MustParsePrefix(source)})
+		}
+	} else if rapid.Bool().Draw(t, label+"-own-groups") {
 		s.LoadBalancer.SecurityGroups = []string{"sg-user"}
 	} else {
 		s.Frontend = &lb.SecurityGroup{Name: "front", Tags: s.LoadBalancer.Tags}
@@ -224,6 +230,9 @@ func checkWanted(t *rapid.T, m *model, want lb.Stack) {
 		t.Fatalf("wanted %+v, there is %+v", want.LoadBalancer, b.LoadBalancer)
 	}
 	checkRules(t, m, want)
+	if got := m.observe().NodeRules; !sameRules(got, want.NodeRules) {
+		t.Fatalf("the nodes let in %v, want %v", got, want.NodeRules)
+	}
 	for _, w := range want.LoadBalancer.SubnetMappings {
 		if got := b.Mapping(w.SubnetID); got.AllocationID != w.AllocationID || w.IPv6Address.IsValid() && got.IPv6Address != w.IPv6Address {
 			t.Fatalf("subnet %s has %+v, want %+v", w.SubnetID, got, w)
@@ -247,6 +256,13 @@ func checkWanted(t *rapid.T, m *model, want lb.Stack) {
 			t.Fatalf("target group %s has %+v, want %+v", g.Name, got, g.Targets)
 		}
 	}
+}
+
+func sameRules(a, b []lb.Rule) bool {
+	within := func(x, y []lb.Rule) bool {
+		return !slices.ContainsFunc(x, func(r lb.Rule) bool { return !slices.Contains(y, r) })
+	}
+	return within(a, b) && within(b, a)
 }
 
 // checkRules wants every rule in one attached group, and no group for nothing.
@@ -313,7 +329,7 @@ func TestWithoutConsentNothingLosesItsNameOrAddresses(t *testing.T) {
 			return
 		}
 		was, is := standing(before), standing(m.observe())
-		if len(is) != 1 || is[0].Name != was[0].Name || is[0].Scheme != was[0].Scheme || is[0].Type != was[0].Type {
+		if len(is) != 1 || is[0].Name != was[0].Name || is[0].Scheme != was[0].Scheme || is[0].Type != was[0].Type || is[0].NoSecurityGroups != was[0].NoSecurityGroups {
 			t.Fatalf("the load balancer %+v was replaced by %+v", was, is)
 		}
 		for _, s := range was[0].Subnets {

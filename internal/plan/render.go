@@ -54,6 +54,9 @@ func (v Value) lines() []string {
 	add := func(format string, args ...any) { out = append(out, fmt.Sprintf(format, args...)) }
 	if x := v.LoadBalancer; x != nil {
 		add("%s %s %s, subnets %s, security groups %s", x.Scheme, x.Type, x.IPAddressType, strings.Join(x.Subnets, " "), strings.Join(x.SecurityGroups, " "))
+		if x.NoSecurityGroups {
+			add("without security groups, for good")
+		}
 		for _, m := range x.SubnetMappings {
 			add("%s", mappingText(m))
 		}
