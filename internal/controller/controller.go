@@ -136,6 +136,7 @@ func (r *Reconciler) forget(key types.NamespacedName) {
 	defer r.mu.Unlock()
 	delete(r.services, key)
 	r.gates.forget(key)
+	r.metrics.targets.report(key, nil)
 	r.references.set(key, nil)
 }
 

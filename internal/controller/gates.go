@@ -170,7 +170,7 @@ func gateCondition(pod *corev1.Pod, services []types.NamespacedName, find func(t
 // the pods that wait for it, whose gates it opens. It says how many pods go on
 // waiting.
 func (r *Reconciler) look(ctx context.Context, svc *corev1.Service, st *service, want lb.Stack) (health, int, error) {
-	var seen health
+	seen := health{counts: map[lb.HealthState]int{}}
 	targets := map[string][]cloud.TargetHealth{}
 	for _, g := range want.TargetGroups {
 		e := st.group(g)
@@ -191,6 +191,7 @@ func (r *Reconciler) look(ctx context.Context, svc *corev1.Service, st *service,
 		}
 		seen.add("instances", instances)
 	}
+	r.metrics.targets.report(client.ObjectKeyFromObject(svc), seen.counts)
 	found, left := map[types.UID]finding{}, 0
 	for _, p := range st.waiting {
 		f := judge(p, want.TargetGroups, targets)

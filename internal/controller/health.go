@@ -129,12 +129,14 @@ type health struct {
 	none    bool // a group has no healthy target
 	empty   bool // a group has no targets
 	lines   []string
+	counts  map[lb.HealthState]int
 }
 
 func (h *health) add(key string, targets []cloud.TargetHealth) {
 	healthy, initial := 0, false
 	why := map[string]int{}
 	for _, t := range targets {
+		h.counts[t.State]++
 		switch t.State {
 		case lb.Healthy:
 			healthy++
