@@ -96,11 +96,17 @@ static __always_inline int reserve(struct walk *k, const struct listener *l)
 	return 1;
 }
 
+/* A flow that is to be opened at once, and what open_flow says when it had better
+ * be looked for first: nothing has been done then. */
+#define AT_ONCE 0
+#define LOOKED 1
+#define LOOK_FIRST REASONS
+
 /* Chooses a target for a new flow and writes the flow down. 0 when done; else
  * the reason for a reset, or for a silent drop when rules forbid the flow, and
  * the packet goes no further. */
 static __always_inline int open_flow(const struct setting *cfg, struct walk *k,
-				     const struct listener *l)
+				     const struct listener *l, int looked)
 {
 	struct flow *made = &k->made;
 	struct chosen *c = &k->chosen;
@@ -121,11 +127,15 @@ static __always_inline int open_flow(const struct setting *cfg, struct walk *k,
 	made->target = t->id;
 	made->tag = target_tag(cfg, &t->addr, t->port);
 	hairpin = is_hairpin(&k->packet, t);
+	if (!looked && (hairpin || (c->flags & GROUP_SOURCE_NAT)))
+		return LOOK_FIRST;
 	if (hairpin)
 		event(EVENT_HAIRPIN);
 	if ((hairpin || (c->flags & GROUP_SOURCE_NAT)) && !reserve(k, l))
 		return RESET_NO_PORT;
 	result = insert(&k->wanted, made, &k->advance.flow);
+	if (!looked && result == INSERTED_BY_ANOTHER)
+		return LOOK_FIRST;
 	if (result == INSERT_CONFLICT) {
 		event(EVENT_TUPLE_CONFLICT);
 		if (!reserve(k, l))
@@ -150,16 +160,20 @@ static __always_inline __u32 drop_instead(__u32 reset_reason)
 	return reset_reason == RESET_NO_PORT ? DROP_NO_PORT : DROP_TABLE_FULL;
 }
 
-static __noinline int client_opens(struct xdp_md *ctx, struct walk *k, const struct listener *l)
+/* AT_ONCE whatever is in the way of the flow makes it LOOK_FIRST. */
+static __noinline int client_opens(struct xdp_md *ctx, struct walk *k, const struct listener *l,
+				   int looked)
 {
 	struct setting *cfg = settings_get();
 	int why;
 
 	if (!cfg)
 		return XDP_PASS;
-	why = open_flow(cfg, k, l);
+	why = open_flow(cfg, k, l, looked);
 	if (!why)
 		return to_target(ctx, cfg, k, l);
+	if (!looked)
+		return LOOK_FIRST;
 	if (why == DROP_OUTBOUND_RULES)
 		return bar_outbound(&k->packet, l->balancer);
 	if (why == DROP_TARGET_RULES || why == DROP_UNRESOLVED)
@@ -236,6 +250,18 @@ static __always_inline void wanted_from_client(struct wanted *w, const struct se
 	w->hash = hash_end(cfg, KEY_FLOW, &p->src, p->sport, p->proto);
 }
 
+/* Whether a packet almost certainly begins a flow that nothing is in the way of:
+ * insert looks for one anyway, under the lock, so looking before would be the
+ * second time. Not for UDP, whose flows may stay half-open for as long as they live,
+ * and not for a trace, which is to tell the whole way. */
+static __always_inline int likely_opens(const struct walk *k, const struct listener *l)
+{
+	const struct packet *p = &k->packet;
+
+	return !TRACE && p->proto == IPPROTO_TCP && is_opening(p) &&
+	       !(l->flags & (LISTENER_LOCAL | LISTENER_DELETED)) && admits(l->clients, &p->src);
+}
+
 static __always_inline int from_client(struct xdp_md *ctx, const struct setting *cfg,
 				       struct walk *k, const struct listener *l)
 {
@@ -245,10 +271,15 @@ static __always_inline int from_client(struct xdp_md *ctx, const struct setting 
 	if (flags_impossible(&k->packet))
 		return verdict(XDP_DROP, DROP_FLAGS);
 	wanted_from_client(&k->wanted, cfg, &k->packet, l);
+	if (likely_opens(k, l)) {
+		action = client_opens(ctx, k, l, AT_ONCE);
+		if (action != LOOK_FIRST)
+			return action;
+	}
 	flow = peek_established(cfg, k);
 	if (!flow) {
 		action = client_slow(ctx, k, l);
-		return action == OPENS ? client_opens(ctx, k, l) : action;
+		return action == OPENS ? client_opens(ctx, k, l, LOOKED) : action;
 	}
 	refresh(flow, &k->packet, k->wanted.now);
 	learn_link(flow, k->wanted.mac);
