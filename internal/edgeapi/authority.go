@@ -41,7 +41,9 @@ const (
 	zoneURN = "fairlead:edge:" // the URI SAN of an edge is urn:fairlead:edge:ZONE
 )
 
-var zonePattern = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,62}$`)
+var zonePattern = regexp.MustCompile(`^[a-z0-9][a-z0-9-]*$`)
+
+func validZone(zone string) bool { return len(zone) <= 63 && zonePattern.MatchString(zone) }
 
 // Authority issues the certificates of the engine and its edges, and knows which
 // edges it trusts no longer.
@@ -132,7 +134,7 @@ func (a *Authority) issue(zone string, validity time.Duration) (Identity, error)
 
 // certify makes an identity, without its key, for the edge that holds it.
 func (a *Authority) certify(zone string, key crypto.PublicKey, validity time.Duration) (Identity, error) {
-	if !zonePattern.MatchString(zone) {
+	if !validZone(zone) {
 		return Identity{}, fmt.Errorf("zone %q is no zone name: want one such as us-west-2a", zone)
 	}
 	template := certificate("Fairlead edge "+zone, validity)

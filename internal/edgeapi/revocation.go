@@ -72,7 +72,7 @@ func readRevocations(dir string) (map[string]time.Time, error) {
 // now. It is durable when it returns nil, and an engine that runs on the same
 // directory ends their sessions at once.
 func (a *Authority) Revoke(zone string, now time.Time) error {
-	if !zonePattern.MatchString(zone) {
+	if !validZone(zone) {
 		return fmt.Errorf("zone %q is no zone name: want one such as us-west-2a", zone)
 	}
 	path := filepath.Join(a.revoked.dir, zone)

@@ -25,10 +25,17 @@ func (s *Service) checkARN(arn string) error {
 // Rules of RequestCertificate's reference and quotas.
 const (
 	maxDomainLength = 253
+	maxLabelLength  = 63
 	maxNames        = 10
 )
 
-var domainPattern = regexp.MustCompile(`^(\*\.)?([A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?$`)
+var domainPattern = regexp.MustCompile(`^(\*\.)?([A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?\.)+[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?$`)
+
+// validDomain counts by itself: lengths in the pattern take ten times its memory.
+func validDomain(name string) bool {
+	long := func(label string) bool { return len(label) > maxLabelLength }
+	return len(name) <= maxDomainLength && domainPattern.MatchString(name) && !slices.ContainsFunc(strings.Split(name, "."), long)
+}
 
 // checkNames returns the names of a certificate in lower case, the domain first.
 func checkNames(domain string, alternatives []string) ([]string, error) {
@@ -37,7 +44,7 @@ func checkNames(domain string, alternatives []string) ([]string, error) {
 		switch {
 		case name == "":
 			return nil, wire.ValidationErrorf("1 validation error detected: Value null at 'domainName' failed to satisfy constraint: Member must not be null")
-		case len(name) > maxDomainLength || !domainPattern.MatchString(name):
+		case !validDomain(name):
 			return nil, wire.Errorf("InvalidDomainValidationOptionsException", "'%s' is not a domain name such as www.example.com or *.example.com.", name)
 		}
 		if name = strings.ToLower(name); !slices.Contains(names, name) {

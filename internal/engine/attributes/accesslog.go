@@ -12,7 +12,7 @@ import (
 
 var (
 	// Amazon S3 user guide, general purpose bucket naming rules.
-	bucketNames = regexp.MustCompile(`^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$`)
+	bucketNames = regexp.MustCompile(`^[a-z0-9][a-z0-9.-]+[a-z0-9]$`)
 	// What AWS lets a prefix consist of; parts that are no more than dots would
 	// lead edges that deliver to a directory out of it.
 	prefixes  = regexp.MustCompile(`^[A-Za-z0-9._/-]*$`)
@@ -26,7 +26,7 @@ func bucket(_ state.LoadBalancer, key, value string) error {
 	switch {
 	case value == "":
 		return invalid("The value of '%s' cannot be empty", key)
-	case !bucketNames.MatchString(value) || strings.Contains(value, "..") || net.ParseIP(value) != nil:
+	case len(value) > 63 || !bucketNames.MatchString(value) || strings.Contains(value, "..") || net.ParseIP(value) != nil:
 		return invalid("The value of '%s' is not a valid bucket name: '%s'", key, value)
 	}
 	return nil

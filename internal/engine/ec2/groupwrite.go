@@ -93,13 +93,13 @@ func (s *Service) allowCreateGroup(ctx context.Context, n *network, vpcID string
 // checkNewGroup applies the rules of CreateSecurityGroup's reference.
 func checkNewGroup(n *network, in *createSecurityGroupInput, vpcID string) error {
 	switch {
-	case in.Name == "" || !validText.MatchString(in.Name):
+	case in.Name == "" || !validText(in.Name):
 		return invalidValue("Value (%s) for parameter GroupName is invalid. Up to 255 characters from the following set are allowed: a-zA-Z0-9. _-:/()#,@[]+=&;{}!$*", in.Name)
 	case strings.HasPrefix(in.Name, "sg-"):
 		return invalidValue("Value (%s) for parameter GroupName is invalid. Group names may not be in the format sg-*.", in.Name)
 	case in.Name == "default":
 		return wire.Errorf("InvalidGroup.Reserved", "The security group 'default' is reserved")
-	case in.Description == "" || !validText.MatchString(in.Description):
+	case in.Description == "" || !validText(in.Description):
 		return invalidValue("Value (%s) for parameter GroupDescription is invalid. Up to 255 characters from the following set are allowed: a-zA-Z0-9. _-:/()#,@[]+=&;{}!$*", in.Description)
 	case vpcID == "":
 		return wire.Errorf("VPCIdNotSpecified", "No default VPC for this user")

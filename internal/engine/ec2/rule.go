@@ -197,10 +197,14 @@ func parseCIDR(text string, bits int) (netip.Prefix, error) {
 	return p.Masked(), nil
 }
 
-var validText = regexp.MustCompile(`^[a-zA-Z0-9. _\-:/()#,@\[\]+=&;{}!$*]{0,255}$`)
+var textPattern = regexp.MustCompile(`^[a-zA-Z0-9. _\-:/()#,@\[\]+=&;{}!$*]*$`)
+
+const maxText = 255 // characters; in the pattern it would take hundreds of kilobytes
+
+func validText(text string) bool { return len(text) <= maxText && textPattern.MatchString(text) }
 
 func checkDescription(text string) error {
-	if !validText.MatchString(text) {
+	if !validText(text) {
 		return invalidValue("Invalid rule description. Valid descriptions are strings less than 256 characters from the following set: a-zA-Z0-9. _-:/()#,@[]+=&;{}!$*")
 	}
 	return nil

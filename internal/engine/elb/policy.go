@@ -18,7 +18,9 @@ import (
 	"github.com/fairlead-lb/fairlead/internal/wire"
 )
 
-var policyNamePattern = regexp.MustCompile(`^[A-Za-z0-9-]{1,128}$`)
+var policyNamePattern = regexp.MustCompile(`^[A-Za-z0-9-]+$`)
+
+const maxPolicyName = 128 // characters
 
 func policyOf(b state.ClassicLoadBalancer, name string) (lb.ClassicPolicy, bool) {
 	i := slices.IndexFunc(b.Policies, func(p lb.ClassicPolicy) bool { return p.Name == name })
@@ -46,7 +48,7 @@ func (s *Service) putPolicy(ctx context.Context, action string, balancer *string
 		if err != nil {
 			return err
 		}
-		if !policyNamePattern.MatchString(p.Name) {
+		if len(p.Name) > maxPolicyName || !policyNamePattern.MatchString(p.Name) {
 			return invalid("Policy name '%s' must have 1 to 128 characters that are alphanumeric characters or hyphens(-)", p.Name)
 		}
 		if _, exists := policyOf(*b, p.Name); exists {

@@ -140,7 +140,7 @@ const (
 	minDuration     = 900
 )
 
-var sessionName = regexp.MustCompile(`^[\w+=,.@-]{2,64}$`)
+var sessionName = regexp.MustCompile(`^[\w+=,.@-]+$`)
 
 // open makes a session of a role.
 func (s *Service) open(role directory.Role, name string, seconds *int32) (*types.Credentials, *types.AssumedRoleUser, error) {
@@ -149,7 +149,7 @@ func (s *Service) open(role directory.Role, name string, seconds *int32) (*types
 		duration = time.Duration(*seconds) * time.Second
 	}
 	switch {
-	case !sessionName.MatchString(name):
+	case len(name) < 2 || len(name) > 64 || !sessionName.MatchString(name):
 		return nil, nil, wire.ValidationErrorf("1 validation error detected: Value '%s' at 'roleSessionName' failed to satisfy constraint: Member must satisfy regular expression pattern: [\\w+=,.@-]{2,64}", name)
 	case duration < minDuration*time.Second:
 		return nil, nil, wire.ValidationErrorf("1 validation error detected: Value '%d' at 'durationSeconds' failed to satisfy constraint: Member must have value greater than or equal to %d", *seconds, minDuration)

@@ -262,7 +262,7 @@ func TestRootKeyIsGeneratedOnceAndKeptPrivate(t *testing.T) {
 	if err != nil || !created {
 		t.Fatalf("created %t, %v", created, err)
 	}
-	if !accessKeyID.MatchString(first.AccessKeyID) || len(first.SecretAccessKey) != 40 {
+	if !validAccessKeyID(first.AccessKeyID) || len(first.SecretAccessKey) != 40 {
 		t.Errorf("key is %q with a secret of %d characters", first.AccessKeyID, len(first.SecretAccessKey))
 	}
 	again, created, err := LoadRootKey(path)

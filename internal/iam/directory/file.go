@@ -42,9 +42,15 @@ type policyRef struct {
 
 // Rules of IAM's API reference: CreateUser, AccessKey.
 var (
-	userName    = regexp.MustCompile(`^[\w+=,.@-]{1,64}$`)
-	accessKeyID = regexp.MustCompile(`^\w{16,128}$`)
+	namePattern        = regexp.MustCompile(`^[\w+=,.@-]+$`)
+	accessKeyIDPattern = regexp.MustCompile(`^\w+$`)
 )
+
+func validName(s string) bool { return len(s) <= 64 && namePattern.MatchString(s) }
+
+func validAccessKeyID(s string) bool {
+	return len(s) >= 16 && len(s) <= 128 && accessKeyIDPattern.MatchString(s)
+}
 
 // reader collects a reading and the problems of the files.
 type reader struct {
@@ -106,7 +112,7 @@ func (r *reader) load(path string) ([]byte, error) {
 }
 
 func (r *reader) user(path string, u user) {
-	if !userName.MatchString(u.Name) {
+	if !validName(u.Name) {
 		r.problem("%s.name is %q; valid are 1 to 64 letters, digits and +=,.@-_", path, u.Name)
 	}
 	if _, twice := r.policies[u.Name]; twice {
@@ -124,7 +130,7 @@ func (r *reader) user(path string, u user) {
 }
 
 func (r *reader) key(path string, u user, k Key) {
-	if !accessKeyID.MatchString(k.AccessKeyID) {
+	if !validAccessKeyID(k.AccessKeyID) {
 		r.problem("%s.accessKeyId is %q; valid are 16 to 128 letters, digits and _", path, k.AccessKeyID)
 	}
 	if k.SecretAccessKey == "" {

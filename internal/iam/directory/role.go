@@ -50,7 +50,7 @@ func (r *reader) role(path string, in role) {
 	if in.MaxSessionDuration == 0 {
 		made.MaxSession = minMaxSession
 	}
-	if !userName.MatchString(in.Name) {
+	if !validName(in.Name) {
 		r.problem("%s.name is %q; valid are 1 to 64 letters, digits and +=,.@-_", path, in.Name)
 	}
 	if _, twice := r.roles[in.Name]; twice {
