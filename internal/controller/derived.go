@@ -14,9 +14,11 @@ import (
 type derived map[string]bool
 
 // derived are the names of what the Service wants; none when the user chose the
-// load balancer's name, or when it is not known what the Service wants.
+// load balancer's name, or when it is not known what the Service wants. None
+// either once a plan has begun: what its deletion took away already is to be
+// left out, for AWS denies what the controller may only do with tags of its own.
 func (r *Reconciler) derived(ctx context.Context, svc *corev1.Service, st *service) derived {
-	if intent.WantedName(svc) != "" || st.lost {
+	if intent.WantedName(svc) != "" || st.lost || st.rec.Stack == "" {
 		return nil
 	}
 	w, err := r.wish(ctx, svc, st)

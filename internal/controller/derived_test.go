@@ -57,3 +57,27 @@ func TestARecordThatNamesWhatOthersHaveDeletesNothing(t *testing.T) {
 		})
 	}
 }
+
+// TestWhatWasDeletedByHandHoldsUpNothing: AWS denies the deletion of what is
+// gone, as the controller may only delete what has its tags.
+func TestWhatWasDeletedByHandHoldsUpNothing(t *testing.T) {
+	for name, restarted := range map[string]bool{"a process that made it": false, "a process that did not": true} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.create(post("nginx"))
+			w.settle("nginx")
+			rec, _ := readRecord(w.get("nginx"))
+			if err := w.api.DeleteLoadBalancer(t.Context(), rec.Balancers[0].ID); err != nil {
+				t.Fatal(err)
+			}
+			if restarted {
+				w.restart()
+			}
+			w.remove("nginx")
+			w.settleFor("nginx", 3)
+			if left := w.all(); !left.empty() || !w.gone("nginx") {
+				t.Errorf("left: %s; events %v", left, w.notes.list())
+			}
+		})
+	}
+}

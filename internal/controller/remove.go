@@ -63,6 +63,9 @@ func (r *Reconciler) dismantle(ctx context.Context, svc *corev1.Service, st *ser
 	}
 	p := plan.Diff(lb.Stack{}, *st.have, plan.Policy{AllowReplacement: true})
 	if _, err := r.apply(ctx, svc, st, p); err != nil {
+		if cloud.Is(err, cloud.Denied) {
+			st.have = nil // what is gone has no tags, and may be denied for that: look
+		}
 		return err
 	}
 	return r.shared.Release(ctx, svc.UID)
