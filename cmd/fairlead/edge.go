@@ -109,7 +109,8 @@ func runEdge(ctx context.Context, f edgeFlags) error {
 		return &cli.Error{What: "run the edge", Err: err, Hint: "issue an identity with 'fairlead engine issue-edge --zone " + f.zone + " --out DIR'"}
 	}
 	registry := prometheus.NewRegistry()
-	sockets, err := openSockets(ctx, f, registry)
+	metrics := prometheus.WrapRegistererWith(prometheus.Labels{"zone": f.zone}, registry) // CloudWatch's AvailabilityZone
+	sockets, err := openSockets(ctx, f, metrics)
 	if err != nil {
 		return err
 	}
@@ -137,7 +138,7 @@ func runEdge(ctx context.Context, f edgeFlags) error {
 	}
 	e, err := edge.New(edge.Config{
 		Zone: f.zone, Disk: disk, Link: client, DataPath: dataPath, Proxy: sockets.server, Ordinary: ordinary, AccessLogs: f.sockets.keepsLogs(),
-		Prober: prober, Log: log, Metrics: registry,
+		Prober: prober, Log: log, Metrics: metrics,
 	})
 	if err != nil {
 		return err

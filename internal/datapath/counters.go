@@ -13,6 +13,8 @@ type Counters struct {
 	Balancers map[string]BalancerCounters // by ARN
 	Reasons   map[string]uint64           // packets by what became of them, such as drop_fragment
 	Events    map[string]uint64           // what happened to flows, such as half_open_evicted
+	Flows     int                         // in the table of established flows, source ports included, as of the last sweep
+	Room      int                         // for so many that table was made; 0: there is none
 }
 
 // BalancerCounters are the counters of one load balancer in this zone, named as

@@ -69,6 +69,7 @@ type Datapath struct {
 	known   bool
 	ready   bool // tables come from Apply; before, what was adopted must stay
 	census  census
+	room    room
 	routes  kernelRoutes
 	sockets socketPath
 }

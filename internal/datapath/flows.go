@@ -129,6 +129,7 @@ type census struct {
 	named     map[uint32]struct{} // IDs of listeners that any record refers to
 	deleted   map[uint32]struct{} // listeners that were deleted when the walk began
 	active    map[uint32]activeFlows
+	held      int // live records in the table of established flows
 	halfOpen  int
 	closing   int
 	nat       int
@@ -171,6 +172,9 @@ func (s *bpfStore) census(jiffies *ebpf.Program) (census, error) {
 		err := walkFlows(m, func(f *edgeFlow) {
 			out.named[f.Listener] = struct{}{}
 			if now.live(f) {
+				if m == s.maps.Flows {
+					out.held++
+				}
 				out.count(f)
 			}
 		})

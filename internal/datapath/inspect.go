@@ -13,7 +13,7 @@ func (d *Datapath) Counters() (Counters, error) {
 	defer d.mu.Unlock()
 	reasons, err1 := d.bpf.reasons()
 	events, err2 := d.bpf.events()
-	out := Counters{Balancers: map[string]BalancerCounters{}, Reasons: reasons, Events: events}
+	out := Counters{Balancers: map[string]BalancerCounters{}, Reasons: reasons, Events: events, Flows: d.census.held, Room: d.bpf.room()}
 	errs := []error{err1, err2}
 	for _, b := range d.tables.Balancers {
 		index, ok := d.balancerIndex(b)

@@ -200,6 +200,9 @@ func (r *rig) send(t fataler, frame []byte) (model.Action, []byte) {
 	if err != nil {
 		t.Fatalf("run the program on %d bytes: %v", len(frame), err)
 	}
+	if isSolicitation := frame[12] == 0x86 && len(frame) > 54 && frame[54] == 135; len(opts.DataOut) > len(frame) && !isSolicitation {
+		t.Fatalf("what was sent is larger than what caused it: %d bytes for %x", len(opts.DataOut), frame)
+	}
 	action, out := r.model.Process(frame)
 	if model.Action(ret) != action {
 		t.Fatalf("program returned %d, model %d, reasons of the model %v\nframe %x", ret, action, r.model.Reasons, frame)

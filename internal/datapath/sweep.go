@@ -2,6 +2,7 @@ package datapath
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"unsafe"
 
@@ -54,7 +55,7 @@ func (d *Datapath) Sweep(ctx context.Context) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.census = found
-	err = d.reconcile(ctx)
+	err = errors.Join(d.reconcile(ctx), d.watchRoom())
 	// A flow that was made after the census may use any target that is still
 	// chosen, but none that has left.
 	d.census.targets, d.census.listeners = nil, nil

@@ -233,6 +233,7 @@ func TestMetricsAndState(t *testing.T) {
 			"fairlead_healthy_host_count" + group: 1, "fairlead_unhealthy_host_count" + group: 1,
 			"fairlead_edge_apply_errors_total": 0, "fairlead_edge_disk_errors_total": 0,
 			"fairlead_edge_packets_total{sent_to_target}": 40, "fairlead_edge_flow_events_total{hairpin}": 1,
+			"fairlead_edge_flow_table_flows": 7, "fairlead_edge_flow_table_room": 4096,
 			"fairlead_new_flow_count_total" + balancer + "{tcp}": 5, "fairlead_new_flow_count_total" + balancer + "{udp}": 0,
 			"fairlead_active_flow_count" + balancer + "{tcp}": 0, "fairlead_active_flow_count" + balancer + "{udp}": 2,
 			"fairlead_processed_bytes_total" + balancer + "{tcp}": 0, "fairlead_processed_bytes_total" + balancer + "{udp}": 0,

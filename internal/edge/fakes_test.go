@@ -56,6 +56,7 @@ func (d *tables) Occupancy() (datapath.Occupancy, error) {
 
 func (d *tables) Counters() (datapath.Counters, error) {
 	return datapath.Counters{
+		Flows: 7, Room: 4096,
 		Balancers: map[string]datapath.BalancerCounters{
 			"arn:aws:elasticloadbalancing:us-west-2:000000000000:loadbalancer/net/web/0123456789abcdef": {NewFlowCountTCP: 5, ActiveFlowCountUDP: 2, ProcessedPackets: 90, SecurityGroupBlockedFlowCountOutboundUDP: 3},
 		},

@@ -74,6 +74,11 @@ func balancerMetrics() []balancerMetric {
 	}
 }
 
+func tableDescs() (flows, room *prometheus.Desc) {
+	return prometheus.NewDesc("fairlead_edge_flow_table_flows", "Established flows in the flow table, a few seconds ago.", nil, nil),
+		prometheus.NewDesc("fairlead_edge_flow_table_room", "Flows that the flow table was made for (--flows). New ones are refused when it is full.", nil, nil)
+}
+
 func packetDescs() (packets, events *prometheus.Desc) {
 	return prometheus.NewDesc("fairlead_edge_packets_total", "Packets on the uplink by what became of them.", []string{"reason"}, nil),
 		prometheus.NewDesc("fairlead_edge_flow_events_total", "What happened to flows out of the ordinary.", []string{"event"}, nil)
@@ -84,6 +89,9 @@ func (trafficCollector) Describe(ch chan<- *prometheus.Desc) {
 	packets, events := packetDescs()
 	ch <- packets
 	ch <- events
+	flows, room := tableDescs()
+	ch <- flows
+	ch <- room
 	for _, m := range balancerMetrics() {
 		ch <- m.desc()
 	}
@@ -101,6 +109,11 @@ func (t trafficCollector) Collect(ch chan<- prometheus.Metric) {
 	}
 	for event, n := range counters.Events {
 		ch <- prometheus.MustNewConstMetric(events, prometheus.CounterValue, float64(n), event)
+	}
+	if counters.Room > 0 {
+		flows, room := tableDescs()
+		ch <- prometheus.MustNewConstMetric(flows, prometheus.GaugeValue, float64(counters.Flows))
+		ch <- prometheus.MustNewConstMetric(room, prometheus.GaugeValue, float64(counters.Room))
 	}
 	metrics := balancerMetrics()
 	for arn, c := range counters.Balancers {
