@@ -8,6 +8,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -68,19 +69,56 @@ func run(ctx context.Context, p programs, out, only string) error {
 	return runAll(ctx, p, out, only)
 }
 
+// runAll goes on after a suite that failed: its rows stay as they were, and what
+// the others measured, for an hour perhaps, is kept.
 func runAll(ctx context.Context, p programs, out, only string) error {
-	var rows []Row
-	for _, s := range suites() {
-		if only != "" && !slices.Contains(strings.Split(only, ","), s.name) {
-			continue
+	wanted, err := choose(suites(), only)
+	if err != nil {
+		return err
+	}
+	var all []Row
+	var errs []error
+	for _, s := range wanted {
+		if ctx.Err() != nil {
+			break
 		}
 		fmt.Fprintf(os.Stderr, "== %s\n", s.name)
-		r, err := s.run(ctx, p)
-		if err != nil {
-			return fmt.Errorf("suite %s: %w", s.name, err)
+		rows, err := s.run(ctx, p)
+		if err == nil {
+			err = write(out, rows)
 		}
-		rows = append(rows, r...)
+		if err != nil {
+			err = fmt.Errorf("suite %s: %w", s.name, err)
+			fmt.Fprintf(os.Stderr, "   %v\n", err)
+			errs = append(errs, err)
+			continue
+		}
+		all = append(all, rows...)
 	}
-	print(os.Stdout, rows)
-	return write(out, rows)
+	print(os.Stdout, all)
+	return errors.Join(append(errs, ctx.Err())...)
+}
+
+// choose finds suites by their names, separated by commas; none means all.
+func choose(all []suite, names string) (chosen []suite, err error) {
+	if names == "" {
+		return all, nil
+	}
+	var errs []error
+	for name := range strings.SplitSeq(names, ",") {
+		i := slices.IndexFunc(all, func(s suite) bool { return s.name == name })
+		if i < 0 {
+			errs = append(errs, fmt.Errorf("there is no suite %q", name))
+			continue
+		}
+		chosen = append(chosen, all[i])
+	}
+	if len(errs) > 0 {
+		var known []string
+		for _, s := range all {
+			known = append(known, s.name)
+		}
+		errs = append(errs, fmt.Errorf("suites are %s", strings.Join(known, ", ")))
+	}
+	return chosen, errors.Join(errs...)
 }
