@@ -11,6 +11,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spf13/cobra"
+	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 
@@ -63,8 +64,8 @@ func (f *controllerFlags) registerShared(cmd *cobra.Command) {
 	fl, c := cmd.Flags(), &f.config
 	fl.StringVar(&f.kubeconfig, "kubeconfig", os.Getenv("KUBECONFIG"), "kubeconfig file; empty: the pod's own service account")
 	fl.StringVar(&f.cluster, "cluster-name", "", "the cluster's name in tags and names of AWS resources (required)")
-	fl.StringVar(&f.region, "region", "", "AWS region; empty: from the environment")
-	fl.StringVar(&f.vpc, "vpc-id", "", "VPC of the load balancers (required)")
+	fl.StringVar(&f.region, "region", "", "AWS region; empty: from the environment, or the instance's metadata")
+	fl.StringVar(&f.vpc, "vpc-id", "", "VPC of the load balancers; empty: from the instance's metadata")
 	fl.BoolVar(&c.TakeUnclassed, "take-unclassed", false, "take Services without spec.loadBalancerClass too; only where no other service controller runs")
 	fl.Float64Var(&f.requestRate, "aws-request-rate", 1, "AWS calls per second at most, relative to what AWS publishes for an account; 0: no limit, for an endpoint of one's own")
 	fl.StringVar(&f.scheme, "default-scheme", string(lb.InternetFacing), "scheme of load balancers that do not say: internet-facing or internal")
@@ -81,7 +82,8 @@ func (f *controllerFlags) check() error {
 	var wrong flagProblems
 	d := &f.config.Defaults
 	wrong.unless(f.cluster != "", "--cluster-name is required")
-	wrong.unless(f.vpc != "", "--vpc-id is required")
+	var level slog.Level
+	wrong.unless(level.UnmarshalText([]byte(f.logLevel)) == nil, "--log-level %q must be debug, info, warn or error", f.logLevel)
 	wrong.unless(f.scheme == string(lb.InternetFacing) || f.scheme == string(lb.Internal), "--default-scheme %q must be internet-facing or internal", f.scheme)
 	wrong.unless(f.targetType == string(lb.InstanceTarget) || f.targetType == string(lb.IPTarget), "--default-target-type %q must be instance or ip", f.targetType)
 	wrong.unless(d.HealthInterval >= 5*time.Second && d.HealthInterval <= 300*time.Second && d.HealthInterval%time.Second == 0, "--default-health-check-interval %s must be whole seconds from 5s to 300s", d.HealthInterval)
@@ -100,22 +102,40 @@ func (f *controllerFlags) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := reach(ctx, c.Kube); err != nil {
+		return &cli.Error{What: "reach the API server at " + c.Kube.Host, Err: err, Hint: "look at the server and the credentials in the kubeconfig file; 'kubectl version' asks the same"}
+	}
 	return controller.Run(ctx, c)
+}
+
+// reach asks the API server for its version: what is wrong with the way there
+// is said in one line, before anything begins.
+func reach(ctx context.Context, kube *rest.Config) error {
+	kube = rest.CopyConfig(kube)
+	kube.Timeout = 30 * time.Second
+	client, err := kubernetes.NewForConfig(kube)
+	if err != nil {
+		return err
+	}
+	return client.Discovery().RESTClient().Get().AbsPath("/version").Do(ctx).Error()
 }
 
 // complete makes a whole configuration of the flags.
 func (f *controllerFlags) complete(ctx context.Context) (controller.Config, error) {
 	c := f.config
-	var level slog.Level
-	if err := level.UnmarshalText([]byte(f.logLevel)); err != nil {
-		return c, cli.Usagef("--log-level %q must be debug, info, warn or error", f.logLevel)
-	}
 	if err := f.check(); err != nil {
 		return c, err
 	}
 	kube, err := kubeConfig(f.kubeconfig)
 	if err != nil {
 		return c, &cli.Error{What: "find the API server", Err: err, Hint: "give --kubeconfig, or run in a pod with a service account"}
+	}
+	if f.region, f.vpc, err = awssdk.Place(ctx, f.region, f.vpc); err != nil {
+		return c, &cli.Error{What: "find the region and the VPC", Err: err, Hint: "give --region and --vpc-id: only on an EC2 instance, and in pods that may ask its metadata, they are known without"}
+	}
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(f.logLevel)); err != nil {
+		return c, err
 	}
 	c.Kube, c.Log, c.Registry, c.Cluster = kube, cli.Logger(os.Stderr, level), prometheus.NewRegistry(), f.cluster
 	c.VPCID = f.vpc
@@ -137,7 +157,11 @@ func (f *controllerFlags) budget() float64 {
 }
 
 func kubeConfig(path string) (*rest.Config, error) {
-	cfg, err := clientcmd.BuildConfigFromFlags("", path)
+	load := rest.InClusterConfig
+	if path != "" {
+		load = func() (*rest.Config, error) { return clientcmd.BuildConfigFromFlags("", path) }
+	}
+	cfg, err := load()
 	if err != nil {
 		return nil, err
 	}
