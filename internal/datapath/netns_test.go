@@ -2,6 +2,7 @@ package datapath
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -30,6 +31,7 @@ import (
 type site struct {
 	prefix string
 	pins   string
+	log    io.Writer // of data paths; nil: the test's own
 }
 
 const (
@@ -79,7 +81,11 @@ func (s *site) open(t *testing.T) (d *Datapath, stop func()) {
 
 func (s *site) openAs(t *testing.T, mode Mode) (d *Datapath, stop func()) {
 	t.Helper()
-	cfg := Config{Interface: "eth0", PinDir: s.pins, Flows: 4096, Mode: mode, Logger: slog.New(slog.NewTextHandler(t.Output(), nil))}
+	log := s.log
+	if log == nil {
+		log = t.Output()
+	}
+	cfg := Config{Interface: "eth0", PinDir: s.pins, Flows: 4096, Mode: mode, Logger: slog.New(slog.NewTextHandler(log, nil))}
 	err := netlab.In(s.prefix+"edge", func() (err error) { d, err = Open(cfg); return err })
 	if err != nil {
 		t.Fatal(err)
@@ -470,7 +476,14 @@ func TestDatagramsPassBothWays(t *testing.T) {
 }
 
 func TestDetachedProgramComesBack(t *testing.T) {
-	s, d, stop := servingSite(t)
+	s := newSite(t)
+	s.serve(t, "t1", 8080)
+	s.serve(t, "t2", 8080)
+	var log bytes.Buffer
+	s.log = &log
+	d, stop := s.open(t)
+	s.cleanup(t)
+	stop = sync.OnceFunc(stop)
 	defer stop()
 	snap := snapshot()
 	apply(t, d, snap, healthy(snap))
@@ -489,6 +502,10 @@ func TestDetachedProgramComesBack(t *testing.T) {
 		t.Errorf("mode = %s, want native", d.Mode())
 	}
 	c.ask(t, "after")
+	stop()
+	if want := "the program was detached from the uplink"; !strings.Contains(log.String(), want) {
+		t.Errorf("the log does not say that %s:\n%s", want, log.String())
+	}
 }
 
 func TestNothingChangesBeforeTheFirstApply(t *testing.T) {
