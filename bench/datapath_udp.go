@@ -18,8 +18,8 @@ import (
 
 const (
 	udpWindow    = 8 // datagrams of a flow that are on their way
-	udpPatience  = 200 * time.Millisecond
-	udpTolerated = 0.01 // of the datagrams may be lost, or late
+	udpPatience  = 500 * time.Millisecond
+	udpTolerated = 0.05 // of the datagrams may be lost, or late
 )
 
 // echoes are the targets' UDP servers.
