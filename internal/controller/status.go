@@ -234,7 +234,7 @@ func (r *Reconciler) failed(ctx context.Context, svc *corev1.Service, st *servic
 	after := p.delay(st.failures, r.opts)
 	st.failures++
 	key := client.ObjectKeyFromObject(svc)
-	r.log.Warn("service not reconciled", "service", key, "class", class, "retryIn", after.Round(time.Millisecond), "error", err)
+	r.log.Warn("service not reconciled", "service", key.String(), "class", class, "retryIn", after.Round(time.Millisecond).String(), "error", err)
 	// What cures itself in a second or two is no news.
 	if p.event || st.failures > 5 {
 		r.say(svc, st, eventFailed, err.Error())
@@ -243,7 +243,7 @@ func (r *Reconciler) failed(ctx context.Context, svc *corev1.Service, st *servic
 		status := svc.Status.DeepCopy()
 		set(svc, status, condProgrammed, metav1.ConditionFalse, p.condition, err.Error())
 		if err := r.writeStatus(ctx, svc, status); err != nil && client.IgnoreNotFound(err) != nil {
-			r.log.Warn("status not written", "service", key, "error", err)
+			r.log.Warn("status not written", "service", key.String(), "error", err)
 		}
 	}
 	return reconcile.Result{RequeueAfter: after}, nil
