@@ -7,6 +7,7 @@
 package balancing
 
 import (
+	"cmp"
 	"regexp"
 	"slices"
 	"strings"
@@ -42,6 +43,12 @@ var certificatePattern = regexp.MustCompile(`^arn:aws[a-z-]*:(acm:[a-z0-9-]+:[0-
 
 // IsCertificateARN reports whether an ARN can be that of a certificate.
 func IsCertificateARN(arn string) bool { return certificatePattern.MatchString(arn) }
+
+// HostedZone is the one of a region. Regions that AWS does not have get one that
+// is none: clients only pass it on.
+func HostedZone(zones map[string]string, region string) string {
+	return cmp.Or(zones[region], "Z00000000000000000000")
+}
 
 // ReachesInternet reports whether the VPC has a subnet whose default route is
 // an internet gateway.

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/fairlead-lb/fairlead/internal/engine/state"
+	"github.com/fairlead-lb/fairlead/internal/lb"
 	"github.com/fairlead-lb/fairlead/internal/store"
 )
 
@@ -75,6 +76,18 @@ func resourceTags(r store.Reader, arn string) Conditions {
 	for k, v := range state.Tags(r, arn) {
 		keys["aws:ResourceTag/"+k] = []string{v}
 		keys[KeyPrefix+"ResourceTag/"+k] = []string{v}
+	}
+	return keys
+}
+
+// CreateConditions are the condition keys of CreateLoadBalancer beside tags.
+func CreateConditions(scheme lb.Scheme, subnets, securityGroups []string) Conditions {
+	keys := Conditions{KeyPrefix + "Scheme": {string(scheme)}}
+	if len(subnets) > 0 {
+		keys[KeyPrefix+"Subnet"] = subnets
+	}
+	if len(securityGroups) > 0 {
+		keys[KeyPrefix+"SecurityGroup"] = securityGroups
 	}
 	return keys
 }

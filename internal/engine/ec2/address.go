@@ -35,12 +35,9 @@ type describeAddressesOutput struct {
 	Addresses []Address `ec2:"AddressesSet"`
 }
 
-func (s *Service) describeAddresses(ctx context.Context, in *describeAddressesInput) (*describeAddressesOutput, error) {
-	if err := s.allowRead(ctx, "DescribeAddresses", in.DryRun); err != nil {
-		return nil, err
-	}
-	n, r := s.network(), s.DB.Current()
-	from := source[Address]{
+// addresses are all Elastic IP addresses.
+func (s *Service) addresses(r store.Reader, n *network) source[Address] {
+	return source[Address]{
 		get: func(id string) (Address, bool) {
 			e, ok := state.ElasticAddresses.Get(r, id)
 			return s.address(r, n, e), ok
@@ -53,11 +50,18 @@ func (s *Service) describeAddresses(ctx context.Context, in *describeAddressesIn
 			}
 		},
 	}
+}
+
+func (s *Service) describeAddresses(ctx context.Context, in *describeAddressesInput) (*describeAddressesOutput, error) {
+	if err := s.allowRead(ctx, "DescribeAddresses", in.DryRun); err != nil {
+		return nil, err
+	}
+	n, r := s.network(), s.DB.Current()
 	filters := in.Filters
 	if len(in.PublicIPs) > 0 {
 		filters = append(slices.Clone(filters), Filter{Name: "public-ip", Values: in.PublicIPs})
 	}
-	found, _, err := s.addressKind(r).find(from, in.AllocationIDs, Query{Filters: filters})
+	found, _, err := s.addressKind(r).find(s.addresses(r, n), in.AllocationIDs, Query{Filters: filters})
 	if err != nil {
 		return nil, err
 	}

@@ -220,20 +220,7 @@ func (s *Service) describeAddressesAttribute(ctx context.Context, in *describeAd
 		return nil, err
 	}
 	n, r := s.network(), s.DB.Current()
-	all := source[Address]{
-		get: func(id string) (Address, bool) {
-			e, ok := state.ElasticAddresses.Get(r, id)
-			return s.address(r, n, e), ok
-		},
-		all: func(yield func(Address) bool) {
-			for e := range state.ElasticAddresses.All(r) {
-				if !yield(s.address(r, n, e)) {
-					return
-				}
-			}
-		},
-	}
-	found, next, err := s.addressKind(r).find(all, in.AllocationIDs, in.Query)
+	found, next, err := s.addressKind(r).find(s.addresses(r, n), in.AllocationIDs, in.Query)
 	if err != nil {
 		return nil, err
 	}

@@ -53,16 +53,19 @@ type attachmentInput struct {
 	VpcID string `ec2:"VpcId,required"`
 }
 
+// editGateway replaces an internet gateway's record by what edit makes of it.
+func (s *Service) editGateway(n *network, id string, edit func(*store.Tx, *state.InternetGateway) error) error {
+	find := func(tx *store.Tx) (state.InternetGateway, error) { return own(tx, n, state.InternetGateways, id) }
+	_, err := state.Edit(s.DB, state.InternetGateways, find, edit)
+	return err
+}
+
 func (s *Service) attachInternetGateway(ctx context.Context, in *attachmentInput) (*noOutput, error) {
 	if err := s.allowOn(ctx, "AttachInternetGateway", in.DryRun, in.GatewayID, in.VpcID); err != nil {
 		return nil, err
 	}
 	n := s.network()
-	return nil, s.DB.Update(func(tx *store.Tx) error {
-		g, err := own(tx, n, state.InternetGateways, in.GatewayID)
-		if err != nil {
-			return err
-		}
+	return nil, s.editGateway(n, in.GatewayID, func(tx *store.Tx, g *state.InternetGateway) error {
 		if err := checkVPCThere(tx, n, in.VpcID); err != nil {
 			return err
 		}
@@ -74,7 +77,6 @@ func (s *Service) attachInternetGateway(ctx context.Context, in *attachmentInput
 			return invalidValue("Network %s already has an internet gateway attached", in.VpcID)
 		}
 		g.VPCID = in.VpcID
-		state.InternetGateways.Put(tx, g)
 		return nil
 	})
 }
@@ -84,11 +86,7 @@ func (s *Service) detachInternetGateway(ctx context.Context, in *attachmentInput
 		return nil, err
 	}
 	n := s.network()
-	return nil, s.DB.Update(func(tx *store.Tx) error {
-		g, err := own(tx, n, state.InternetGateways, in.GatewayID)
-		if err != nil {
-			return err
-		}
+	return nil, s.editGateway(n, in.GatewayID, func(tx *store.Tx, g *state.InternetGateway) error {
 		if g.VPCID != in.VpcID {
 			return wire.Errorf("Gateway.NotAttached", "resource %s is not attached to network %s", g.GatewayID, in.VpcID)
 		}
@@ -98,7 +96,6 @@ func (s *Service) detachInternetGateway(ctx context.Context, in *attachmentInput
 			}
 		}
 		g.VPCID = ""
-		state.InternetGateways.Put(tx, g)
 		return nil
 	})
 }

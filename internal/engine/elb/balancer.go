@@ -31,12 +31,7 @@ func (s *Service) createLoadBalancer(ctx context.Context, in *elb.CreateLoadBala
 	if err != nil {
 		return nil, err
 	}
-	var made state.ClassicLoadBalancer
-	err = s.DB.Update(func(tx *store.Tx) error {
-		var err error
-		made, err = s.create(tx, network, wanted, tags)
-		return err
-	})
+	made, err := state.Update(s.DB, func(tx *store.Tx) (state.ClassicLoadBalancer, error) { return s.create(tx, network, wanted, tags) })
 	if err != nil {
 		return nil, err
 	}
@@ -45,13 +40,7 @@ func (s *Service) createLoadBalancer(ctx context.Context, in *elb.CreateLoadBala
 
 // createConditions are the condition keys of CreateLoadBalancer beside tags.
 func createConditions(in *elb.CreateLoadBalancerInput) balancing.Conditions {
-	keys := balancing.Conditions{balancing.KeyPrefix + "Scheme": {string(schemeOf(in.Scheme))}}
-	if len(in.Subnets) > 0 {
-		keys[balancing.KeyPrefix+"Subnet"] = in.Subnets
-	}
-	if len(in.SecurityGroups) > 0 {
-		keys[balancing.KeyPrefix+"SecurityGroup"] = in.SecurityGroups
-	}
+	keys := balancing.CreateConditions(schemeOf(in.Scheme), in.Subnets, in.SecurityGroups)
 	maps.Copy(keys, listenerConditions(in.Listeners))
 	return keys
 }
@@ -141,22 +130,10 @@ func checkSame(old, wanted state.ClassicLoadBalancer, oldTags, tags map[string]s
 // edit authorises action on a load balancer and replaces its record by what
 // change makes of it.
 func (s *Service) edit(ctx context.Context, action string, name *string, keys balancing.Conditions, change func(*store.Tx, *state.ClassicLoadBalancer) error) (state.ClassicLoadBalancer, error) {
-	var b state.ClassicLoadBalancer
 	if err := s.AllowOn(ctx, action, s.arn(*name), keys); err != nil {
-		return b, err
+		return state.ClassicLoadBalancer{}, err
 	}
-	err := s.DB.Update(func(tx *store.Tx) error {
-		var err error
-		if b, err = s.balancer(tx, name); err != nil {
-			return err
-		}
-		if err := change(tx, &b); err != nil {
-			return err
-		}
-		state.ClassicLoadBalancers.Put(tx, b)
-		return nil
-	})
-	return b, err
+	return state.Edit(s.DB, state.ClassicLoadBalancers, func(tx *store.Tx) (state.ClassicLoadBalancer, error) { return s.balancer(tx, name) }, change)
 }
 
 // balancer finds the load balancer of a call that names one.
@@ -199,7 +176,7 @@ func (s *Service) describeLoadBalancers(ctx context.Context, in *elb.DescribeLoa
 // and on lists that are empty rather than absent.
 func (s *Service) describe(r store.Reader, network *inventory.Index, b state.ClassicLoadBalancer) types.LoadBalancerDescription {
 	out := types.LoadBalancerDescription{
-		LoadBalancerName: &b.Name, DNSName: &b.DNSName, CanonicalHostedZoneNameID: aws.String(s.hostedZone()),
+		LoadBalancerName: &b.Name, DNSName: &b.DNSName, CanonicalHostedZoneNameID: aws.String(balancing.HostedZone(hostedZones, s.Region)),
 		CreatedTime: &b.CreatedTime, Scheme: (*string)(&b.Scheme), VPCId: &b.VPCID,
 		AvailabilityZones:         zonesOf(b),
 		Subnets:                   describeSubnets(b),

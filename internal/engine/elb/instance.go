@@ -37,19 +37,16 @@ func (s *Service) editInstances(ctx context.Context, action string, name *string
 	if err := s.AllowOn(ctx, action, s.arn(*name)); err != nil {
 		return nil, err
 	}
-	var left []types.Instance
-	err := s.DB.Update(func(tx *store.Tx) error {
+	return state.Update(s.DB, func(tx *store.Tx) ([]types.Instance, error) {
 		b, err := s.balancer(tx, name)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		if err := change(tx, b); err != nil {
-			return err
+			return nil, err
 		}
-		left = registered(tx, b.ARN)
-		return nil
+		return registered(tx, b.ARN), nil
 	})
-	return left, err
 }
 
 func (s *Service) registerInstances(ctx context.Context, in *elb.RegisterInstancesWithLoadBalancerInput) (*elb.RegisterInstancesWithLoadBalancerOutput, error) {

@@ -32,14 +32,3 @@ var hostedZones = map[string]string{
 	"eu-north-1": "Z23TAZ6LKFMNIO", "ap-northeast-1": "Z14GRHDCWA56QT", "ap-southeast-1": "Z1LMS91P8CMLE5", "ap-southeast-2": "Z1GM3OXH4ZPM65",
 	"ap-south-1": "ZP97RAFLXTNZK", "ca-central-1": "ZQSVJUPU6J1EY", "sa-east-1": "Z2P70J7HTTTPLU",
 }
-
-// unknownHostedZone is what regions that AWS does not have answer; clients only
-// pass it on.
-const unknownHostedZone = "Z00000000000000000000"
-
-func (s *Service) hostedZone() string {
-	if zone, ok := hostedZones[s.Region]; ok {
-		return zone
-	}
-	return unknownHostedZone
-}

@@ -86,14 +86,3 @@ var hostedZones = map[string]string{
 	"eu-north-1": "Z1UDT6IFJ4EJM", "ap-northeast-1": "Z31USIVHYNEOWT", "ap-southeast-1": "ZKVM4W9LS7TM", "ap-southeast-2": "ZCT6FZBF4DROD",
 	"ap-south-1": "ZVDDRBQ08TROA", "ca-central-1": "Z2EPGBW3API2WT", "sa-east-1": "ZTK26PT1VY4CU",
 }
-
-// unknownHostedZone is what regions that AWS does not have answer; clients only
-// pass it on.
-const unknownHostedZone = "Z00000000000000000000"
-
-func (s *Service) hostedZone() string {
-	if zone, ok := hostedZones[s.Region]; ok {
-		return zone
-	}
-	return unknownHostedZone
-}

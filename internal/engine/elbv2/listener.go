@@ -35,12 +35,7 @@ func (s *Service) createListener(ctx context.Context, in *elb.CreateListenerInpu
 	if err != nil {
 		return nil, err
 	}
-	var made state.Listener
-	err = s.DB.Update(func(tx *store.Tx) error {
-		var err error
-		made, err = s.putNewListener(tx, wanted, tags)
-		return err
-	})
+	made, err := state.Update(s.DB, func(tx *store.Tx) (state.Listener, error) { return s.putNewListener(tx, wanted, tags) })
 	if err != nil {
 		return nil, err
 	}
@@ -292,22 +287,10 @@ func (s *Service) changeListener(l *state.Listener, in *elb.ModifyListenerInput)
 // editListener authorises action on a listener and replaces its record by what
 // edit makes of it.
 func (s *Service) editListener(ctx context.Context, action string, arn *string, keys balancing.Conditions, edit func(*store.Tx, *state.Listener) error) (state.Listener, error) {
-	var l state.Listener
 	if err := s.AllowOn(ctx, action, *arn, keys); err != nil {
-		return l, err
+		return state.Listener{}, err
 	}
-	err := s.DB.Update(func(tx *store.Tx) error {
-		var err error
-		if l, err = listener(tx, arn); err != nil {
-			return err
-		}
-		if err := edit(tx, &l); err != nil {
-			return err
-		}
-		state.Listeners.Put(tx, l)
-		return nil
-	})
-	return l, err
+	return state.Edit(s.DB, state.Listeners, func(tx *store.Tx) (state.Listener, error) { return listener(tx, arn) }, edit)
 }
 
 func (s *Service) deleteListener(ctx context.Context, in *elb.DeleteListenerInput) (*elb.DeleteListenerOutput, error) {

@@ -26,7 +26,7 @@ const (
 
 func (s *Service) createLoadBalancer(ctx context.Context, in *elb.CreateLoadBalancerInput) (*elb.CreateLoadBalancerOutput, error) {
 	pattern := s.balancerARN(*in.Name, anyID)
-	if err := s.allowCreate(ctx, "CreateLoadBalancer", pattern, pattern, in.Tags, createConditions(in)); err != nil {
+	if err := s.allowCreate(ctx, "CreateLoadBalancer", pattern, pattern, in.Tags, balancing.CreateConditions(schemeOf(in.Scheme), in.Subnets, in.SecurityGroups)); err != nil {
 		return nil, err
 	}
 	tags, err := s.newTags(in.Tags)
@@ -38,29 +38,12 @@ func (s *Service) createLoadBalancer(ctx context.Context, in *elb.CreateLoadBala
 	if err != nil {
 		return nil, err
 	}
-	var made state.LoadBalancer
-	err = s.DB.Update(func(tx *store.Tx) error {
-		var err error
-		made, err = s.putNewBalancer(tx, network, wanted, tags)
-		return err
-	})
+	made, err := state.Update(s.DB, func(tx *store.Tx) (state.LoadBalancer, error) { return s.putNewBalancer(tx, network, wanted, tags) })
 	if err != nil {
 		return nil, err
 	}
 	wire.NoteResource(ctx, made.ARN)
 	return &elb.CreateLoadBalancerOutput{LoadBalancers: []types.LoadBalancer{s.describeBalancer(made)}}, nil
-}
-
-// createConditions are the condition keys of CreateLoadBalancer beside tags.
-func createConditions(in *elb.CreateLoadBalancerInput) balancing.Conditions {
-	keys := balancing.Conditions{balancing.KeyPrefix + "Scheme": {string(schemeOf(in.Scheme))}}
-	if len(in.Subnets) > 0 {
-		keys[balancing.KeyPrefix+"Subnet"] = in.Subnets
-	}
-	if len(in.SecurityGroups) > 0 {
-		keys[balancing.KeyPrefix+"SecurityGroup"] = in.SecurityGroups
-	}
-	return keys
 }
 
 func schemeOf(scheme types.LoadBalancerSchemeEnum) lb.Scheme {
@@ -257,7 +240,7 @@ func balancer(r store.Reader, arn *string) (state.LoadBalancer, error) {
 // describeBalancer is a load balancer as clients see it.
 func (s *Service) describeBalancer(b state.LoadBalancer) types.LoadBalancer {
 	out := types.LoadBalancer{
-		LoadBalancerArn: &b.ARN, LoadBalancerName: &b.Name, DNSName: &b.DNSName, CanonicalHostedZoneId: aws.String(s.hostedZone()),
+		LoadBalancerArn: &b.ARN, LoadBalancerName: &b.Name, DNSName: &b.DNSName, CanonicalHostedZoneId: aws.String(balancing.HostedZone(hostedZones, s.Region)),
 		CreatedTime: &b.CreatedTime, Scheme: types.LoadBalancerSchemeEnum(b.Scheme), VpcId: &b.VPCID,
 		State: &types.LoadBalancerState{Code: types.LoadBalancerStateEnum(b.State(s.Now()))}, Type: types.LoadBalancerTypeEnumNetwork,
 		IpAddressType: types.IpAddressType(b.IPAddressType), SecurityGroups: b.SecurityGroups,

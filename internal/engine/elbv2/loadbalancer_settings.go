@@ -20,22 +20,10 @@ import (
 // editBalancer authorises action on a load balancer and replaces its record by
 // what edit makes of it.
 func (s *Service) editBalancer(ctx context.Context, action string, arn *string, keys balancing.Conditions, edit func(*store.Tx, *state.LoadBalancer) error) (state.LoadBalancer, error) {
-	var b state.LoadBalancer
 	if err := s.AllowOn(ctx, action, *arn, keys); err != nil {
-		return b, err
+		return state.LoadBalancer{}, err
 	}
-	err := s.DB.Update(func(tx *store.Tx) error {
-		var err error
-		if b, err = balancer(tx, arn); err != nil {
-			return err
-		}
-		if err := edit(tx, &b); err != nil {
-			return err
-		}
-		state.LoadBalancers.Put(tx, b)
-		return nil
-	})
-	return b, err
+	return state.Edit(s.DB, state.LoadBalancers, func(tx *store.Tx) (state.LoadBalancer, error) { return balancer(tx, arn) }, edit)
 }
 
 func (s *Service) describeLoadBalancerAttributes(ctx context.Context, in *elb.DescribeLoadBalancerAttributesInput) (*elb.DescribeLoadBalancerAttributesOutput, error) {

@@ -33,12 +33,7 @@ func (s *Service) createTargetGroup(ctx context.Context, in *elb.CreateTargetGro
 	if err != nil {
 		return nil, err
 	}
-	var made state.TargetGroup
-	err = s.DB.Update(func(tx *store.Tx) error {
-		var err error
-		made, err = s.putNewGroup(tx, wanted, tags)
-		return err
-	})
+	made, err := state.Update(s.DB, func(tx *store.Tx) (state.TargetGroup, error) { return s.putNewGroup(tx, wanted, tags) })
 	if err != nil {
 		return nil, err
 	}
@@ -216,22 +211,10 @@ func describeGroup(r store.Reader, g state.TargetGroup) types.TargetGroup {
 // editGroup authorises action on a target group and replaces its record by what
 // edit makes of it.
 func (s *Service) editGroup(ctx context.Context, action string, arn *string, edit func(*store.Tx, *state.TargetGroup) error) (state.TargetGroup, error) {
-	var g state.TargetGroup
 	if err := s.AllowOn(ctx, action, *arn); err != nil {
-		return g, err
+		return state.TargetGroup{}, err
 	}
-	err := s.DB.Update(func(tx *store.Tx) error {
-		var err error
-		if g, err = group(tx, arn); err != nil {
-			return err
-		}
-		if err := edit(tx, &g); err != nil {
-			return err
-		}
-		state.TargetGroups.Put(tx, g)
-		return nil
-	})
-	return g, err
+	return state.Edit(s.DB, state.TargetGroups, func(tx *store.Tx) (state.TargetGroup, error) { return group(tx, arn) }, edit)
 }
 
 func (s *Service) modifyTargetGroup(ctx context.Context, in *elb.ModifyTargetGroupInput) (*elb.ModifyTargetGroupOutput, error) {

@@ -116,6 +116,32 @@ type DB interface {
 	Update(fn func(*store.Tx) error) error
 }
 
+// Update runs a transaction and returns what it makes.
+func Update[V any](db DB, fn func(*store.Tx) (V, error)) (V, error) {
+	var made V
+	err := db.Update(func(tx *store.Tx) (err error) {
+		made, err = fn(tx)
+		return err
+	})
+	return made, err
+}
+
+// Edit replaces the record that find finds by what edit makes of it, in one
+// transaction.
+func Edit[V any](db DB, table *store.Table[V], find func(*store.Tx) (V, error), edit func(*store.Tx, *V) error) (V, error) {
+	return Update(db, func(tx *store.Tx) (V, error) {
+		v, err := find(tx)
+		if err != nil {
+			return v, err
+		}
+		if err := edit(tx, &v); err != nil {
+			return v, err
+		}
+		table.Put(tx, v)
+		return v, nil
+	})
+}
+
 // Open loads the state from a disk, which it owns from then on.
 func Open(disk store.Disk) (*store.Store, error) { return store.Open(schema, disk) }
 
