@@ -340,7 +340,7 @@ func (r *Reconciler) apply(ctx context.Context, svc *corev1.Service, st *service
 	st.worked = r.now()
 	have := *st.have
 	e := executor{
-		api: r.api, shared: r.shared, have: &have, first: intent.OwnerOf(r.opts.Cluster, svc).FrontendName(),
+		api: r.api, shared: r.shared, have: &have, uid: svc.UID, first: intent.OwnerOf(r.opts.Cluster, svc).FrontendName(),
 		done: func(s plan.Step) {
 			r.metrics.steps.WithLabelValues(string(s.Action)).Inc()
 			r.log.Info("step done", "service", client.ObjectKeyFromObject(svc), "step", s.String())

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"strings"
 
+	"k8s.io/apimachinery/pkg/types"
+
 	"github.com/fairlead-lb/fairlead/internal/cloud"
 	"github.com/fairlead-lb/fairlead/internal/lb"
 	"github.com/fairlead-lb/fairlead/internal/plan"
@@ -16,6 +18,7 @@ type executor struct {
 	shared *shared
 	have   *plan.Observed
 	first  string // name of the Service's first security group
+	uid    types.UID
 	// publish writes a load balancer's DNS name into the Service's status.
 	publish func(ctx context.Context, dns string) error
 	done    func(plan.Step)
@@ -270,10 +273,23 @@ func (e *executor) retag(ctx context.Context, s plan.Step, arn string) error {
 	return fmt.Errorf("step %s: no such action", s)
 }
 
+func (e *executor) doNodes(ctx context.Context, s plan.Step) error {
+	switch s.Action {
+	case plan.AuthorizeIngress:
+		return e.shared.AdmitClients(ctx, e.uid, s.After.Rules)
+	case plan.RevokeIngress:
+		return e.shared.ShutOutClients(ctx, e.uid, s.Before.Rules)
+	}
+	return fmt.Errorf("step %s: no such action", s)
+}
+
 func (e *executor) doSecurityGroup(ctx context.Context, s plan.Step) (plan.Result, error) {
 	if s.Action == plan.CreateSecurityGroup {
 		id, err := e.api.CreateSecurityGroup(ctx, *s.After.SecurityGroup)
 		return plan.Result{ID: id}, err
+	}
+	if s.Resource.Name == plan.RefNodes {
+		return plan.Result{}, e.doNodes(ctx, s)
 	}
 	g := e.have.Frontend(s.Resource.Name)
 	if g == nil {

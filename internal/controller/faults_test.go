@@ -147,6 +147,25 @@ func furtherPhases() []phase {
 		}, act: func(w *world) {
 			w.update("nginx", func(s *corev1.Service) { delete(s.Annotations, prefix+"multi-cluster-target-group") })
 		}},
+		{name: "without security groups: create", before: func(*world) {}, act: func(w *world) { w.create(ungrouped("nginx")) }},
+		{name: "without security groups: other sources and ports", before: func(w *world) {
+			w.create(ungrouped("nginx"))
+			w.settle("nginx")
+		}, act: func(w *world) {
+			w.update("nginx", func(s *corev1.Service) {
+				s.Spec.LoadBalancerSourceRanges = []string{"192.0.2.0/24"}
+				s.Spec.Ports = []corev1.ServicePort{{Name: "http", Port: 8080}, {Name: "dns", Port: 53, Protocol: corev1.ProtocolUDP}}
+			})
+		}},
+		{name: "without security groups: delete", before: func(w *world) {
+			w.create(ungrouped("nginx"))
+			w.settle("nginx")
+		}, act: func(w *world) { w.remove("nginx") }},
+		{name: "to one without security groups, with consent", before: made(plain()), act: annotate(plain("disable-nlb-sg", "true"))},
+		{name: "to one with security groups, with consent", before: func(w *world) {
+			w.create(ungrouped("nginx"))
+			w.settle("nginx")
+		}, act: annotate(plain("disable-nlb-sg", "false"))},
 		{name: "more rules than a group holds", before: made(plain()), act: func(w *world) {
 			w.update("nginx", func(s *corev1.Service) { s.Spec.LoadBalancerSourceRanges = from(0, 70) })
 		}},

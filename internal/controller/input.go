@@ -125,17 +125,19 @@ func (r *Reconciler) resolveGroups(ctx context.Context, want lb.Stack) (lb.Stack
 	return want, nil
 }
 
-// holders are the Services that have our finalizer.
-func holders(c client.Reader) func(context.Context) ([]types.UID, error) {
-	return func(ctx context.Context) ([]types.UID, error) {
+// holders are the Services that have our finalizer, with the rules in the nodes'
+// groups that are on record.
+func holders(c client.Reader) func(context.Context) (map[types.UID][]lb.Rule, error) {
+	return func(ctx context.Context) (map[types.UID][]lb.Rule, error) {
 		var all corev1.ServiceList
 		if err := c.List(ctx, &all); err != nil {
 			return nil, err
 		}
-		var uids []types.UID
+		uids := map[types.UID][]lb.Rule{}
 		for i := range all.Items {
-			if intent.HasFinalizer(&all.Items[i]) {
-				uids = append(uids, all.Items[i].UID)
+			if svc := &all.Items[i]; intent.HasFinalizer(svc) {
+				rec, _ := readRecord(svc)
+				uids[svc.UID] = rec.NodeRules
 			}
 		}
 		return uids, nil

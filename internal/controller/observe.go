@@ -83,6 +83,9 @@ func (o *observer) observe(ctx context.Context) (plan.Observed, error) {
 	if have.Frontends, err = o.frontends(ctx); err != nil {
 		return have, err
 	}
+	if have.NodeRules, err = o.nodeRules(ctx); err != nil {
+		return have, err
+	}
 	for _, g := range groups {
 		if err := o.group(ctx, g, &have); err != nil {
 			return have, err
@@ -220,7 +223,7 @@ func (o *observer) balancer(ctx context.Context, b cloud.LoadBalancer, listeners
 		return err
 	}
 	out := plan.LoadBalancer{LoadBalancer: b.LoadBalancer, ARN: b.ARN, DNSName: b.DNSName}
-	out.Tags = o.relevant(o.tags[b.ARN], o.want.LoadBalancer.Tags)
+	out.Tags, out.NoSecurityGroups = o.relevant(o.tags[b.ARN], o.want.LoadBalancer.Tags), len(b.SecurityGroups) == 0
 	if out.SecurityGroups, err = o.references(ctx, b.SecurityGroups, have.Frontends); err != nil {
 		return err
 	}

@@ -30,6 +30,9 @@ type record struct {
 	Classic   []recorded    `json:"clb,omitempty"`
 	Groups    []recorded    `json:"tg,omitempty"`
 	Frontends []recorded    `json:"sgs,omitempty"`
+	// NodeRules are the rules in the nodes' groups that the Service needs, or did
+	// when the plan that is under way began.
+	NodeRules []lb.Rule `json:"nodes,omitempty"`
 	// Keys are the attributes and tags that the user asked for: when one is no
 	// longer asked for, it goes back to its default.
 	Keys []string `json:"keys,omitempty"`
@@ -40,6 +43,7 @@ type recorded struct {
 	Name    string `json:"n"`
 	ID      string `json:"id,omitempty"`      // ARN, security group ID, or the name of a Classic Load Balancer
 	DNS     string `json:"dns,omitempty"`     // of a load balancer
+	Bare    bool   `json:"bare,omitempty"`    // a load balancer without security groups
 	Targets string `json:"targets,omitempty"` // fingerprint of a target group's targets, a Classic Load Balancer's instances
 	// Own are the marks of the targets that this Service registered, or is about
 	// to register, in a group that others register targets in too.
@@ -113,7 +117,7 @@ func (r record) complete() bool {
 
 // empty says that the record names nothing.
 func (r record) empty() bool {
-	return len(r.Balancers)+len(r.Classic)+len(r.Groups)+len(r.Frontends) == 0
+	return len(r.Balancers)+len(r.Classic)+len(r.Groups)+len(r.Frontends)+len(r.NodeRules) == 0
 }
 
 // balancer says whether a load balancer of a name is on record.
@@ -157,10 +161,24 @@ func (r record) begin(p plan.Plan) record {
 			r.Groups = withName(r.Groups, name)
 		case plan.CreateSecurityGroup:
 			r.Frontends = withName(r.Frontends, name)
+		case plan.AuthorizeIngress:
+			if name == plan.RefNodes {
+				r.NodeRules = withRules(r.NodeRules, s.After.Rules)
+			}
 		}
 		r.Stack = ""
 	}
 	return r
+}
+
+func withRules(rules, more []lb.Rule) []lb.Rule {
+	out := slices.Clone(rules)
+	for _, r := range more {
+		if !slices.Contains(out, r) {
+			out = append(out, r)
+		}
+	}
+	return out
 }
 
 func withName(entries []recorded, name string) []recorded {
@@ -175,7 +193,7 @@ func withName(entries []recorded, name string) []recorded {
 func (r record) now(have plan.Observed) record {
 	balancers, classic, groups, frontends := pending(r.Balancers), pending(r.Classic), pending(r.Groups), pending(r.Frontends)
 	for _, b := range have.LoadBalancers {
-		balancers = append(without(balancers, b.Name), recorded{Name: b.Name, ID: b.ARN, DNS: b.DNSName})
+		balancers = append(without(balancers, b.Name), recorded{Name: b.Name, ID: b.ARN, DNS: b.DNSName, Bare: b.NoSecurityGroups})
 	}
 	for _, b := range have.Classic {
 		classic = append(without(classic, b.Name), recorded{Name: b.Name, ID: b.Name, DNS: b.DNSName})
@@ -208,6 +226,7 @@ func (r record) end(want lb.Stack, have plan.Observed) record {
 	r = r.now(have)
 	r.Stack = stackFingerprint(want)
 	r.Keys = askedKeys(want)
+	r.NodeRules = have.NodeRules
 	for i := range r.Groups {
 		if g := have.Group(r.Groups[i].Name); g != nil {
 			r.Groups[i].Targets = fingerprint(wantedTargets(want, g.Name))

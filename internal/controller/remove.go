@@ -93,7 +93,7 @@ func (o *observer) remains(ctx context.Context, own derived) (plan.Observed, err
 	for _, e := range rec.Balancers {
 		if own.prove(e) || o.owner.Owns(tags[e.ID]) {
 			b := plan.LoadBalancer{ARN: e.ID}
-			b.Name = e.Name
+			b.Name, b.NoSecurityGroups = e.Name, e.Bare
 			have.LoadBalancers = append(have.LoadBalancers, b)
 		}
 	}
@@ -104,6 +104,7 @@ func (o *observer) remains(ctx context.Context, own derived) (plan.Observed, err
 			have.TargetGroups = append(have.TargetGroups, g)
 		}
 	}
+	have.NodeRules = rec.NodeRules
 	if have.Classic, err = o.classicRemains(ctx); err != nil {
 		return have, err
 	}
@@ -133,6 +134,12 @@ func (r *Reconciler) recover(ctx context.Context, svc *corev1.Service, st *servi
 	in, err := r.input(ctx, svc, st)
 	if err == nil {
 		want, _ := intent.Desired(in)
+		st.rec.NodeRules = want.NodeRules
+		if rules, err := r.recoverRules(ctx, svc); err == nil {
+			st.rec.NodeRules = withRules(st.rec.NodeRules, rules)
+		} else {
+			r.log.Warn("record lost, and rules in the nodes' security groups cannot be read", "service", client.ObjectKeyFromObject(svc), "error", err)
+		}
 		st.rec.Balancers = withName(st.rec.Balancers, want.LoadBalancer.Name)
 		for _, g := range want.TargetGroups {
 			st.rec.Groups = withName(st.rec.Groups, g.Name)

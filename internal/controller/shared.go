@@ -26,12 +26,14 @@ type shared struct {
 	cluster owner.Cluster
 	now     func() time.Time
 
-	// seed are the Services that have our finalizer now. It is asked once, before
-	// the first release: what another process began must count.
-	seed func(context.Context) ([]types.UID, error)
+	// seed are the Services that have our finalizer now, with their rules in the
+	// nodes' groups. It is asked once, before anything is released: what another
+	// process began must count.
+	seed func(context.Context) (map[types.UID][]lb.Rule, error)
 
 	mu        sync.Mutex // held across calls: two creates of one group would collide
 	holders   map[types.UID]bool
+	needs     map[types.UID]map[lb.Rule]bool // rules in the nodes' groups
 	seeded    bool
 	backendID string // "" when not known to exist
 	lookFirst bool   // it existed once: look for it before making it
@@ -43,8 +45,11 @@ type shared struct {
 	readAt    time.Time
 }
 
-func newShared(api cloud.API, cluster string, seed func(context.Context) ([]types.UID, error)) *shared {
-	return &shared{api: api, cluster: owner.Cluster(cluster), seed: seed, now: time.Now, holders: map[types.UID]bool{}}
+func newShared(api cloud.API, cluster string, seed func(context.Context) (map[types.UID][]lb.Rule, error)) *shared {
+	return &shared{
+		api: api, cluster: owner.Cluster(cluster), seed: seed, now: time.Now,
+		holders: map[types.UID]bool{}, needs: map[types.UID]map[lb.Rule]bool{},
+	}
 }
 
 // sharedAge is how long subnets are believed, and the rest when a Service is
@@ -222,6 +227,7 @@ func (s *shared) Release(ctx context.Context, uid types.UID) error {
 		return err
 	}
 	delete(s.holders, uid)
+	delete(s.needs, uid)
 	if len(s.holders) > 0 {
 		return nil
 	}
@@ -310,8 +316,9 @@ func (s *shared) count(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for _, uid := range uids {
+	for uid, rules := range uids {
 		s.holders[uid] = true
+		s.need(uid, rules)
 	}
 	s.seeded = true
 	return nil

@@ -41,8 +41,8 @@ func (r *Reconciler) sweepAll(ctx context.Context) (*sweep, error) {
 		listeners: map[string][]cloud.Listener{}, security: map[string]cloud.SecurityGroup{},
 		classics: map[string]cloud.ClassicLoadBalancer{},
 	}
-	names, uids, err := r.recorded(ctx)
-	if err != nil || len(uids) == 0 {
+	names, err := r.recorded(ctx)
+	if err != nil || len(names.uids) == 0 {
 		return s, err
 	}
 	if s.tags, err = r.api.FindByTags(ctx, map[string]string{owner.TagCluster: r.opts.Cluster}); err != nil {
@@ -55,36 +55,43 @@ func (r *Reconciler) sweepAll(ctx context.Context) (*sweep, error) {
 	for _, g := range security {
 		s.security[g.Name] = g
 	}
-	if err := r.findStrays(ctx, s.tags, security, uids); err != nil {
+	if err := r.findStrays(ctx, s.tags, security, names); err != nil {
 		return nil, err
 	}
 	return s, errors.Join(s.describe(ctx, r.api, names), s.describeClassics(ctx, r.api, names.classics))
 }
 
-// onRecord are the names in all Services' records.
-type onRecord struct{ balancers, groups, classics []string }
+// onRecord is what all Services' records tell of.
+type onRecord struct {
+	balancers, groups, classics []string
+	rules                       map[lb.Rule]bool   // in the nodes' groups
+	uids                        map[types.UID]bool // of Services that have something in AWS
+}
 
-// recorded are the names on record, and the Services that have something in AWS.
-func (r *Reconciler) recorded(ctx context.Context) (names onRecord, uids map[types.UID]bool, err error) {
+// recorded is what is on record.
+func (r *Reconciler) recorded(ctx context.Context) (names onRecord, err error) {
 	var all corev1.ServiceList
 	if err := r.client.List(ctx, &all); err != nil {
-		return names, nil, err
+		return names, err
 	}
-	uids = map[types.UID]bool{}
+	names.uids, names.rules = map[types.UID]bool{}, map[lb.Rule]bool{}
 	for i := range all.Items {
 		svc := &all.Items[i]
 		if !intent.HasFinalizer(svc) {
 			continue
 		}
-		if uids[svc.UID] = true; !svc.DeletionTimestamp.IsZero() {
+		rec, _ := readRecord(svc)
+		for _, rule := range rec.NodeRules {
+			names.rules[rule] = true
+		}
+		if names.uids[svc.UID] = true; !svc.DeletionTimestamp.IsZero() {
 			continue // what is on its way out would be missing, and a missing name takes calls to find
 		}
-		rec, _ := readRecord(svc)
 		names.balancers = append(names.balancers, namesOf(rec.Balancers)...)
 		names.groups = append(names.groups, namesOf(rec.Groups)...)
 		names.classics = append(names.classics, namesOf(rec.Classic)...)
 	}
-	return names, uids, nil
+	return names, nil
 }
 
 func namesOf(entries []recorded) (names []string) {
@@ -223,6 +230,9 @@ func (a *sweptAPI) DescribeClassicTags(ctx context.Context, names []string) (map
 }
 
 func (a *sweptAPI) DescribeSecurityGroups(_ context.Context, by cloud.GroupFilter) ([]cloud.SecurityGroup, error) {
+	if by.TagKey != "" {
+		return slices.Collect(maps.Values(a.security)), nil // the sweep has the groups with the cluster's tag
+	}
 	return present(a.security, by.Names), nil
 }
 
@@ -294,43 +304,6 @@ func (a *sweptAPI) DescribeListenerAttributes(_ context.Context, arn string) (ma
 func (a *sweptAPI) DescribeListenerCertificates(_ context.Context, arn string) ([]string, error) {
 	certificates := a.listener(arn).Security.Certificates
 	return certificates[min(1, len(certificates)):], nil
-}
-
-// findStrays looks for what has our tags and belongs to no Service. It is told
-// of and left alone: the user may want it, and we may not know everything.
-func (r *Reconciler) findStrays(ctx context.Context, tags map[string]map[string]string, security []cloud.SecurityGroup, uids map[types.UID]bool) error {
-	stray := func(tags map[string]string) bool {
-		uid := tags[owner.TagUID]
-		return uid != "" && !uids[types.UID(uid)]
-	}
-	strays := map[string]string{}
-	var arns []string
-	for arn, t := range tags {
-		if kind, _ := partsOf(arn); kind != "" && stray(t) {
-			arns = append(arns, arn)
-		}
-	}
-	// The tagging API may tell of what has gone already.
-	there, err := (&observer{api: r.api}).describeTags(ctx, arns)
-	if err != nil {
-		return err
-	}
-	for arn, t := range there {
-		strays[arn] = t[owner.TagService]
-	}
-	for _, g := range security {
-		if g.Tags[owner.TagCluster] == r.opts.Cluster && stray(g.Tags) {
-			strays[g.ID] = g.Tags[owner.TagService]
-		}
-	}
-	for id, service := range strays {
-		if _, known := r.strays[id]; !known {
-			r.log.Warn("resource of a Service that is gone; delete it if nobody needs it", "resource", id, "service", service)
-		}
-	}
-	r.strays = strays
-	r.metrics.strays.Set(float64(len(strays)))
-	return nil
 }
 
 // sweeping is a sweep now and then, for as long as the process leads.

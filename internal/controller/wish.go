@@ -16,7 +16,8 @@ type wish struct {
 	problems []intent.Problem
 	pinned   intent.Pinned
 	// instead is what the Service asks for in place of want: a load balancer of
-	// another type, which waits for consent. Until then all else that the Service
+	// another type, or one with security groups in place of one without or the
+	// reverse. It waits for consent. Until then all else that the Service
 	// says, and nodes that come and go, go to the load balancer that there is.
 	instead *lb.Stack
 }
@@ -33,9 +34,9 @@ func (r *Reconciler) wish(ctx context.Context, svc *corev1.Service, st *service)
 	in.Type = typeOf(intent.ClaimOf(svc, r.opts.TakeUnclassed))
 	var w wish
 	w.want, w.problems = intent.Desired(in)
-	if standing := st.rec.standing(in.Type); standing != in.Type && !intent.AllowReplacement(svc) {
+	if standing, other := st.rec.stands(in); other && !intent.AllowReplacement(svc) {
 		asked := w.want
-		w.instead, in.Type = &asked, standing
+		w.instead, in = &asked, standing
 		var problems []intent.Problem
 		if w.want, problems = intent.Desired(in); len(intent.Errors(w.problems)) == 0 {
 			w.problems = problems
@@ -59,6 +60,24 @@ func (w wish) plan(have plan.Observed, policy plan.Policy) plan.Plan {
 		p.Blocked = append(p.Blocked, plan.Diff(*w.instead, have, policy).Blocked...)
 	}
 	return p
+}
+
+// stands is what the load balancer that there is for certain goes by, and
+// whether it is one of another kind than the Service asks for.
+func (r record) stands(in intent.Input) (intent.Input, bool) {
+	asked := in
+	if in.Type = r.standing(in.Type); in.Type != lb.Network {
+		return in, in.Type != asked.Type
+	}
+	var with, without bool
+	for _, e := range r.Balancers {
+		seen := e.DNS != "" // one that was found by its tags has not been looked at
+		with, without = with || seen && !e.Bare, without || seen && e.Bare
+	}
+	if with != without {
+		in.NoSecurityGroups = &without
+	}
+	return in, in.Type != asked.Type || with != without && without != intent.NoSecurityGroups(in.Service)
 }
 
 // standing is the type of the load balancer that there is for certain; the
