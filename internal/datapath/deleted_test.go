@@ -6,8 +6,6 @@ import (
 	"testing"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/fairlead-lb/fairlead/internal/datapath/model"
 	"github.com/fairlead-lb/fairlead/internal/lb"
 )
@@ -179,7 +177,7 @@ func awaitFlows(t *testing.T, d *Datapath, of map[netip.Addr]bool) {
 		if time.Now().After(deadline) {
 			t.Fatalf("%d of %d flows and %d source ports are left: %+v", foreign, len(flows), nat, flows)
 		}
-		unix.Nanosleep(&unix.Timespec{Nsec: int64(10 * time.Millisecond)}, nil)
+		time.Sleep(10 * time.Millisecond)
 	}
 }
 
