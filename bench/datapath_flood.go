@@ -104,6 +104,7 @@ type floodTest struct {
 type shot struct {
 	result
 	met float64 // SYNs that the program met, a second
+	syn float64 // µs of CPU for one, from being sent to being swallowed or dropped
 }
 
 func (f *floodTest) run(ctx context.Context) ([]Row, error) {
@@ -172,7 +173,11 @@ func floodRows(shots map[int][]shot) []Row {
 		return values
 	}
 	met := func(s shot) float64 { return s.met }
-	rows := []Row{paired(Row{Name: "datapath.flood.syns", Unit: "1/s"}, of(floodedPort, met), of(droppedPort, met), "dropped_port")}
+	syn := func(s shot) float64 { return s.syn }
+	rows := []Row{
+		paired(Row{Name: "datapath.flood.syns", Unit: "1/s"}, of(floodedPort, met), of(droppedPort, met), "dropped_port"),
+		paired(Row{Name: "datapath.flood.cpu_per_syn", Unit: "µs"}, of(floodedPort, syn), of(droppedPort, syn), "dropped_port"),
+	}
 	for _, fig := range timesAndRate() {
 		value := func(s shot) float64 { return fig.of(s.result) }
 		row := paired(Row{Name: "datapath.flood.keepalive." + fig.name, Unit: fig.unit}, of(floodedPort, value), of(droppedPort, value), "dropped_port")
@@ -198,7 +203,8 @@ func (f *floodTest) shoot(ctx context.Context, port int) (shot, error) {
 	begin := time.Now()
 	stop := f.gun.fire(port, floodRate)
 	r, err := f.segment.wrkFrom(ctx, f.ours, keepAlive(), []int{floodAsks})
-	if err := errors.Join(err, stop()); err != nil {
+	fired := stop()
+	if err := errors.Join(err, fired.err); err != nil {
 		return shot{}, err
 	}
 	took := time.Since(begin)
@@ -206,7 +212,7 @@ func (f *floodTest) shoot(ctx context.Context, port int) (shot, error) {
 	if err != nil {
 		return shot{}, err
 	}
-	return shot{r, float64(after-before) / took.Seconds()}, nil
+	return shot{r, float64(after-before) / took.Seconds(), float64(fired.cpu.Microseconds()) / float64(fired.syns)}, nil
 }
 
 // met counts the SYNs to a port: those to a served one come to the swallower, and

@@ -77,43 +77,61 @@ func synFrame(to net.HardwareAddr) []byte {
 	return f
 }
 
+// fired is what a flood was.
+type fired struct {
+	syns int
+	cpu  time.Duration // of the flood's thread
+	err  error
+}
+
 // fire floods a port with so many SYNs a second until stop is called.
-func (f *flooder) fire(port, perSecond int) (stop func() error) {
+func (f *flooder) fire(port, perSecond int) (stop func() fired) {
 	binary.BigEndian.PutUint16(f.frame[etherSize+ipv4Size+2:], uint16(port))
-	enough, done := make(chan struct{}), make(chan error, 1)
-	go func() { done <- f.bursts(perSecond, enough) }()
-	return func() error {
+	enough, done := make(chan struct{}), make(chan fired, 1)
+	go func() { done <- f.thread(perSecond, enough) }()
+	return func() fired {
 		close(enough)
 		return <-done
 	}
 }
 
-// bursts keeps the rate over time: what a burst is late, the next ones make up, as
-// far as a tenth of a second. A flood comes from outside, however busy the machine
-// is, so its thread goes before others, as a network card's interrupts do.
-func (f *flooder) bursts(perSecond int, enough <-chan struct{}) error {
+// thread is the flood's own. A flood comes from outside, however busy the machine
+// is, so it goes before others, as a network card's interrupts do; what the kernel
+// does with a frame on virtual cables, it does in this thread's time.
+func (f *flooder) thread(perSecond int, enough <-chan struct{}) (r fired) {
 	runtime.LockOSThread() // never unlocked: the thread ends with its priority
-	if err := unix.SchedSetAttr(0, &unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: unix.SCHED_FIFO, Priority: 1}, 0); err != nil {
-		return fmt.Errorf("flood before all others: %w", err)
+	if r.err = unix.SchedSetAttr(0, &unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: unix.SCHED_FIFO, Priority: 1}, 0); r.err != nil {
+		return r
 	}
+	r.syns, r.err = f.bursts(perSecond, enough)
+	var used unix.Rusage
+	r.err = errors.Join(r.err, unix.Getrusage(unix.RUSAGE_THREAD, &used))
+	r.cpu = time.Duration(used.Utime.Nano() + used.Stime.Nano())
+	return r
+}
+
+// bursts keeps the rate over time: what a burst is late, the next ones make up, as
+// far as a tenth of a second.
+func (f *flooder) bursts(perSecond int, enough <-chan struct{}) (syns int, err error) {
 	pause := unix.NsecToTimespec(int64(floodPause))
 	begin, sent := time.Now(), 0
 	for {
 		select {
 		case <-enough:
-			return nil
+			return syns, nil
 		default:
 		}
 		if err := unix.Nanosleep(&pause, nil); err != nil && !errors.Is(err, unix.EINTR) {
-			return fmt.Errorf("flood: %w", err)
+			return syns, err
 		}
 		due := int(time.Since(begin).Seconds() * float64(perSecond))
 		sent = max(sent, due-perSecond/10)
 		for due = min(due, sent+floodBurst); sent < due; sent++ {
 			f.randomize()
 			if _, err := unix.Write(f.fd, f.frame); err != nil && !errors.Is(err, unix.ENOBUFS) { // a full queue loses, as a wire does
-				return fmt.Errorf("flood: %w", err)
+				return syns, err
 			}
+			syns++
 		}
 	}
 }
