@@ -37,7 +37,7 @@ static __always_inline void touch_nat(const struct setting *cfg, struct walk *k,
 }
 
 /* Sends a packet to its flow's target. */
-static __always_inline int to_target(struct xdp_md *ctx, const struct setting *cfg,
+static __always_inline int to_target(hook_ctx *ctx, const struct setting *cfg,
 				     struct walk *k, const struct listener *l)
 {
 	const struct found *f = &k->advance.flow;
@@ -66,7 +66,7 @@ static __always_inline int to_target(struct xdp_md *ctx, const struct setting *c
 	if (p->proto == IPPROTO_TCP && (p->flags & TCP_RST))
 		COUNT(l->balancer, tcp_client_reset_count, 1);
 	follow_fragments(k, l->balancer, SENT_TO_TARGET);
-	return transmit(ctx, cfg, SENT_TO_TARGET);
+	return forward(ctx, cfg, e->mac, SENT_TO_TARGET);
 }
 
 static __always_inline void describe_flow(struct flow *made, const struct packet *p,
@@ -126,7 +126,7 @@ static __always_inline int open_flow(const struct setting *cfg, struct walk *k,
 	describe_flow(made, &k->packet, l, &k->wanted);
 	made->target = t->id;
 	made->tag = target_tag(cfg, &t->addr, t->port);
-	hairpin = is_hairpin(&k->packet, t);
+	hairpin = is_hairpin(&k->packet, t) || (EGRESS && t->mac == cfg->mac);
 	if (!looked && (hairpin || (c->flags & GROUP_SOURCE_NAT)))
 		return LOOK_FIRST;
 	if (hairpin)
@@ -161,7 +161,7 @@ static __always_inline __u32 drop_instead(__u32 reset_reason)
 }
 
 /* AT_ONCE whatever is in the way of the flow makes it LOOK_FIRST. */
-static __noinline int client_opens(struct xdp_md *ctx, struct walk *k, const struct listener *l,
+static __noinline int client_opens(hook_ctx *ctx, struct walk *k, const struct listener *l,
 				   int looked)
 {
 	struct setting *cfg = settings_get();
@@ -189,7 +189,7 @@ static __noinline int client_opens(struct xdp_md *ctx, struct walk *k, const str
 /* Everything but a plain packet of an established flow. OPENS says that the packet
  * may begin a flow: the caller calls client_opens, for which the stack has no room
  * below this. */
-static __noinline int client_slow(struct xdp_md *ctx, struct walk *k, const struct listener *l)
+static __noinline int client_slow(hook_ctx *ctx, struct walk *k, const struct listener *l)
 {
 	struct setting *cfg = settings_get();
 	struct packet *p = &k->packet;
@@ -262,7 +262,7 @@ static __always_inline int likely_opens(const struct walk *k, const struct liste
 	       !(l->flags & (LISTENER_LOCAL | LISTENER_DELETED)) && admits(l->clients, &p->src);
 }
 
-static __always_inline int from_client(struct xdp_md *ctx, const struct setting *cfg,
+static __always_inline int from_client(hook_ctx *ctx, const struct setting *cfg,
 				       struct walk *k, const struct listener *l)
 {
 	struct flow *flow;

@@ -4,6 +4,7 @@
 #ifndef FAIRLEAD_COUNTERS_H
 #define FAIRLEAD_COUNTERS_H
 
+#include "hook.h"
 #include "maps.h"
 
 enum reason {
@@ -50,6 +51,8 @@ enum reason {
 	DROP_TARGET_RULES,   /* the target's security groups do not let the flow in */
 	DROP_UNRESOLVED, /* no next hop of the group's targets is known yet: the client tries again */
 	DROP_RESTORING, /* of no flow, but not all flows are here yet: the sender tries again */
+	/* passed at egress */
+	PASS_OWN, /* sent by this machine, and no load balancer's business */
 	REASONS,
 };
 
@@ -119,8 +122,11 @@ struct {
 
 static __always_inline int verdict(int action, __u32 reason)
 {
-	__u64 *n = bpf_map_lookup_elem(&reasons, &reason);
+	__u64 *n;
 
+	if (EGRESS && action == XDP_PASS)
+		reason = PASS_OWN;
+	n = bpf_map_lookup_elem(&reasons, &reason);
 	if (n)
 		(*n)++;
 	return action;
@@ -134,14 +140,33 @@ static __always_inline void event(__u32 e)
 		(*n)++;
 }
 
-/* Sends the frame out where it came in. On a veth pair whose far end has no XDP
- * program, frames of XDP_TX stay in the ring for want of a wake-up (the driver's
+/* What the functions of both hooks return is XDP's. At egress it means: XDP_TX,
+ * out as the frame was going; XDP_REDIRECT, up into this machine. */
+
+/* Sends the frame back to where it came from. On a veth pair whose far end has no
+ * XDP program, frames of XDP_TX stay in the ring for want of a wake-up (the driver's
  * veth_xdp_flush asks for a program); a redirect to the same device wakes it. */
-static __always_inline int transmit(struct xdp_md *ctx, const struct setting *cfg, __u32 reason)
+static __always_inline int transmit(hook_ctx *ctx, const struct setting *cfg, __u32 reason)
 {
+#if EGRESS
+	return verdict(XDP_REDIRECT, reason);
+#else
 	if (cfg->flags & SETTING_REDIRECT)
 		return verdict(bpf_redirect(ctx->ingress_ifindex, 0), reason);
 	return verdict(XDP_TX, reason);
+#endif
+}
+
+/* Sends the frame on to a next hop. That is this machine when it has our MAC: a
+ * target or a client of this very machine, or one behind it. */
+static __always_inline int forward(hook_ctx *ctx, const struct setting *cfg, __u64 mac,
+				   __u32 reason)
+{
+	if (EGRESS)
+		return verdict(mac == cfg->mac ? XDP_REDIRECT : XDP_TX, reason);
+	if (mac == cfg->mac)
+		return verdict(XDP_PASS, reason);
+	return transmit(ctx, cfg, reason);
 }
 
 #define COUNT(index, field, n)                                                            \

@@ -21,6 +21,13 @@ static __always_inline __u64 csum_words(const struct addr *a)
 	       (a->d[1] >> 32);
 }
 
+/* Not complemented: as the kernel's helpers take a difference. */
+static __always_inline __u32 csum_fold32(__u64 sum)
+{
+	sum = (sum & 0xffffffff) + (sum >> 32);
+	return (sum & 0xffffffff) + (sum >> 32);
+}
+
 /* What an address or a 16-bit field that changes adds to a sum. The mapped
  * prefix of IPv4 addresses cancels out. */
 static __always_inline __u64 csum_addr_diff(const struct addr *from, const struct addr *to)

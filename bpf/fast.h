@@ -146,7 +146,7 @@ static __always_inline int send_on(struct xdp_md *ctx, const struct setting *cfg
 		else
 			c->processed_bytes_udp += p->length;
 	}
-	return transmit(ctx, cfg, reply ? SENT_TO_CLIENT : SENT_TO_TARGET);
+	return forward(ctx, cfg, w->mac, reply ? SENT_TO_CLIENT : SENT_TO_TARGET);
 }
 
 /* The established flow of the client at addr and port: with a listener what it

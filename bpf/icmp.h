@@ -11,8 +11,6 @@
 
 #define ICMP_HEADER 8
 #define ICMP_QUOTED_L4 8 /* of the transport header at least (RFC 792) */
-#define TCP_CHECK 16     /* offset of the checksum */
-#define UDP_CHECK 6
 
 /* What an error quotes. */
 enum quoted {
@@ -168,7 +166,7 @@ static __always_inline __u64 edit_quoted(void *data, void *end, const struct pac
 
 /* Sends the error on: outer holds its new addresses and next hop, the walk's
  * edit the tuple of the quoted packet. */
-static __noinline int send_error(struct xdp_md *ctx, struct walk *k)
+static __noinline int send_error(hook_ctx *ctx, struct walk *k)
 {
 	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
 	struct setting *cfg = settings_get();
@@ -187,11 +185,11 @@ static __noinline int send_error(struct xdp_md *ctx, struct walk *k)
 	*check = csum_apply(*check, diff);
 	if (!edit_l3(data, end, p, &k->outer) || !edit_macs(data, end, cfg, k->outer.mac))
 		return verdict(XDP_DROP, DROP_ERROR);
-	return transmit(ctx, cfg, SENT_ICMP);
+	return forward(ctx, cfg, k->outer.mac, SENT_ICMP);
 }
 
 /* Something on the client's side complains about a reply. */
-static __always_inline int error_to_target(struct xdp_md *ctx, const struct setting *cfg,
+static __always_inline int error_to_target(hook_ctx *ctx, const struct setting *cfg,
 					   struct walk *k, const struct listener *l)
 {
 	const struct found *f = &k->advance.flow;
@@ -222,7 +220,7 @@ static __always_inline int error_to_target(struct xdp_md *ctx, const struct sett
 }
 
 /* Something on the target's side complains about what the client sent. */
-static __always_inline int error_to_client(struct xdp_md *ctx, const struct setting *cfg,
+static __always_inline int error_to_client(hook_ctx *ctx, const struct setting *cfg,
 					   struct walk *k, struct vip *vip)
 {
 	struct listener *l;
@@ -254,7 +252,7 @@ static __always_inline int error_to_client(struct xdp_md *ctx, const struct sett
 }
 
 /* A later fragment has no ports: what its first one was tells the way. */
-static __noinline int error_about_fragment(struct xdp_md *ctx, struct walk *k)
+static __noinline int error_about_fragment(hook_ctx *ctx, struct walk *k)
 {
 	struct setting *cfg = settings_get();
 	struct packet *q = &k->quoted;
@@ -280,7 +278,7 @@ static __noinline int error_about_fragment(struct xdp_md *ctx, struct walk *k)
 	return send_error(ctx, k);
 }
 
-static __noinline int icmp_error(struct xdp_md *ctx, struct walk *k)
+static __noinline int icmp_error(hook_ctx *ctx, struct walk *k)
 {
 	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
 	struct setting *cfg = settings_get();
@@ -306,7 +304,7 @@ static __noinline int icmp_error(struct xdp_md *ctx, struct walk *k)
 }
 
 /* Swapping the addresses leaves every sum as it is; only the type changes. */
-static __noinline int answer_echo(struct xdp_md *ctx, struct walk *k)
+static __noinline int answer_echo(hook_ctx *ctx, struct walk *k)
 {
 	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
 	struct setting *cfg = settings_get();
@@ -330,7 +328,7 @@ static __noinline int answer_echo(struct xdp_md *ctx, struct walk *k)
 	return transmit(ctx, cfg, SENT_ECHO);
 }
 
-static __always_inline int icmp(struct xdp_md *ctx, struct walk *k)
+static __always_inline int icmp(hook_ctx *ctx, struct walk *k)
 {
 	struct packet *p = &k->packet;
 	struct vip *vip;

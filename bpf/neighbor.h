@@ -35,7 +35,7 @@ static __always_inline void store32(__u8 *p, __be32 v)
 	w[1] = v >> 16;
 }
 
-static __always_inline int answer_arp(struct xdp_md *ctx, const struct setting *cfg)
+static __always_inline int answer_arp(hook_ctx *ctx, const struct setting *cfg)
 {
 	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
 	struct ethhdr *eth = data;
@@ -100,11 +100,10 @@ static __always_inline __u64 nd_sum(const struct addr *from, const struct addr *
 
 /* Writes the advertisement. to is unspecified when the asker has no address yet:
  * then everyone hears that this one is taken (RFC 4861 7.2.4). */
-static __always_inline int advertise(struct xdp_md *ctx, const struct setting *cfg,
+static __always_inline int advertise(hook_ctx *ctx, const struct setting *cfg,
 				     const struct addr *vip, struct addr to, __u64 mac)
 {
 	__u32 flags = ND_OVERRIDE | ND_SOLICITED;
-	int grow = ETH_HLEN + (int)sizeof(struct nd_answer) - (int)(ctx->data_end - ctx->data);
 	struct nd_answer *a;
 	struct ethhdr *eth;
 
@@ -114,7 +113,7 @@ static __always_inline int advertise(struct xdp_md *ctx, const struct setting *c
 		to.d[1] = bpf_cpu_to_be64(1);
 		mac = mac_load("\x33\x33\x00\x00\x00\x01");
 	}
-	if (bpf_xdp_adjust_tail(ctx, grow))
+	if (resize(ctx, ETH_HLEN + sizeof(struct nd_answer)))
 		return verdict(XDP_DROP, DROP_ERROR);
 	eth = (void *)(long)ctx->data;
 	a = (void *)(eth + 1);
@@ -140,7 +139,7 @@ static __always_inline int advertise(struct xdp_md *ctx, const struct setting *c
 	return transmit(ctx, cfg, SENT_NEIGHBOR);
 }
 
-static __noinline int answer_solicitation(struct xdp_md *ctx, const struct setting *cfg,
+static __noinline int answer_solicitation(hook_ctx *ctx, const struct setting *cfg,
 					       const struct packet *p)
 {
 	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;

@@ -21,6 +21,9 @@
 #define TCP_RST 0x04
 #define TCP_ACK 0x10
 
+#define TCP_CHECK 16 /* offset of the checksum */
+#define UDP_CHECK 6
+
 enum parsed {
 	PARSED_L4,   /* TCP or UDP, all fields valid */
 	PARSED_ICMP, /* ICMP of the packet's family, l4 valid, eight bytes there */
@@ -136,7 +139,7 @@ static __always_inline enum parsed parse_icmp(struct packet *p, void *l4, void *
 	return PARSED_ICMP;
 }
 
-static __always_inline enum parsed parse_v4(struct packet *p, void *data, void *end)
+static __always_inline enum parsed parse_v4(struct packet *p, void *data, void *end, __u32 bytes)
 {
 	struct iphdr *ip = data + ETH_HLEN;
 	__u32 header;
@@ -153,7 +156,7 @@ static __always_inline enum parsed parse_v4(struct packet *p, void *data, void *
 	header = ip->ihl * 4;
 	if (ip->version != 4 || header < sizeof(*ip) || p->length < header)
 		return PARSED_MALFORMED;
-	if (p->length > end - data - ETH_HLEN)
+	if (p->length > bytes - ETH_HLEN)
 		return PARSED_MALFORMED;
 	if (ip->frag_off & bpf_htons(IP_OFFSET_MORE)) {
 		p->fragment = 1;
@@ -191,7 +194,7 @@ static __always_inline enum parsed parse_fragment(struct packet *p, struct fragm
 	return f->offset & bpf_htons(IP6_OFFSET) ? PARSED_LATER : PARSED_L4;
 }
 
-static __always_inline enum parsed parse_v6(struct packet *p, void *data, void *end)
+static __always_inline enum parsed parse_v6(struct packet *p, void *data, void *end, __u32 bytes)
 {
 	struct ipv6hdr *ip = data + ETH_HLEN;
 	__u32 room;
@@ -206,7 +209,7 @@ static __always_inline enum parsed parse_v6(struct packet *p, void *data, void *
 	p->flags = p->fragment = 0;
 	room = bpf_ntohs(ip->payload_len);
 	p->length = room + sizeof(*ip);
-	if (ip->version != 6 || p->length > end - data - ETH_HLEN)
+	if (ip->version != 6 || p->length > bytes - ETH_HLEN)
 		return PARSED_MALFORMED;
 	p->l4 = ETH_HLEN + sizeof(*ip);
 	if (p->proto == IPPROTO_FRAGMENT) {
@@ -228,9 +231,13 @@ static __always_inline enum parsed parse_v6(struct packet *p, void *data, void *
 	return PARSED_PROTOCOL;
 }
 
-static __always_inline enum parsed parse(struct packet *p, void *data, void *end, __be16 type)
+/* bytes is the length of the frame, of which the headers at least end at end. */
+static __always_inline enum parsed parse(struct packet *p, void *data, void *end, __u32 bytes,
+					 __be16 type)
 {
-	return type == bpf_htons(ETH_P_IP) ? parse_v4(p, data, end) : parse_v6(p, data, end);
+	if (type == bpf_htons(ETH_P_IP))
+		return parse_v4(p, data, end, bytes);
+	return parse_v6(p, data, end, bytes);
 }
 
 #endif

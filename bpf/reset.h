@@ -40,7 +40,27 @@ static __always_inline void reset_l3(void *data, const struct packet *p, __u64 *
 	addr_store_v6(&ip->daddr, &p->src);
 }
 
-static __always_inline void reset_l4(struct tcphdr *tcp, const struct packet *p, __u64 sum)
+#if EGRESS
+/* Whether the checksum at an offset is the device's to finish: then the helper
+ * leaves it as it is when a port changes. */
+static __always_inline int is_unfinished(hook_ctx *ctx, __u32 offset)
+{
+	__u16 before = 0, after = 0;
+
+	bpf_skb_load_bytes(ctx, offset, &before, sizeof(before));
+	bpf_l4_csum_replace(ctx, offset, 0, 1, 0);
+	bpf_skb_load_bytes(ctx, offset, &after, sizeof(after));
+	return before == after;
+}
+#else
+static __always_inline int is_unfinished(hook_ctx *ctx, __u32 offset)
+{
+	return 0;
+}
+#endif
+
+static __always_inline void reset_l4(struct tcphdr *tcp, const struct packet *p, __u64 sum,
+				     int unfinished)
 {
 	int acked = p->flags & TCP_ACK;
 	__be32 seq = acked ? bpf_htonl(p->ack) : 0;
@@ -55,22 +75,29 @@ static __always_inline void reset_l4(struct tcphdr *tcp, const struct packet *p,
 	((__be16 *)tcp)[6] = word;
 	tcp->window = 0;
 	tcp->urg_ptr = 0;
-	tcp->check = ~csum_fold(sum + p->dport + p->sport + (__u64)seq + ack + word);
+	if (unfinished)
+		tcp->check = csum_fold(sum);
+	else
+		tcp->check = ~csum_fold(sum + p->dport + p->sport + (__u64)seq + ack + word);
 }
 
 /* Turns the frame into a reset to its sender. */
-JUDGED_ALONE int reset_build(struct xdp_md *ctx, const struct packet *p)
+JUDGED_ALONE int reset_build(hook_ctx *ctx, const struct packet *p)
 {
 	struct setting *cfg = settings_get();
-	int want = ETH_HLEN + sizeof(struct tcphdr);
+	int l4 = ETH_HLEN, unfinished;
 	void *data, *end;
 	struct ethhdr *eth;
 	__u64 sum;
 
 	if (!cfg || !p)
 		return 0;
-	want += p->family == 4 ? sizeof(struct iphdr) : sizeof(struct ipv6hdr);
-	if (bpf_xdp_adjust_tail(ctx, want - (int)(ctx->data_end - ctx->data)))
+	l4 += p->family == 4 ? sizeof(struct iphdr) : sizeof(struct ipv6hdr);
+	/* The device looks for the TCP header where it was. */
+	if (EGRESS && p->l4 != l4)
+		return 0;
+	unfinished = is_unfinished(ctx, l4 + TCP_CHECK);
+	if (resize(ctx, l4 + sizeof(struct tcphdr)))
 		return 0;
 	data = (void *)(long)ctx->data;
 	end = (void *)(long)ctx->data_end;
@@ -78,12 +105,12 @@ JUDGED_ALONE int reset_build(struct xdp_md *ctx, const struct packet *p)
 		if (data + ETH_HLEN + sizeof(struct iphdr) + sizeof(struct tcphdr) > end)
 			return 0;
 		reset_l3(data, p, &sum);
-		reset_l4(data + ETH_HLEN + sizeof(struct iphdr), p, sum);
+		reset_l4(data + ETH_HLEN + sizeof(struct iphdr), p, sum, unfinished);
 	} else {
 		if (data + ETH_HLEN + sizeof(struct ipv6hdr) + sizeof(struct tcphdr) > end)
 			return 0;
 		reset_l3(data, p, &sum);
-		reset_l4(data + ETH_HLEN + sizeof(struct ipv6hdr), p, sum);
+		reset_l4(data + ETH_HLEN + sizeof(struct ipv6hdr), p, sum, unfinished);
 	}
 	eth = data;
 	mac_store(eth->h_dest, mac_load(eth->h_source));
@@ -92,7 +119,7 @@ JUDGED_ALONE int reset_build(struct xdp_md *ctx, const struct packet *p)
 }
 
 /* Ends a TCP packet that cannot be forwarded. */
-static __always_inline int reset(struct xdp_md *ctx, const struct packet *p, __u32 balancer,
+static __always_inline int reset(hook_ctx *ctx, const struct packet *p, __u32 balancer,
 				 __u32 reason)
 {
 	struct setting *cfg = settings_get();

@@ -49,9 +49,31 @@ static __always_inline void edit_udp_csum(__u16 *csum, __u64 diff)
 		*csum = 0xffff;
 }
 
-static __always_inline int edit_l4(void *data, void *end, const struct packet *p,
-				   const struct edit *e)
+#if EGRESS
+/* Checksums of packets from this machine may be the device's to finish: the field
+ * then holds the sum of the pseudo header alone, as only the helper can tell. What
+ * was known of the frame's bounds is void afterwards. */
+static __always_inline int edit_l4(hook_ctx *ctx, const struct packet *p, const struct edit *e)
 {
+	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
+	__u32 offset = p->l4 & 0x7f;
+	__u64 addrs = csum_addr_diff(&p->src, &e->src) + csum_addr_diff(&p->dst, &e->dst);
+	__u64 ports = csum_diff16(p->sport, e->sport) + csum_diff16(p->dport, e->dport);
+	__u64 flags = p->proto == IPPROTO_TCP ? 0 : BPF_F_MARK_MANGLED_0;
+	__be16 *l4 = data + offset;
+
+	if ((void *)(l4 + 2) > end)
+		return 0;
+	l4[0] = e->sport;
+	l4[1] = e->dport;
+	offset += p->proto == IPPROTO_TCP ? TCP_CHECK : UDP_CHECK;
+	return !bpf_l4_csum_replace(ctx, offset, 0, csum_fold32(addrs), flags | BPF_F_PSEUDO_HDR) &&
+	       !bpf_l4_csum_replace(ctx, offset, 0, csum_fold32(ports), flags);
+}
+#else
+static __always_inline int edit_l4(hook_ctx *ctx, const struct packet *p, const struct edit *e)
+{
+	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
 	__u32 offset = p->l4 & 0x7f;
 	__u64 diff = csum_addr_diff(&p->src, &e->src) + csum_addr_diff(&p->dst, &e->dst) +
 		     csum_diff16(p->sport, e->sport) + csum_diff16(p->dport, e->dport);
@@ -75,6 +97,7 @@ static __always_inline int edit_l4(void *data, void *end, const struct packet *p
 	edit_udp_csum(&udp->check, diff);
 	return 1;
 }
+#endif
 
 static __always_inline int edit_macs(void *data, void *end, const struct setting *cfg, __u64 mac)
 {
@@ -87,13 +110,13 @@ static __always_inline int edit_macs(void *data, void *end, const struct setting
 	return 1;
 }
 
-static __always_inline int edit_frame(struct xdp_md *ctx, const struct setting *cfg,
+static __always_inline int edit_frame(hook_ctx *ctx, const struct setting *cfg,
 				      const struct packet *p, const struct edit *e)
 {
 	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
 
-	return edit_l3(data, end, p, e) && edit_l4(data, end, p, e) &&
-	       edit_macs(data, end, cfg, e->mac);
+	return edit_l3(data, end, p, e) && edit_macs(data, end, cfg, e->mac) &&
+	       edit_l4(ctx, p, e);
 }
 
 #endif

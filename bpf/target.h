@@ -6,7 +6,7 @@
 #include "walk.h"
 
 /* Sends a reply to its flow's client. */
-static __always_inline int to_client(struct xdp_md *ctx, const struct setting *cfg, struct walk *k)
+static __always_inline int to_client(hook_ctx *ctx, const struct setting *cfg, struct walk *k)
 {
 	const struct found *f = &k->advance.flow;
 	struct listener *l = listener_by_id(f->listener);
@@ -26,7 +26,7 @@ static __always_inline int to_client(struct xdp_md *ctx, const struct setting *c
 	if (p->proto == IPPROTO_TCP && (p->flags & TCP_RST))
 		COUNT(l->balancer, tcp_target_reset_count, 1);
 	follow_fragments(k, l->balancer, SENT_TO_CLIENT);
-	return transmit(ctx, cfg, SENT_TO_CLIENT);
+	return forward(ctx, cfg, e->mac, SENT_TO_CLIENT);
 }
 
 /* The tag found the flow; the target itself has the last word. */
@@ -89,7 +89,7 @@ static __always_inline int wanted_from_nat(struct walk *k, const struct setting 
 	return 1;
 }
 
-static __noinline int target_slow(struct xdp_md *ctx, struct walk *k)
+static __noinline int target_slow(hook_ctx *ctx, struct walk *k)
 {
 	struct setting *cfg = settings_get();
 	struct vip *vip = vip_of(&k->packet.dst);
@@ -111,7 +111,7 @@ static __noinline int target_slow(struct xdp_md *ctx, struct walk *k)
 	return refuse(ctx, &k->packet, l->balancer, RESET_IDLE, DROP_ERROR);
 }
 
-static __always_inline int from_target(struct xdp_md *ctx, const struct setting *cfg,
+static __always_inline int from_target(hook_ctx *ctx, const struct setting *cfg,
 				       struct walk *k)
 {
 	struct flow *flow;

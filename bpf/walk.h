@@ -54,7 +54,7 @@ static __always_inline struct flow *peek_established(const struct setting *cfg, 
 }
 
 /* A packet that cannot be forwarded: TCP gets a reset, UDP nothing. */
-static __noinline int refuse(struct xdp_md *ctx, const struct packet *p, __u32 balancer,
+static __noinline int refuse(hook_ctx *ctx, const struct packet *p, __u32 balancer,
 			     __u32 reset_reason, __u32 drop_reason)
 {
 	if (p->proto == IPPROTO_TCP)

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"path/filepath"
 	"runtime"
 
 	"github.com/cilium/ebpf"
@@ -260,11 +259,4 @@ func (n namespace) here() (bool, error) {
 		return false, fmt.Errorf("examine the network namespace: %w", err)
 	}
 	return os.SameFile(theirs, ours), nil
-}
-
-func linkPath(pinDir string) string {
-	if pinDir == "" {
-		return ""
-	}
-	return filepath.Join(pinDir, linkPin)
 }

@@ -99,7 +99,7 @@ reset_unknown reset_half_open reset_idle reset_terminated reset_no_target reset_
 drop_malformed drop_martian drop_fragment drop_protocol drop_no_listener drop_flags drop_unknown_reset
 drop_rate drop_no_target drop_terminated drop_table_full drop_no_port drop_icmp_type drop_icmp_flow
 drop_echo drop_no_listener_reply drop_error drop_inbound_rules drop_outbound_rules drop_target_rules
-drop_unresolved drop_restoring`
+drop_unresolved drop_restoring pass_own`
 
 const eventList = `half_open_evicted closing_evicted idle_evicted hairpin tuple_conflict`
 

@@ -64,6 +64,7 @@ type Datapath struct {
 
 	mu      sync.Mutex // guards all below
 	at      attachment
+	out     egressHook
 	tables  Tables
 	have    contents // what the store holds; nil maps when that is not known
 	known   bool
@@ -132,7 +133,7 @@ func (d *Datapath) start() error {
 		return err
 	}
 	d.known = true
-	if d.near, err = newNeighbors(d.link, d.log); err != nil {
+	if d.near, err = newNeighbors(d.ns, net.Interface{Index: d.link, Name: d.cfg.Interface, HardwareAddr: d.mac[:]}, d.log); err != nil {
 		return err
 	}
 	if d.hello, err = announce.New(d.link, d.mac, d.log); err != nil {
@@ -140,8 +141,7 @@ func (d *Datapath) start() error {
 	}
 	// Targets that flows use must be followed before the first Apply.
 	d.near.want(d.addresses())
-	d.at = attachment{name: d.cfg.Interface, pin: linkPath(d.cfg.PinDir), prog: d.objs.Edge, want: d.cfg.Mode}
-	if err := d.at.attach(); err != nil {
+	if err := d.attach(); err != nil {
 		return err
 	}
 	if err := d.swapped(); err != nil {
@@ -183,6 +183,7 @@ func (d *Datapath) Close() error {
 	if d.at.link != nil {
 		errs = append(errs, d.at.link.Close())
 	}
+	errs = append(errs, d.out.close())
 	if d.ns.file != nil {
 		errs = append(errs, d.ns.file.Close())
 	}
@@ -202,6 +203,7 @@ func (d *Datapath) Detach() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	err := errors.Join(d.ns.in(d.at.detach), d.routes.keep(nil), d.sockets.close())
+	d.out.drop()
 	if d.pins == nil {
 		return err
 	}
@@ -368,7 +370,7 @@ func (d *Datapath) uplink() (iface *net.Interface, err error) {
 func (d *Datapath) reattach() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.at.intact() {
+	if d.at.intact() && d.out.intact() {
 		return d.sockets.restore()
 	}
 	iface, err := d.uplink()
@@ -379,5 +381,5 @@ func (d *Datapath) reattach() error {
 		return ErrUplinkReplaced
 	}
 	d.log.Warn("the program was detached from the uplink; attaching it again", "interface", d.cfg.Interface)
-	return d.ns.in(d.at.attach)
+	return d.ns.in(func() error { return errors.Join(d.out.attach(), d.at.attach()) })
 }

@@ -226,7 +226,8 @@ const (
 	edgeReasonDROP_TARGET_RULES      edgeReason = 37
 	edgeReasonDROP_UNRESOLVED        edgeReason = 38
 	edgeReasonDROP_RESTORING         edgeReason = 39
-	edgeReasonREASONS                edgeReason = 40
+	edgeReasonPASS_OWN               edgeReason = 40
+	edgeReasonREASONS                edgeReason = 41
 )
 
 type edgeSetting struct {

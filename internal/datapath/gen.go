@@ -6,3 +6,6 @@ package datapath
 
 // The same program for Trace: it changes nothing.
 //go:generate go tool bpf2go -go-package datapath -cc clang-14 -strip llvm-strip-14 -target amd64,arm64 -no-global-types trace ../../bpf/edge.bpf.c -- -O2 -Wall -Werror -mcpu=v3 -DTRACE=1 -I/usr/include/x86_64-linux-gnu
+
+// The same program for the other hook, tc egress.
+//go:generate go tool bpf2go -go-package datapath -cc clang-14 -strip llvm-strip-14 -target amd64,arm64 -no-global-types egress ../../bpf/egress.bpf.c -- -O2 -Wall -Werror -mcpu=v3 -I/usr/include/x86_64-linux-gnu

@@ -123,7 +123,7 @@ func pinNames() ([]string, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the XDP program: %w", err)
 	}
-	names := []string{linkPin}
+	names := []string{linkPin, egressPin}
 	for name := range spec.Maps {
 		if !isPrivate(name) {
 			names = append(names, name, name+asideSuffix)

@@ -5,7 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/netip"
+	"os"
+	"strings"
 	"sync"
 	"time"
 
@@ -13,11 +16,17 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// thisMachine stands for the next hop of targets that are addresses of this very
+// machine, or that it leads to by another interface: the kernel gets their packets.
+// No next hop has this address.
+var thisMachine = netip.IPv6Unspecified()
+
 // neighbors knows the MAC of the next hop to each target. The kernel resolves
 // and keeps fresh ("managed" neighbour entries); this follows what it says.
 type neighbors struct {
 	handle *netlink.Handle
-	link   int // interface index
+	ns     namespace
+	uplink net.Interface
 	log    *slog.Logger
 
 	changed chan struct{} // capacity 1: a next hop or a MAC has changed
@@ -25,17 +34,18 @@ type neighbors struct {
 	wg      sync.WaitGroup
 
 	mu    sync.Mutex                // guards all below
-	hops  map[netip.Addr]netip.Addr // target -> next hop; the zero Addr: none on this link
+	hops  map[netip.Addr]netip.Addr // target -> next hop; thisMachine; the zero Addr: none on this link
 	macs  map[netip.Addr][6]byte    // next hop -> MAC
 	fixed map[netip.Addr]bool       // next hops whose MAC an administrator has set for good
 }
 
 // newNeighbors subscribes before it lists, so that nothing falls in between. It
-// belongs to the network namespace of the calling thread.
-func newNeighbors(link int, log *slog.Logger) (*neighbors, error) {
+// belongs to the network namespace of the calling thread, which is ns.
+func newNeighbors(ns namespace, uplink net.Interface, log *slog.Logger) (*neighbors, error) {
+	own := [6]byte(uplink.HardwareAddr)
 	n := &neighbors{
-		link: link, log: log, changed: make(chan struct{}, 1), done: make(chan struct{}),
-		hops: map[netip.Addr]netip.Addr{}, macs: map[netip.Addr][6]byte{}, fixed: map[netip.Addr]bool{},
+		ns: ns, uplink: uplink, log: log, changed: make(chan struct{}, 1), done: make(chan struct{}),
+		hops: map[netip.Addr]netip.Addr{}, macs: map[netip.Addr][6]byte{thisMachine: own}, fixed: map[netip.Addr]bool{thisMachine: true},
 	}
 	updates, routes := make(chan netlink.NeighUpdate, 256), make(chan netlink.RouteUpdate, 256)
 	onError := func(err error) {
@@ -80,7 +90,7 @@ func (n *neighbors) list() error {
 		var all []netlink.Neigh
 		var err error
 		for range 5 {
-			if all, err = n.handle.NeighList(n.link, family); !errors.Is(err, netlink.ErrDumpInterrupted) {
+			if all, err = n.handle.NeighList(n.uplink.Index, family); !errors.Is(err, netlink.ErrDumpInterrupted) {
 				break
 			}
 		}
@@ -97,7 +107,7 @@ func (n *neighbors) list() error {
 func (n *neighbors) followNeighbors(updates <-chan netlink.NeighUpdate) {
 	defer n.wg.Done()
 	for u := range updates {
-		if u.Type == unix.RTM_NEWNEIGH && u.LinkIndex == n.link {
+		if u.Type == unix.RTM_NEWNEIGH && u.LinkIndex == n.uplink.Index {
 			n.learn(u.Neigh)
 		}
 	}
@@ -194,16 +204,18 @@ func (n *neighbors) route(target netip.Addr) {
 	n.hops[target] = hop
 	fixed := n.fixed[hop]
 	n.mu.Unlock()
-	if known && old == hop || fixed {
+	if known && old == hop {
 		return
 	}
 	n.signal()
 	if !hop.IsValid() {
-		n.log.Warn("target cannot be reached over the uplink; it gets no traffic", "target", target)
+		n.log.Warn("target cannot be reached; it gets no traffic", "target", target)
+	}
+	if !hop.IsValid() || fixed {
 		return
 	}
 	err := n.handle.NeighSet(&netlink.Neigh{
-		LinkIndex: n.link, Family: familyOf(hop), State: unix.NUD_NONE,
+		LinkIndex: n.uplink.Index, Family: familyOf(hop), State: unix.NUD_NONE,
 		Flags: unix.NTF_USE, FlagsExt: netlink.NTF_EXT_MANAGED, IP: hop.AsSlice(),
 	})
 	if err != nil {
@@ -213,13 +225,36 @@ func (n *neighbors) route(target netip.Addr) {
 
 func (n *neighbors) nextHop(target netip.Addr) netip.Addr {
 	routes, err := n.handle.RouteGet(target.AsSlice())
-	if err != nil || len(routes) == 0 || routes[0].LinkIndex != n.link || routes[0].Type != unix.RTN_UNICAST {
+	switch {
+	case err != nil || len(routes) == 0:
 		return netip.Addr{}
+	case routes[0].Type == unix.RTN_LOCAL:
+		return thisMachine
+	case routes[0].Type != unix.RTN_UNICAST:
+		return netip.Addr{}
+	case routes[0].LinkIndex != n.uplink.Index:
+		return n.behind(target)
 	}
 	if gw, ok := netip.AddrFromSlice(routes[0].Gw); ok {
 		return gw.Unmap()
 	}
 	return target
+}
+
+// behind is the next hop of a target behind another interface, such as a pod of
+// this machine: it can be reached if the kernel forwards what comes by the uplink.
+func (n *neighbors) behind(target netip.Addr) netip.Addr {
+	setting := "/proc/sys/net/ipv6/conf/all/forwarding"
+	if target.Is4() {
+		setting = "/proc/sys/net/ipv4/conf/" + n.uplink.Name + "/forwarding"
+	}
+	var value []byte
+	err := n.ns.in(func() (err error) { value, err = os.ReadFile(setting); return err })
+	if err != nil || strings.TrimSpace(string(value)) == "0" {
+		n.log.Warn("this machine does not forward to a target behind it", "target", target, "setting", setting, "error", err)
+		return netip.Addr{}
+	}
+	return thisMachine
 }
 
 // release lets the kernel drop a next hop.
@@ -233,7 +268,7 @@ func (n *neighbors) release(hop netip.Addr) {
 	if fixed || !hop.IsValid() {
 		return
 	}
-	err := n.handle.NeighDel(&netlink.Neigh{LinkIndex: n.link, Family: familyOf(hop), IP: hop.AsSlice()})
+	err := n.handle.NeighDel(&netlink.Neigh{LinkIndex: n.uplink.Index, Family: familyOf(hop), IP: hop.AsSlice()})
 	if err != nil && !errors.Is(err, unix.ENOENT) {
 		n.log.Debug("letting a neighbour go", "nextHop", hop, "error", err)
 	}

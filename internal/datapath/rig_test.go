@@ -20,11 +20,12 @@ import (
 // rig runs frames through the program and the model and holds one against the
 // other: what becomes of the frame, the flow tables, and the counters.
 type rig struct {
-	objs  *edgeObjects
-	store *bpfStore
-	model *model.Maps
-	base  readings // counters before
-	out   []byte
+	objs   *edgeObjects
+	egress *ebpf.Program
+	store  *bpfStore
+	model  *model.Maps
+	base   readings // counters before
+	out    []byte
 }
 
 const (
@@ -52,15 +53,21 @@ func newRig(t testing.TB) *rig {
 	if err := unix.SchedSetaffinity(0, &cpu); err != nil {
 		t.Fatal(err)
 	}
-	objs, store, err := load("", rigBuckets*slotsPerBucket/slotsPerFlow, func(spec *ebpf.CollectionSpec) error {
+	edit := func(spec *ebpf.CollectionSpec) error {
 		spec.Maps[edgeMapHalfOpen].MaxEntries = rigBuckets / 2
 		return spec.Variables[edgeVarFixedClock].Set(uint32(1))
-	})
+	}
+	objs, store, err := load("", rigBuckets*slotsPerBucket/slotsPerFlow, edit)
 	if err != nil {
 		t.Fatalf("loading the program needs root: %v", err)
 	}
 	t.Cleanup(func() { objs.Close() })
-	return &rig{objs: objs, store: store, out: make([]byte, 4096)}
+	egress, err := newEgress(objs, edit)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { egress.Close() })
+	return &rig{objs: objs, egress: egress, store: store, out: make([]byte, 4096)}
 }
 
 // world is a configuration in the words of both sides.
@@ -192,20 +199,45 @@ func zeroFlows(t fataler, m *ebpf.Map) {
 	}
 }
 
-// send runs a frame through both and compares frames and flow tables.
+// own makes it a target of this machine.
+func (w *world) own(id uint32) {
+	entry, t := w.contents.targets[indexOf(id)], w.model.Targets[id]
+	entry.Mac, t.MAC = macToMap(rigMAC), rigMAC
+	w.contents.targets[indexOf(id)], w.model.Targets[id] = entry, t
+}
+
+// sent makes a frame one that this machine sends.
+func sent(frame []byte) []byte {
+	frame = slices.Clone(frame)
+	copy(frame, clientMAC[:])
+	copy(frame[6:], rigMAC[:])
+	return frame
+}
+
+// What the program at egress returns, as in linux/bpf.h.
+var tcxOf = map[model.Action]int32{model.Drop: 2, model.Pass: -1, model.TX: -1, model.Up: 7}
+
+// send runs a frame through both and compares frames and flow tables. A frame that
+// this machine sends goes to the hook at egress.
 func (r *rig) send(t fataler, frame []byte) (model.Action, []byte) {
 	t.Helper()
+	prog, process := r.objs.Edge, r.model.Process
+	want := func(a model.Action) int32 { return int32(a) }
+	if [6]byte(frame[6:12]) == rigMAC {
+		prog, process = r.egress, r.model.ProcessEgress
+		want = func(a model.Action) int32 { return tcxOf[a] }
+	}
 	opts := ebpf.RunOptions{Data: frame, DataOut: r.out}
-	ret, err := r.objs.Edge.Run(&opts)
+	ret, err := prog.Run(&opts)
 	if err != nil {
 		t.Fatalf("run the program on %d bytes: %v", len(frame), err)
 	}
 	if isSolicitation := frame[12] == 0x86 && len(frame) > 54 && frame[54] == 135; len(opts.DataOut) > len(frame) && !isSolicitation {
 		t.Fatalf("what was sent is larger than what caused it: %d bytes for %x", len(opts.DataOut), frame)
 	}
-	action, out := r.model.Process(frame)
-	if model.Action(ret) != action {
-		t.Fatalf("program returned %d, model %d, reasons of the model %v\nframe %x", ret, action, r.model.Reasons, frame)
+	action, out := process(frame)
+	if int32(ret) != want(action) {
+		t.Fatalf("program returned %d, model %d, reasons of the model %v\nframe %x", int32(ret), action, r.model.Reasons, frame)
 	}
 	// What is dropped may have been edited halfway.
 	if action != model.Drop && string(opts.DataOut) != string(out) {

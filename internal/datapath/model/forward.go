@@ -183,7 +183,7 @@ func (r *run) toTarget(l Listener, w wanted, f Flow) Action {
 		r.count(l).TCPClientResetCount++
 	}
 	r.follow(l, src.Addr(), t.Addr.Addr(), t.MAC, "sent_to_target")
-	return r.verdict(TX, "sent_to_target")
+	return r.forward(t.MAC, "sent_to_target")
 }
 
 func (r *run) processed(l Listener) {
@@ -238,7 +238,7 @@ func (r *run) newFlow(l Listener, w wanted) (f Flow, failure string) {
 		State: Opening, Proto: r.p.proto, Seen: r.Now, Client: w.client, Listener: l.ID,
 		Target: t.ID, Tag: r.Tag(t.Addr), MAC: r.p.mac, IdleSeconds: l.IdleSeconds,
 	}
-	hairpin := r.hairpin(&r.p, t)
+	hairpin := r.hairpin(&r.p, t) || r.egress && t.MAC == r.Settings.MAC
 	if hairpin {
 		r.event("hairpin")
 	}
@@ -306,7 +306,7 @@ func (r *run) fromTarget() Action {
 		r.count(l).TCPTargetResetCount++
 	}
 	r.follow(l, l.VIP.Addr(), w.client.Addr(), f.MAC, "sent_to_client")
-	return r.verdict(TX, "sent_to_client")
+	return r.forward(f.MAC, "sent_to_client")
 }
 
 func (r *run) unknownReply(vip bool) Action {

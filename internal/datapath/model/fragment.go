@@ -60,7 +60,7 @@ func (r *run) later() Action {
 	}
 	r.editAddrs(d.from, d.to, d.mac)
 	r.processed(d.listener)
-	return r.verdict(TX, d.reason)
+	return r.forward(d.mac, d.reason)
 }
 
 // errorAboutFragment is an error that quotes a fragment without ports.

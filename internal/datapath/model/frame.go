@@ -69,9 +69,12 @@ func (r *run) reset(l Listener, reason string) Action {
 	if !r.mayAnswer() {
 		return r.drop("rate")
 	}
+	if options := !r.p.v6 && r.p.l4 != 14+20; options && r.egress {
+		return r.drop("error") // the device could not finish the checksum
+	}
 	r.frame = resetFrame(r.frame, &r.p, r.Settings.MAC)
 	r.count(l).TCPELBResetCount++
-	return r.verdict(TX, "reset_"+reason)
+	return r.back("reset_" + reason)
 }
 
 func resetFrame(frame []byte, p *packet, mac [6]byte) []byte {
@@ -125,7 +128,7 @@ func (r *run) arp() Action {
 	copy(a[8:], r.Settings.MAC[:])
 	copy(a[14:], target.AsSlice())
 	r.macs(from)
-	return r.verdict(TX, "sent_neighbor")
+	return r.back("sent_neighbor")
 }
 
 func (r *run) solicitation() Action {
@@ -146,5 +149,5 @@ func (r *run) solicitation() Action {
 	put16(answer[2:], checksum(pseudo(vip, to, protoICMPv6, len(answer)), answer))
 	ethernet := slices.Concat(mac[:], r.Settings.MAC[:], []byte{0x86, 0xdd})
 	r.frame = slices.Concat(ethernet, header(vip, to, protoICMPv6, 255, len(answer)), answer)
-	return r.verdict(TX, "sent_neighbor")
+	return r.back("sent_neighbor")
 }

@@ -42,7 +42,7 @@ func (r *run) echo() Action {
 	put16(message[2:], update(be16(message[2:]), was, message[:2]))
 	r.addresses(r.p.dst, r.p.src)
 	r.macs(r.p.mac)
-	return r.verdict(TX, "sent_echo")
+	return r.back("sent_echo")
 }
 
 // addresses rewrites the outer header of an ICMP message.
@@ -196,5 +196,5 @@ func (r *run) sendError(q quoted, innerSrc, innerDst netip.AddrPort, src, dst ne
 	}
 	put16(message[2:], check)
 	r.macs(mac)
-	return r.verdict(TX, "sent_icmp")
+	return r.forward(mac, "sent_icmp")
 }

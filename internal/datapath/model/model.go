@@ -17,7 +17,8 @@ type Action int
 const (
 	Drop Action = 1
 	Pass Action = 2
-	TX   Action = 3
+	TX   Action = 3 // at egress: out as it was going
+	Up   Action = 4 // at egress: into this machine
 )
 
 // Maps is all state: configuration, flows, counters.
@@ -141,11 +142,20 @@ func (m *Maps) Process(frame []byte) (action Action, out []byte) {
 	return action, r.frame
 }
 
+// ProcessEgress does with a frame that this machine sends what the program at
+// egress does.
+func (m *Maps) ProcessEgress(frame []byte) (action Action, out []byte) {
+	r := &run{Maps: m, frame: append([]byte(nil), frame...), egress: true}
+	action = r.edge()
+	return action, r.frame
+}
+
 // run is the way of one frame through the program.
 type run struct {
 	*Maps
-	frame []byte
-	p     packet
+	egress bool // the other hook
+	frame  []byte
+	p      packet
 }
 
 func (r *run) verdict(a Action, reason string) Action {
@@ -154,8 +164,33 @@ func (r *run) verdict(a Action, reason string) Action {
 }
 
 func (r *run) drop(reason string) Action { return r.verdict(Drop, "drop_"+reason) }
-func (r *run) pass(reason string) Action { return r.verdict(Pass, "pass_"+reason) }
 func (r *run) event(name string)         { r.Events[name]++ }
+
+func (r *run) pass(reason string) Action {
+	if r.egress {
+		reason = "own"
+	}
+	return r.verdict(Pass, "pass_"+reason)
+}
+
+// back sends the frame to where it came from.
+func (r *run) back(reason string) Action {
+	if r.egress {
+		return r.verdict(Up, reason)
+	}
+	return r.verdict(TX, reason)
+}
+
+// forward sends the frame on to a next hop, which may be this machine.
+func (r *run) forward(mac [6]byte, reason string) Action {
+	switch here := mac == r.Settings.MAC; {
+	case here && r.egress:
+		return r.verdict(Up, reason)
+	case here:
+		return r.verdict(Pass, reason)
+	}
+	return r.verdict(TX, reason)
+}
 
 func (r *run) count(l Listener) *Counts { return r.counts(l.Balancer) }
 
@@ -189,7 +224,7 @@ func (r *run) ip() Action {
 		return r.pass("truncated")
 	case kind == isICMP && p.v6 && p.icmpType == 135:
 		return r.solicitation()
-	case [6]byte(r.frame[:6]) != r.Settings.MAC:
+	case !r.egress && [6]byte(r.frame[:6]) != r.Settings.MAC, r.egress && p.mac != r.Settings.MAC:
 		return r.pass("other_mac")
 	case p.martian():
 		return r.unwanted("martian")
