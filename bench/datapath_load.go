@@ -33,7 +33,7 @@ func connections() load {
 }
 
 func bulk() load {
-	return load{name: "bulk", seconds: 1, connections: 8, path: "large", args: []string{"--timeout", "30s"},
+	return load{name: "bulk", seconds: 2, connections: 8, path: "large", args: []string{"--timeout", "30s"},
 		figures: []figure{bytesRate()}}
 }
 
