@@ -2,6 +2,7 @@ package controller
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"slices"
 	"strings"
@@ -205,20 +206,19 @@ func TestFaultWalk(t *testing.T) {
 	}
 	all, ran := 0, 0
 	for _, p := range slices.Concat(phases(), furtherPhases()) {
-		for n := 1; n <= callsOf(t, p); n++ {
-			for _, f := range []fault{failBefore, failAfter, dieBefore, dieAfter, dieForgetting} {
-				if all++; all%stride != 0 {
-					continue
+		t.Run(p.name, func(t *testing.T) {
+			for n := range callsOf(t, p) {
+				for _, f := range []fault{failBefore, failAfter, dieBefore, dieAfter, dieForgetting} {
+					if all++; all%stride != 0 {
+						continue
+					}
+					ran++
+					t.Run(fmt.Sprintf("call %d, %s", n+1, f), func(t *testing.T) { walk(t, p, n+1, f) })
 				}
-				ran++
-				walk(t, p, n, f)
 			}
-		}
+		})
 	}
 	t.Logf("fault walk: %d cases of %d", ran, all)
-	if ran == 0 {
-		t.Error("no case was walked")
-	}
 }
 
 // callsOf is how many calls a phase makes when nothing goes wrong.
