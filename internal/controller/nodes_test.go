@@ -22,6 +22,13 @@ func ungrouped(name string) *corev1.Service {
 	return svc
 }
 
+// ungroupedForPods has pods for targets. They see the load balancer's addresses.
+func ungroupedForPods(name string) *corev1.Service {
+	svc := annotated(ungrouped(name), "nlb-target-type", "ip")
+	svc.Spec.LoadBalancerSourceRanges = nil
+	return svc
+}
+
 // nodesAdmit are the rules in the nodes' group, a node port as "node" and a health
 // check port as "health".
 func (w *world) nodesAdmit(services ...string) (out []string) {
@@ -99,8 +106,7 @@ func TestALoadBalancerWithoutSecurityGroupsIsLetInByTheNodes(t *testing.T) {
 func TestARuleStaysAsLongAsAnyServiceNeedsIt(t *testing.T) {
 	w := newWorld(t)
 	for _, name := range []string{"first", "second"} {
-		svc := annotated(ungrouped(name), "nlb-target-type", "ip")
-		w.create(svc)
+		w.create(ungroupedForPods(name))
 		if err := w.kube.Create(t.Context(), newSlice(name, "198.18.17.5")); err != nil {
 			t.Fatal(err)
 		}
@@ -174,8 +180,7 @@ func TestTheChangeOfSecurityGroupsWaitsForConsent(t *testing.T) {
 // A rule that someone else made is never revoked, also when it is the same.
 func TestRulesOfOthersOnTheNodesStay(t *testing.T) {
 	w := newWorld(t)
-	svc := annotated(ungrouped("nginx"), "nlb-target-type", "ip")
-	w.create(svc)
+	w.create(ungroupedForPods("nginx"))
 	if err := w.kube.Create(t.Context(), newSlice("nginx", "198.18.17.5")); err != nil {
 		t.Fatal(err)
 	}

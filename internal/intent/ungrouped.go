@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"slices"
 	"strconv"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 
@@ -99,6 +100,7 @@ func (b *builder) ungrouped(stack *lb.Stack) {
 			sources = nil
 		}
 	}
+	b.checkRanges(stack.TargetGroups)
 	if !b.set.manageBackend {
 		return
 	}
@@ -122,11 +124,39 @@ func (b *builder) checkUngrouped() {
 	}
 }
 
+// checkRanges refuses ranges that nothing would enforce: the load balancer takes
+// everyone, and the targets see its subnets.
+func (b *builder) checkRanges(groups []lb.TargetGroup) {
+	field, value := "spec.loadBalancerSourceRanges", fmt.Sprint(b.svc.Spec.LoadBalancerSourceRanges)
+	switch {
+	case len(b.svc.Spec.LoadBalancerSourceRanges) > 0:
+	case len(b.set.sourceRanges) > 0:
+		field, value = keyRanges, b.svc.Annotations[keyRanges]
+	case len(b.set.prefixLists) > 0:
+		field, value = prefixAWS+"security-group-prefix-lists", strings.Join(b.set.prefixLists, ",")
+	default:
+		return
+	}
+	if !b.set.manageBackend {
+		b.warn(field, value, "has no effect without security groups and without rules on the nodes", "put it into the nodes' security groups")
+		return
+	}
+	for _, g := range groups {
+		if !keepsClientIP(g) {
+			b.fail(field, value, "cannot be enforced without security groups: the targets of "+g.Key+" do not see clients' addresses", "set "+lb.AttrPreserveClientIP+"=true in "+prefixAWS+"target-group-attributes, or remove "+keyNoGroups)
+		}
+	}
+}
+
+func keepsClientIP(g lb.TargetGroup) bool {
+	return orDefault(g.Attributes[lb.AttrPreserveClientIP], lb.DefaultTargetGroupAttributes(g.Protocol, g.TargetType)[lb.AttrPreserveClientIP]) == "true"
+}
+
 // admit adds the rules that the targets of a group need.
 func (b *builder) admit(set map[lb.Rule]bool, g lb.TargetGroup, sources, subnets []netip.Prefix) {
 	var lists []string
 	clients := subnets
-	if keeps := orDefault(g.Attributes[lb.AttrPreserveClientIP], lb.DefaultTargetGroupAttributes(g.Protocol, g.TargetType)[lb.AttrPreserveClientIP]); keeps == "true" {
+	if keepsClientIP(g) {
 		clients, lists = sources, b.set.prefixLists
 	}
 	add := func(protocol string, port uint16, from []netip.Prefix) {
