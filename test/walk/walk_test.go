@@ -22,6 +22,7 @@ func TestTheBlogPost(t *testing.T) {
 	t.Run("every client under every policy", h.everyClient)
 	t.Run("Classic Load Balancers", h.classicLife)
 	t.Run("IPv6", h.ipv6)
+	t.Run("weights", h.weights)
 	t.Run("security groups", h.securityGroups)
 	t.Run("Services that are wrong", h.wrongServices)
 	t.Run("requests that are wrong", h.wrongRequests)
