@@ -68,11 +68,20 @@ struct wanted {
 struct place {
 	struct bucket *flows, *half_open;
 	struct lock *lock;
+	__u16 *homes; /* of the bucket in flows; 0: not known */
 };
 
 #if TRACE
 #include "trace.h"
 #endif
+
+static __always_inline __u16 *homes_of(__u32 bucket)
+{
+	__u32 index = bucket / HOMES_BUCKETS;
+	struct homes *h = bpf_map_lookup_elem(&homes, &index);
+
+	return h ? &h->taken[bucket % HOMES_BUCKETS] : 0;
+}
 
 static __always_inline int place_of(const struct setting *cfg, __u64 hash, struct place *at)
 {
@@ -86,6 +95,7 @@ static __always_inline int place_of(const struct setting *cfg, __u64 hash, struc
 	at->half_open = bpf_map_lookup_elem(&half_open, &index);
 	index = hash & cfg->lock_mask;
 	at->lock = bpf_map_lookup_elem(&locks, &index);
+	at->homes = homes_of(hash & cfg->flow_mask);
 	return at->flows && at->half_open && at->lock;
 }
 
@@ -219,6 +229,38 @@ static __always_inline void release(struct bucket *b, struct flow *f, __u32 span
 	f->state = FLOW_FREE;
 	f->distance = 0;
 	write_end(f);
+}
+
+/* Which homes in flows are nobody's is known without a look at the bucket, so that
+ * new flows, and a flood of them, do without its cold line. A bit may be set for no
+ * one, but is never clear for a record that is there. */
+static __always_inline int home_taken(const struct place *at, __u64 hash)
+{
+	return !at->homes || (READ_ONCE(*at->homes) >> (hash >> 56 & (BUCKET_SLOTS - 1)) & 1);
+}
+
+static __always_inline void take_home(const struct place *at, __u64 hash)
+{
+	if (at->homes)
+		*at->homes |= 1 << (hash >> 56 & (BUCKET_SLOTS - 1));
+}
+
+/* Clears the bit when no record has its home there: none lies there, and none has
+ * passed on its way from there. */
+static __always_inline void leave_home(const struct place *at, __u32 home)
+{
+	struct flow *f = on_way(at->flows, home, 0, FLOW_SPAN);
+
+	if (!at->homes || !alone || f->passed)
+		return;
+	if (f->state == FLOW_FREE || f->home != (home & (BUCKET_SLOTS - 1)))
+		*at->homes &= ~(1 << (home & (BUCKET_SLOTS - 1)));
+}
+
+static __always_inline void release_established(const struct place *at, struct flow *f)
+{
+	release(at->flows, f, FLOW_SPAN);
+	leave_home(at, f->home);
 }
 
 static __always_inline void set_state(struct flow *f, __u8 state, __u8 flags)

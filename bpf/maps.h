@@ -192,6 +192,14 @@ struct lock {
 	struct bpf_spin_lock lock;
 };
 
+#define HOMES_BUCKETS 32
+
+/* For buckets of flows that follow each other, a bit for each slot: whether some
+ * record may have its home there. */
+struct homes {
+	__u16 taken[HOMES_BUCKETS];
+};
+
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);
@@ -295,6 +303,16 @@ struct {
 	__type(value, struct bucket);
 } half_open SEC(".maps");
 
+/* Small enough to stay in the cache. Of this program alone: user space sets all bits
+ * at first when there are flows already. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__type(key, __u32);
+	__type(value, struct homes);
+} homes SEC(".maps");
+
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, MAX_LOCKS);
@@ -304,6 +322,10 @@ struct {
 
 /* Set by tests only; in production the verifier removes the branch. */
 const volatile __u32 fixed_clock = 0;
+
+/* Set by user space once no program but this one writes to the flow tables, as one
+ * that was replaced does until its last packet is through. */
+volatile __u32 alone = 0;
 
 /* A function that the verifier judges once and on its own, instead of again on
  * every path that leads to it. Its pointer arguments may be null to it. */

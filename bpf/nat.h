@@ -201,8 +201,10 @@ JUDGED_ALONE int nat_touch(const struct nat *n, __u64 now)
 		if (f)
 			release(at.half_open, f, HALF_SPAN);
 		f = vacancy(cfg, at.flows, hash, now, FLOW_SPAN, &r);
-		if (f)
+		if (f) {
+			take_home(&at, hash);
 			write_nat(f, n, vip, now);
+		}
 	}
 	bpf_spin_unlock(&at.lock->lock);
 	count_eviction(r);

@@ -36,7 +36,10 @@ JUDGED_ALONE int reap_one(__u32 bucket, __u32 slot, __u32 half, __u32 listener)
 	f = &b->flow[slot & (BUCKET_SLOTS - 1)];
 	bpf_spin_lock(&at.lock->lock);
 	if (f->state != FLOW_FREE && f->listener == listener) {
-		release(b, f, half ? HALF_SPAN : FLOW_SPAN);
+		if (half)
+			release(b, f, HALF_SPAN);
+		else
+			release_established(&at, f);
 		freed = 1;
 	}
 	bpf_spin_unlock(&at.lock->lock);

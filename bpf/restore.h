@@ -69,6 +69,7 @@ JUDGED_ALONE int restore_one(struct walk *k, __u64 half)
 		established = find(at.flows, &k->wanted, FLOW_SPAN);
 		opening = find(at.half_open, &k->wanted, HALF_SPAN);
 	}
+	take_home(&at, k->wanted.hash);
 	if (!half)
 		put_restored(cfg, at.flows, established, f, &k->wanted, FLOW_SPAN);
 	else if (!established)

@@ -122,6 +122,7 @@ static __always_inline struct flow *promote(const struct setting *cfg, struct pl
 	struct flow *to = vacancy(cfg, at->flows, w->hash, w->now, FLOW_SPAN, evicted);
 
 	if (to) {
+		take_home(at, w->hash);
 		overwrite(to, f);
 		write_begin(to);
 		to->state = FLOW_ESTABLISHED;
@@ -154,7 +155,8 @@ static __always_inline int begins_flow(const struct setting *cfg, const struct p
 
 	if (!is_opening(p) || !place_of(cfg, w->hash, &at))
 		return 0;
-	return absent(at.flows, w, FLOW_SPAN) && absent(at.half_open, w, HALF_SPAN);
+	return (!home_taken(&at, w->hash) || absent(at.flows, w, FLOW_SPAN)) &&
+	       absent(at.half_open, w, HALF_SPAN);
 }
 
 /* Looks up and advances the flow of a packet from the client. */
@@ -177,7 +179,7 @@ JUDGED_ALONE int advance_client(const struct packet *p, const struct wanted *w,
 	if (f) {
 		result->step = client_in_flows(cfg, f, p, w->now, &gone);
 		if (gone)
-			release(at.flows, f, FLOW_SPAN);
+			release_established(&at, f);
 	} else {
 		half = f = find(at.half_open, w, HALF_SPAN);
 		if (!f) {
@@ -254,7 +256,7 @@ JUDGED_ALONE int advance_target(const struct packet *p, const struct wanted *w,
 		copy_out(&result->flow, f);
 		result->step = target_in_flows(cfg, f, p, w->now, &gone);
 		if (gone)
-			release(at.flows, f, FLOW_SPAN);
+			release_established(&at, f);
 	} else {
 		f = find(at.half_open, w, HALF_SPAN);
 		if (f) {
@@ -300,6 +302,7 @@ JUDGED_ALONE int insert(const struct wanted *w, const struct flow *made, struct 
 	enum inserted result = INSERTED;
 	struct place at;
 	struct flow *f;
+	int neighbors; /* of the flow, in flows */
 	__u32 r = 0;
 
 	if (!cfg || !w || !made || !out)
@@ -307,14 +310,15 @@ JUDGED_ALONE int insert(const struct wanted *w, const struct flow *made, struct 
 	if (!place_of(cfg, w->hash, &at))
 		return INSERT_FULL;
 	bpf_spin_lock(&at.lock->lock);
-	f = find(at.flows, w, FLOW_SPAN);
+	neighbors = home_taken(&at, w->hash);
+	f = neighbors ? find(at.flows, w, FLOW_SPAN) : 0;
 	if (!f)
 		f = find(at.half_open, w, HALF_SPAN);
 	if (f) {
 		result = INSERTED_BY_ANOTHER;
 		copy_out(out, f);
 	} else if (!made->nat &&
-		   (conflicts(cfg, at.flows, made, w->hash, w->now, FLOW_SPAN) ||
+		   ((neighbors && conflicts(cfg, at.flows, made, w->hash, w->now, FLOW_SPAN)) ||
 		    conflicts(cfg, at.half_open, made, w->hash, w->now, HALF_SPAN))) {
 		result = INSERT_CONFLICT;
 	} else {
@@ -323,6 +327,8 @@ JUDGED_ALONE int insert(const struct wanted *w, const struct flow *made, struct 
 			overwrite(f, made);
 		else
 			result = INSERT_FULL;
+		if (neighbors)
+			leave_home(&at, w->hash >> 56);
 	}
 	bpf_spin_unlock(&at.lock->lock);
 	count_eviction(r);
@@ -343,7 +349,7 @@ JUDGED_ALONE int forget(const struct wanted *w)
 	bpf_spin_lock(&at.lock->lock);
 	f = find(at.flows, w, FLOW_SPAN);
 	if (f) {
-		release(at.flows, f, FLOW_SPAN);
+		release_established(&at, f);
 	} else {
 		f = find(at.half_open, w, HALF_SPAN);
 		if (f)

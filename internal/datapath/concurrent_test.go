@@ -77,6 +77,7 @@ func checkTables(t *testing.T, r *rig) {
 			t.Errorf("flow %v is there %d times", k, n)
 		}
 	}
+	checkAllHomes(t, r.objs)
 	half := 0
 	for _, m := range []*ebpf.Map{r.objs.Flows, r.objs.HalfOpen} {
 		half += countHalfWritten(t, m)

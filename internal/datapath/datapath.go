@@ -147,6 +147,9 @@ func (d *Datapath) start() error {
 	if err := d.swapped(); err != nil {
 		return err
 	}
+	if err := aloneNow(d.objs); err != nil {
+		return err
+	}
 	d.hello.Set(d.vips())
 	if d.at.mode == Generic {
 		d.log.Warn("packets take generic XDP, which costs several times the CPU of native XDP", "interface", d.cfg.Interface, "why", d.at.why())

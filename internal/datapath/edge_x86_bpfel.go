@@ -138,6 +138,11 @@ type edgeGroup struct {
 	Slots       uint32
 }
 
+type edgeHomes struct {
+	_     structs.HostLayout
+	Taken [32]uint16
+}
+
 type edgeLimiter struct {
 	_        structs.HostLayout
 	Refilled uint64
@@ -416,6 +421,7 @@ const (
 	edgeMapFlows            = "flows"
 	edgeMapGroups           = "groups"
 	edgeMapHalfOpen         = "half_open"
+	edgeMapHomes            = "homes"
 	edgeMapLimiters         = "limiters"
 	edgeMapListenerHints    = "listener_hints"
 	edgeMapListenerIds      = "listener_ids"
@@ -433,6 +439,7 @@ const (
 	edgeProgLocal           = "local"
 	edgeProgReap            = "reap"
 	edgeProgRestore         = "restore"
+	edgeVarAlone            = "alone"
 	edgeVarFixedClock       = "fixed_clock"
 	edgeVarKeepEvent        = "keep_event"
 	edgeVarKeepFlowState    = "keep_flow_state"
@@ -499,6 +506,7 @@ type edgeMapSpecs struct {
 	Flows            *ebpf.MapSpec `ebpf:"flows"`
 	Groups           *ebpf.MapSpec `ebpf:"groups"`
 	HalfOpen         *ebpf.MapSpec `ebpf:"half_open"`
+	Homes            *ebpf.MapSpec `ebpf:"homes"`
 	Limiters         *ebpf.MapSpec `ebpf:"limiters"`
 	ListenerHints    *ebpf.MapSpec `ebpf:"listener_hints"`
 	ListenerIds      *ebpf.MapSpec `ebpf:"listener_ids"`
@@ -517,6 +525,7 @@ type edgeMapSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type edgeVariableSpecs struct {
+	Alone         *ebpf.VariableSpec `ebpf:"alone"`
 	FixedClock    *ebpf.VariableSpec `ebpf:"fixed_clock"`
 	KeepEvent     *ebpf.VariableSpec `ebpf:"keep_event"`
 	KeepFlowState *ebpf.VariableSpec `ebpf:"keep_flow_state"`
@@ -550,6 +559,7 @@ type edgeMaps struct {
 	Flows            *ebpf.Map `ebpf:"flows"`
 	Groups           *ebpf.Map `ebpf:"groups"`
 	HalfOpen         *ebpf.Map `ebpf:"half_open"`
+	Homes            *ebpf.Map `ebpf:"homes"`
 	Limiters         *ebpf.Map `ebpf:"limiters"`
 	ListenerHints    *ebpf.Map `ebpf:"listener_hints"`
 	ListenerIds      *ebpf.Map `ebpf:"listener_ids"`
@@ -573,6 +583,7 @@ func (m *edgeMaps) Close() error {
 		m.Flows,
 		m.Groups,
 		m.HalfOpen,
+		m.Homes,
 		m.Limiters,
 		m.ListenerHints,
 		m.ListenerIds,
@@ -592,6 +603,7 @@ func (m *edgeMaps) Close() error {
 //
 // It can be passed to loadEdgeObjects or ebpf.CollectionSpec.LoadAndAssign.
 type edgeVariables struct {
+	Alone         *ebpf.Variable `ebpf:"alone"`
 	FixedClock    *ebpf.Variable `ebpf:"fixed_clock"`
 	KeepEvent     *ebpf.Variable `ebpf:"keep_event"`
 	KeepFlowState *ebpf.Variable `ebpf:"keep_flow_state"`

@@ -29,6 +29,7 @@ func newEgress(objs *edgeObjects, edit func(*ebpf.CollectionSpec) error) (*ebpf.
 	shared := objs.byName()
 	spec.Maps[edgeMapFlows].MaxEntries = objs.Flows.MaxEntries()
 	spec.Maps[edgeMapHalfOpen].MaxEntries = objs.HalfOpen.MaxEntries()
+	spec.Maps[edgeMapHomes].MaxEntries = objs.Homes.MaxEntries()
 	var own struct {
 		Egress *ebpf.Program `ebpf:"egress"`
 	}
@@ -46,7 +47,7 @@ func newEgress(objs *edgeObjects, edit func(*ebpf.CollectionSpec) error) (*ebpf.
 func (m *edgeMaps) byName() map[string]*ebpf.Map {
 	return map[string]*ebpf.Map{
 		edgeMapBalancerCounters: m.BalancerCounters, edgeMapClients: m.Clients, edgeMapDatagrams: m.Datagrams, edgeMapEvents: m.Events,
-		edgeMapFlows: m.Flows, edgeMapGroups: m.Groups, edgeMapHalfOpen: m.HalfOpen, edgeMapLimiters: m.Limiters,
+		edgeMapFlows: m.Flows, edgeMapGroups: m.Groups, edgeMapHalfOpen: m.HalfOpen, edgeMapHomes: m.Homes, edgeMapLimiters: m.Limiters,
 		edgeMapListenerHints: m.ListenerHints, edgeMapListenerIds: m.ListenerIds, edgeMapListeners: m.Listeners, edgeMapLocks: m.Locks,
 		edgeMapPrefixes: m.Prefixes, edgeMapReasons: m.Reasons, edgeMapSettings: m.Settings, edgeMapTables: m.Tables,
 		edgeMapTargets: m.Targets, edgeMapVips: m.Vips, edgeMapWalks: m.Walks,

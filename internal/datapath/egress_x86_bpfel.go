@@ -23,6 +23,7 @@ const (
 	egressMapFlows            = "flows"
 	egressMapGroups           = "groups"
 	egressMapHalfOpen         = "half_open"
+	egressMapHomes            = "homes"
 	egressMapLimiters         = "limiters"
 	egressMapListenerHints    = "listener_hints"
 	egressMapListenerIds      = "listener_ids"
@@ -36,6 +37,7 @@ const (
 	egressMapVips             = "vips"
 	egressMapWalks            = "walks"
 	egressProgEgress          = "egress"
+	egressVarAlone            = "alone"
 	egressVarFixedClock       = "fixed_clock"
 )
 
@@ -95,6 +97,7 @@ type egressMapSpecs struct {
 	Flows            *ebpf.MapSpec `ebpf:"flows"`
 	Groups           *ebpf.MapSpec `ebpf:"groups"`
 	HalfOpen         *ebpf.MapSpec `ebpf:"half_open"`
+	Homes            *ebpf.MapSpec `ebpf:"homes"`
 	Limiters         *ebpf.MapSpec `ebpf:"limiters"`
 	ListenerHints    *ebpf.MapSpec `ebpf:"listener_hints"`
 	ListenerIds      *ebpf.MapSpec `ebpf:"listener_ids"`
@@ -113,6 +116,7 @@ type egressMapSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type egressVariableSpecs struct {
+	Alone      *ebpf.VariableSpec `ebpf:"alone"`
 	FixedClock *ebpf.VariableSpec `ebpf:"fixed_clock"`
 }
 
@@ -143,6 +147,7 @@ type egressMaps struct {
 	Flows            *ebpf.Map `ebpf:"flows"`
 	Groups           *ebpf.Map `ebpf:"groups"`
 	HalfOpen         *ebpf.Map `ebpf:"half_open"`
+	Homes            *ebpf.Map `ebpf:"homes"`
 	Limiters         *ebpf.Map `ebpf:"limiters"`
 	ListenerHints    *ebpf.Map `ebpf:"listener_hints"`
 	ListenerIds      *ebpf.Map `ebpf:"listener_ids"`
@@ -166,6 +171,7 @@ func (m *egressMaps) Close() error {
 		m.Flows,
 		m.Groups,
 		m.HalfOpen,
+		m.Homes,
 		m.Limiters,
 		m.ListenerHints,
 		m.ListenerIds,
@@ -185,6 +191,7 @@ func (m *egressMaps) Close() error {
 //
 // It can be passed to loadEgressObjects or ebpf.CollectionSpec.LoadAndAssign.
 type egressVariables struct {
+	Alone      *ebpf.Variable `ebpf:"alone"`
 	FixedClock *ebpf.Variable `ebpf:"fixed_clock"`
 }
 

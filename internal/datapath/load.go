@@ -27,7 +27,7 @@ const (
 )
 
 // private maps hold nothing that a new process needs.
-var privateMaps = []string{edgeMapWalks, edgeMapLimiters, edgeMapDatagrams}
+var privateMaps = []string{edgeMapWalks, edgeMapLimiters, edgeMapDatagrams, edgeMapHomes}
 
 // load loads the program with its maps. With a pin directory the maps that are
 // pinned there are adopted, whatever their size, and new ones are pinned. Those of
@@ -41,12 +41,15 @@ func load(pinDir string, flows int, edit func(*ebpf.CollectionSpec) error) (*edg
 	spec.Maps[edgeMapFlows].MaxEntries = buckets
 	spec.Maps[edgeMapHalfOpen].MaxEntries = max(1, buckets/halfOpenShare)
 	aside := older{}
+	adopts := false
 	if pinDir != "" {
+		adopts = pinned(pinDir, edgeMapFlows)
 		if err := pinMaps(spec, pinDir, aside); err != nil {
 			aside.close()
 			return nil, nil, err
 		}
 	}
+	spec.Maps[edgeMapHomes].MaxEntries = max(1, spec.Maps[edgeMapFlows].MaxEntries/homesBuckets)
 	if edit != nil {
 		if err := edit(spec); err != nil {
 			return nil, nil, err
@@ -60,6 +63,12 @@ func load(pinDir string, flows int, edit func(*ebpf.CollectionSpec) error) (*edg
 			return nil, nil, fmt.Errorf("load the XDP program: %+v", verifier) //nolint:errorlint // %w would print the last lines alone
 		}
 		return nil, nil, fmt.Errorf("load the XDP program: %w", err)
+	}
+	if adopts {
+		if err := takeHomes(objs.Homes); err != nil {
+			aside.close()
+			return nil, nil, errors.Join(err, objs.Close())
+		}
 	}
 	return &objs, &bpfStore{maps: objs.edgeMaps, inner: spec.Maps[edgeMapTables].InnerMap, older: aside}, nil
 }

@@ -67,6 +67,9 @@ func newRig(t testing.TB) *rig {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { egress.Close() })
+	if err := aloneNow(objs); err != nil {
+		t.Fatal(err)
+	}
 	return &rig{objs: objs, egress: egress, store: store, out: make([]byte, 4096)}
 }
 
@@ -260,6 +263,9 @@ func (r *rig) compareFlows(t fataler, name string, m *ebpf.Map, want []model.Buc
 	for b := range want {
 		if _, err := memory.ReadAt(raw, int64(b)*int64(len(raw))); err != nil {
 			t.Fatalf("%v", err)
+		}
+		if name == "flows" {
+			checkHomes(t, r.objs.Homes, b, &bucket)
 		}
 		for i := range bucket.Flow {
 			if got := flowToModel(&bucket.Flow[i]); got != want[b][i] {

@@ -24,6 +24,7 @@ const (
 	traceMapFlows            = "flows"
 	traceMapGroups           = "groups"
 	traceMapHalfOpen         = "half_open"
+	traceMapHomes            = "homes"
 	traceMapLimiters         = "limiters"
 	traceMapListenerHints    = "listener_hints"
 	traceMapListenerIds      = "listener_ids"
@@ -41,6 +42,7 @@ const (
 	traceProgLocal           = "local"
 	traceProgReap            = "reap"
 	traceProgRestore         = "restore"
+	traceVarAlone            = "alone"
 	traceVarFixedClock       = "fixed_clock"
 	traceVarKeepEvent        = "keep_event"
 	traceVarKeepFlowState    = "keep_flow_state"
@@ -108,6 +110,7 @@ type traceMapSpecs struct {
 	Flows            *ebpf.MapSpec `ebpf:"flows"`
 	Groups           *ebpf.MapSpec `ebpf:"groups"`
 	HalfOpen         *ebpf.MapSpec `ebpf:"half_open"`
+	Homes            *ebpf.MapSpec `ebpf:"homes"`
 	Limiters         *ebpf.MapSpec `ebpf:"limiters"`
 	ListenerHints    *ebpf.MapSpec `ebpf:"listener_hints"`
 	ListenerIds      *ebpf.MapSpec `ebpf:"listener_ids"`
@@ -126,6 +129,7 @@ type traceMapSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type traceVariableSpecs struct {
+	Alone         *ebpf.VariableSpec `ebpf:"alone"`
 	FixedClock    *ebpf.VariableSpec `ebpf:"fixed_clock"`
 	KeepEvent     *ebpf.VariableSpec `ebpf:"keep_event"`
 	KeepFlowState *ebpf.VariableSpec `ebpf:"keep_flow_state"`
@@ -160,6 +164,7 @@ type traceMaps struct {
 	Flows            *ebpf.Map `ebpf:"flows"`
 	Groups           *ebpf.Map `ebpf:"groups"`
 	HalfOpen         *ebpf.Map `ebpf:"half_open"`
+	Homes            *ebpf.Map `ebpf:"homes"`
 	Limiters         *ebpf.Map `ebpf:"limiters"`
 	ListenerHints    *ebpf.Map `ebpf:"listener_hints"`
 	ListenerIds      *ebpf.Map `ebpf:"listener_ids"`
@@ -184,6 +189,7 @@ func (m *traceMaps) Close() error {
 		m.Flows,
 		m.Groups,
 		m.HalfOpen,
+		m.Homes,
 		m.Limiters,
 		m.ListenerHints,
 		m.ListenerIds,
@@ -203,6 +209,7 @@ func (m *traceMaps) Close() error {
 //
 // It can be passed to loadTraceObjects or ebpf.CollectionSpec.LoadAndAssign.
 type traceVariables struct {
+	Alone         *ebpf.Variable `ebpf:"alone"`
 	FixedClock    *ebpf.Variable `ebpf:"fixed_clock"`
 	KeepEvent     *ebpf.Variable `ebpf:"keep_event"`
 	KeepFlowState *ebpf.Variable `ebpf:"keep_flow_state"`
