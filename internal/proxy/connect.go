@@ -6,16 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/netip"
-	"slices"
-	"sync/atomic"
-	"syscall"
 	"time"
 )
-
-// maxAttempts is how many targets a connection is tried on. Nothing of the
-// client's has been sent to those that failed.
-const maxAttempts = 3
 
 // Dial connects to a chosen target on behalf of a client: from the address that
 // the pool asks for, with the PROXY header, and the TLS handshake done with the
@@ -59,104 +51,35 @@ func greet(conn *net.TCPConn, version ProxyProtocol, f Flow) error {
 }
 
 func (r *Route) dialTCP(ctx context.Context, c Choice, f Flow) (*net.TCPConn, error) {
-	counters := r.Counters()
-	if c.Pool.KeepClientAddress {
-		d, reason := transparentDialing(c.Target, f.Client)
-		if reason == "" {
-			conn, err := r.dialFrom(ctx, c.Target, d)
-			if reason = refusedSource(err); reason == "" {
-				return conn, err
-			}
+	way := approach{choice: c, client: f.Client, counters: r.Counters()}
+	d, err := way.next(nil)
+	for err == nil {
+		conn, failed := dial(ctx, d)
+		if failed == nil {
+			return conn, nil
 		}
-		sourceReasons(counters)[reason].Add(1)
+		d, err = way.next(failed)
 	}
-	return r.dialFrom(ctx, c.Target, Dialing{Target: c.Target.Addr, Source: netip.AddrPortFrom(c.Pool.source(c.Target.Addr.Addr()), 0)})
+	return nil, err
 }
 
-var errTargetRules = errors.New("the target's security groups do not take connections from there")
-
-// dialFrom asks the security groups first: what they drop is not sent.
-func (r *Route) dialFrom(ctx context.Context, t *Target, d Dialing) (*net.TCPConn, error) {
-	if !t.takes(d.Source.Addr()) {
-		return nil, errTargetRules
-	}
-	return r.server.opts.Dial(ctx, d)
-}
-
-// takes says whether the target takes connections from an address; one that the
-// kernel will choose is not judged.
-func (t *Target) takes(source netip.Addr) bool {
-	inside := func(p netip.Prefix) bool { return p.Contains(source) }
-	return t.Clients == nil || !source.IsValid() || slices.ContainsFunc(t.Clients, inside)
-}
-
-// source is the load balancer's address of a target's family.
-func (p *Pool) source(target netip.Addr) netip.Addr {
-	if target.Is4() {
-		return p.Source4
-	}
-	return p.Source6
-}
-
-// transparentDialing connects as the client, or says why that cannot be.
-func transparentDialing(t *Target, client netip.AddrPort) (d Dialing, reason string) {
-	if client.Addr().Is4() != t.Addr.Addr().Is4() {
-		return d, "family"
-	}
-	inside := func(p netip.Prefix) bool { return p.Contains(client.Addr()) }
-	if client.Addr() == t.Addr.Addr() || slices.ContainsFunc(t.Hairpin, inside) {
-		return d, "hairpin"
-	}
-	return Dialing{Target: t.Addr, Source: client, Transparent: true}, ""
-}
-
-// refusedSource says why the kernel did not let the client's address be used,
-// and is empty when that was not the problem.
-func refusedSource(err error) string {
-	switch {
-	case errors.Is(err, syscall.EADDRINUSE), errors.Is(err, syscall.EADDRNOTAVAIL):
-		return "taken" // another connection to the target has the same address and port
-	case errors.Is(err, syscall.EPERM), errors.Is(err, syscall.EACCES), errors.Is(err, syscall.EINVAL):
-		return "failed"
-	}
-	return ""
-}
-
-// connect finds a target that takes the connection, within the surge queue.
+// connect finds a target that takes the connection.
 func (s *session) connect(ctx context.Context, alpn []string) (net.Conn, Choice, error) {
-	defer leave(enter(&s.route.surge, &s.counters.SurgeQueueLength))
-	if s.route.surge.Load() > int64(s.route.server.opts.SurgeQueue) {
-		s.counters.SpilloverCount.Add(1)
-		return nil, Choice{}, ErrSpillover
+	search := search{route: s.route, counters: s.counters, client: s.flow.Client}
+	if err := search.begin(); err != nil {
+		return nil, Choice{}, err
 	}
-	var tried []*Target
-	var errs []error
-	for len(tried) < maxAttempts && ctx.Err() == nil {
-		c, ok := s.route.Pick(s.flow.Client, tried...)
-		if !ok {
-			break
+	defer search.end()
+	for {
+		c, err := search.next(s.route.current.Load())
+		if err != nil {
+			return nil, Choice{}, err
 		}
 		conn, err := s.route.Dial(ctx, c, s.flow, alpn...)
 		if err == nil {
 			return conn, c, nil
 		}
-		c.Done()
-		tried, errs = append(tried, c.Target), append(errs, err)
-	}
-	s.counters.RejectedFlowCount.Add(1)
-	return nil, Choice{}, errors.Join(append([]error{ErrNoTarget}, errs...)...)
-}
-
-func enter(gauges ...*atomic.Int64) []*atomic.Int64 {
-	for _, g := range gauges {
-		g.Add(1)
-	}
-	return gauges
-}
-
-func leave(gauges []*atomic.Int64) {
-	for _, g := range gauges {
-		g.Add(-1)
+		search.failed(c, err)
 	}
 }
 
@@ -174,7 +97,7 @@ func (s *session) serve(ctx context.Context) {
 	}
 	target, choice, err := s.connect(ctx, negotiated(client))
 	if err != nil {
-		s.route.server.opts.Log.Debug("connection not served", "client", s.flow.Client, "listener", s.flow.Local, "error", err)
+		s.route.notServed(s.flow.Client, err)
 		s.logFlow(flowEnd{client: client})
 		s.shut(abort)
 		s.end()

@@ -15,7 +15,9 @@
 //   - A successor accepts from the same sockets: an upgrade refuses nobody.
 //
 // A Server has a Route for each listener, and a Route a plan, which is a Listener
-// made ready and replaced whole. A session is a connection: it shakes hands, asks
-// the plan's spread for a target, and relays. Who is chosen (balance.go) and whose
-// connections end (ending.go) are decided without I/O.
+// made ready and replaced whole. Where TCP is all that clients and targets speak,
+// event loops carry the connections (package loop; carry.go is what they ask).
+// Otherwise a connection is a session: goroutines shake hands, find a target and
+// relay. Who is chosen (balance.go), how a target is approached (target.go) and
+// whose connections end (ending.go) are decided without I/O, for both.
 package proxy

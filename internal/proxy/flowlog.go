@@ -8,6 +8,7 @@ import (
 
 	"github.com/fairlead-lb/fairlead/internal/lb"
 	"github.com/fairlead-lb/fairlead/internal/proxy/accesslog"
+	"github.com/fairlead-lb/fairlead/internal/proxy/loop"
 )
 
 // LogDestination is where a listener's access log goes; ok says that it keeps one.
@@ -21,60 +22,54 @@ func (l *Listener) LogDestination() (d accesslog.Destination, ok bool) {
 	}, true
 }
 
-// passage is what one direction of a connection carried, for the access log.
-type passage struct {
-	bytes        int64
-	first, moved time.Time // when the first piece came, and when it had been passed on
-}
-
-func (p *passage) came(n int) {
-	if p.bytes += int64(n); p.first.IsZero() {
-		p.first = time.Now()
-	}
-}
-
-func (p *passage) passed() {
-	if p.moved.IsZero() {
-		p.moved = time.Now()
-	}
-}
-
 // flowEnd is what is known of a connection that has ended.
 type flowEnd struct {
-	client, target net.Conn // target is nil when it had none
+	client, target net.Conn // nil in a loop; target is nil when it had none, too
 	address        netip.AddrPort
-	there, back    passage
+	there, back    loop.Passage
 	err            error // what ended the client's side
+}
+
+// notServed tells of a connection that no target has got.
+func (r *Route) notServed(client netip.AddrPort, err error) {
+	r.server.opts.Log.Debug("connection not served", "client", client, "listener", r.current.Load().Address, "error", err)
+}
+
+// log is where lines about connections go, if anywhere.
+func (r *Route) log() (spool *accesslog.Spool, d accesslog.Destination, ok bool) {
+	d, ok = r.Listener().LogDestination()
+	spool = r.server.opts.AccessLog
+	return spool, d, ok && spool != nil
 }
 
 // logFlow writes the access log line of a connection that has ended.
 func (s *session) logFlow(end flowEnd) {
-	l, spool := s.route.Listener(), s.route.server.opts.AccessLog
-	d, ok := l.LogDestination()
-	if spool == nil || !ok {
+	if s.route.Listener().Protocol != lb.TLS {
+		s.route.logFlow(s.activity.start, s.flow.Client, end)
 		return
 	}
-	if l.Protocol != lb.TLS {
-		spool.Log(d, s.entry(end))
-		return
-	}
-	if secure, ok := end.client.(*tls.Conn); ok { // otherwise it came before the listener spoke TLS
+	spool, d, ok := s.route.log()
+	if secure, speaks := end.client.(*tls.Conn); ok && speaks { // otherwise it came before the listener spoke TLS
 		spool.Log(d, s.tlsEntry(secure, end))
 	}
 }
 
-// entry is the line of a Classic Load Balancer.
-func (s *session) entry(end flowEnd) *accesslog.Entry {
+// logFlow writes the line of a Classic Load Balancer.
+func (r *Route) logFlow(start time.Time, client netip.AddrPort, end flowEnd) {
+	spool, d, ok := r.log()
+	if !ok || r.Listener().Protocol == lb.TLS {
+		return
+	}
 	e := &accesslog.Entry{
-		Time: s.activity.start, Client: s.flow.Client, Target: end.address, Received: end.there.bytes, Sent: end.back.bytes,
-		RequestTime:  between(s.activity.start, end.there.moved),
-		TargetTime:   between(end.there.moved, end.back.first),
-		ResponseTime: between(end.back.first, end.back.moved),
+		Time: start, Client: client, Target: end.address, Received: end.there.Bytes, Sent: end.back.Bytes,
+		RequestTime:  between(start, end.there.Moved),
+		TargetTime:   between(end.there.Moved, end.back.First),
+		ResponseTime: between(end.back.First, end.back.Moved),
 	}
 	if secure, ok := end.client.(*tls.Conn); ok {
 		e.Cipher, e.TLSVersion = accesslog.TLSNames(secure.ConnectionState())
 	}
-	return e
+	spool.Log(d, e)
 }
 
 // between is -1 when it did not come to one of the two, and 0 when a server

@@ -37,7 +37,7 @@ func TestAccessLogLinesOfConnections(t *testing.T) {
 		t.Errorf("got %q, %v", got, err)
 	}
 	_ = c.Close()
-	l.Forward[0].Targets = nil
+	l.Forward = []proxy.Pool{{Key: "web", Protocol: lb.TCP}}
 	w.apply(l)
 	if c, err := net.Dial("tcp", l.Address.String()); err == nil { // it is reset, perhaps as soon as this
 		_, _ = io.ReadAll(c)

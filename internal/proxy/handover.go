@@ -33,7 +33,7 @@ const (
 // Inheritance is the listening sockets of the process before.
 type Inheritance struct {
 	conn    *net.UnixConn // nil when there was no such process
-	sockets map[netip.AddrPort]net.Listener
+	sockets map[netip.AddrPort]awaited
 }
 
 // TakeSockets asks the process that offers its sockets at path for them. Without
@@ -47,7 +47,7 @@ func TakeSockets(ctx context.Context, path string) (*Inheritance, error) {
 	if err != nil {
 		return nil, fmt.Errorf("ask for the sockets of the process before at %s: %w", path, err)
 	}
-	in := &Inheritance{conn: c.(*net.UnixConn), sockets: map[netip.AddrPort]net.Listener{}}
+	in := &Inheritance{conn: c.(*net.UnixConn), sockets: map[netip.AddrPort]awaited{}}
 	stop := context.AfterFunc(ctx, func() { _ = in.conn.SetDeadline(time.Now()) })
 	defer stop()
 	if err := errors.Join(in.conn.SetDeadline(time.Now().Add(handoverTimeout)), in.receive()); err != nil {
@@ -78,34 +78,31 @@ func (in *Inheritance) receive() error {
 	}
 }
 
-func receivedSocket(control []byte) (net.Listener, error) {
+func receivedSocket(control []byte) (ln awaited, err error) {
 	messages, err := unix.ParseSocketControlMessage(control)
 	if err != nil {
-		return nil, err
+		return ln, err
 	}
 	if len(messages) != 1 {
-		return nil, fmt.Errorf("%d control messages came with it, want 1", len(messages))
+		return ln, fmt.Errorf("%d control messages came with it, want 1", len(messages))
 	}
 	fds, err := unix.ParseUnixRights(&messages[0])
 	if err != nil {
-		return nil, err
+		return ln, err
 	}
 	if len(fds) != 1 {
-		return nil, fmt.Errorf("%d descriptors came with it, want 1", len(fds))
+		return ln, fmt.Errorf("%d descriptors came with it, want 1", len(fds))
 	}
-	f := os.NewFile(uintptr(fds[0]), "inherited listener")
-	ln, err := net.FileListener(f) // has a descriptor of its own
-	return ln, errors.Join(err, f.Close())
+	return listenerOf(fds[0])
 }
 
 // take returns the socket of an address, once.
-func (in *Inheritance) take(at netip.AddrPort) net.Listener {
-	if in == nil {
-		return nil
+func (in *Inheritance) take(at netip.AddrPort) (ln awaited, ok bool) {
+	if in != nil {
+		ln, ok = in.sockets[at]
+		delete(in.sockets, at)
 	}
-	ln := in.sockets[at]
-	delete(in.sockets, at)
-	return ln
+	return ln, ok
 }
 
 // Release makes the process before stop accepting and let go of what only one of
@@ -144,7 +141,7 @@ func (in *Inheritance) close() {
 		return
 	}
 	for _, ln := range in.sockets {
-		_ = ln.Close() // nobody has accepted from it
+		ln.close() // nobody has accepted from it
 	}
 	if in.conn != nil {
 		_ = in.conn.Close()
@@ -216,7 +213,7 @@ func (s *Server) handOver(c *net.UnixConn) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for at, r := range s.routes {
-		if err := sendSocket(c, at, r.socket); err != nil {
+		if err := sendSocket(c, at, r.acceptor); err != nil {
 			return fmt.Errorf("hand over the socket of %s: %w", at, err)
 		}
 	}
@@ -233,25 +230,18 @@ func (s *Server) handOver(c *net.UnixConn) error {
 	return nil
 }
 
-func sendSocket(c *net.UnixConn, at netip.AddrPort, ln net.Listener) error {
-	socket, ok := ln.(syscall.Conn)
-	if !ok {
-		return nil // one of Options.Listen that has no descriptor: the successor binds its own
-	}
-	raw, err := socket.SyscallConn()
-	if err != nil {
-		return err
-	}
-	return control(raw, func(fd int) error {
+func sendSocket(c *net.UnixConn, at netip.AddrPort, a acceptor) error {
+	return a.share(func(fd int) error {
 		_, _, err := c.WriteMsgUnix([]byte(at.String()), unix.UnixRights(fd), nil)
 		return err
 	})
 }
 
 // listen returns the socket of the process before for an address, or a new one.
-func (s *Server) listen(ctx context.Context, at netip.AddrPort) (net.Listener, error) {
-	if ln := s.opts.Inherited.take(at); ln != nil {
+func (s *Server) listen(ctx context.Context, at netip.AddrPort) (awaited, error) {
+	if ln, ok := s.opts.Inherited.take(at); ok {
 		return ln, nil
 	}
-	return s.opts.Listen(ctx, at)
+	ln, err := s.opts.Listen(ctx, at)
+	return awaited{ln}, err
 }

@@ -1,14 +1,11 @@
 package proxy
 
 import (
-	"net"
+	"errors"
 	"time"
 
-	"golang.org/x/sys/unix"
+	"github.com/fairlead-lb/fairlead/internal/proxy/loop"
 )
-
-// looksPerTimeout is how often keepalives are looked for in an idle timeout.
-const looksPerTimeout = 4
 
 // watchIdle ends the session when nobody has said anything for the listener's
 // idle timeout. One timer a session looks again when there was activity: bytes
@@ -24,22 +21,14 @@ func (s *session) watchIdle(keepalive bool) {
 		return
 	}
 	if keepalive {
-		s.alive = &keepalives{}
+		s.alive = &loop.Keepalives{}
 	}
-	s.idle = time.AfterFunc(s.nextLook(s.route.Listener().IdleTimeout, 0), s.checkIdle)
-}
-
-// nextLook is when to look again at a session that was quiet for a while.
-func (s *session) nextLook(limit, quiet time.Duration) time.Duration {
-	if s.alive != nil {
-		return min(limit-quiet, limit/looksPerTimeout)
-	}
-	return limit - quiet
+	s.idle = time.AfterFunc(loop.NextLook(s.route.Listener().IdleTimeout, 0, keepalive), s.checkIdle)
 }
 
 func (s *session) checkIdle() {
 	limit := s.route.Listener().IdleTimeout
-	if s.alive != nil && s.alive.heard(s) {
+	if s.hearsKeepalives() {
 		s.activity.mark()
 	}
 	quiet := s.activity.quiet()
@@ -50,38 +39,22 @@ func (s *session) checkIdle() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !s.ended {
-		s.idle.Reset(s.nextLook(limit, quiet))
+		s.idle.Reset(loop.NextLook(limit, quiet, s.alive != nil))
 	}
 }
 
-// keepalives notices segments without data: the kernel counts all segments, and
-// the session knows when there was data.
-type keepalives struct {
-	looked         time.Duration // since the session's start
-	client, target uint32        // segments until then
-}
-
-// heard says whether segments came since the last look, but no data.
-func (k *keepalives) heard(s *session) bool {
-	before := *k
-	k.looked = time.Since(s.activity.start)
-	k.client, k.target = segments(s.client), segments(s.target)
-	silent := time.Duration(s.activity.last.Load()) < before.looked
-	return silent && (k.client != before.client || k.target != before.target)
-}
-
-// segments is how many segments a connection has received; 0 once it is closed.
-func segments(c *net.TCPConn) (n uint32) {
-	raw, err := c.SyscallConn()
-	if err != nil {
-		return 0
+// hearsKeepalives says whether keepalives have come since the last look.
+func (s *session) hearsKeepalives() (heard bool) {
+	client, errClient := s.client.SyscallConn()
+	target, errTarget := s.target.SyscallConn()
+	if s.alive == nil || errors.Join(errClient, errTarget) != nil {
+		return false
 	}
-	_ = control(raw, func(fd int) error {
-		info, err := unix.GetsockoptTCPInfo(fd, unix.SOL_TCP, unix.TCP_INFO)
-		if err == nil {
-			n = info.Segs_in
-		}
-		return err
+	_ = control(client, func(fd int) error { // an error: it has been closed
+		return control(target, func(other int) error {
+			heard = s.alive.Heard(time.Since(s.activity.start), time.Duration(s.activity.last.Load()), fd, other)
+			return nil
+		})
 	})
-	return n
+	return heard
 }

@@ -19,10 +19,8 @@ type Options struct {
 	Log     *slog.Logger          // default: none
 	Metrics prometheus.Registerer // nil: nothing is registered
 
-	// Listen binds a listener's address; Dial connects to a target. The edge
-	// puts its own around Listen and Dial of this package, which are the defaults.
-	Listen func(context.Context, netip.AddrPort) (net.Listener, error)
-	Dial   func(context.Context, Dialing) (*net.TCPConn, error)
+	// Listen binds a listener's address. Default: Listen of this package.
+	Listen func(context.Context, netip.AddrPort) (*net.TCPListener, error)
 
 	// Inherited are the sockets of the process before, which TakeSockets returned.
 	Inherited *Inheritance
@@ -61,16 +59,6 @@ type Handler interface {
 	Serve(ctx context.Context, c net.Conn, route *Route)
 }
 
-// Dialing is a connection to be made to a target.
-type Dialing struct {
-	Target netip.AddrPort
-	// Source is the address to connect from. Its zero Addr and port 0 let the
-	// kernel choose.
-	Source netip.AddrPort
-	// Transparent says that Source is not this machine's (IP_TRANSPARENT).
-	Transparent bool
-}
-
 const (
 	defaultMaxConnections = 50_000
 	defaultSurgeQueue     = 1024 // user guide for Classic Load Balancers, SurgeQueueLength
@@ -84,9 +72,6 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Listen == nil {
 		o.Listen = Listen
-	}
-	if o.Dial == nil {
-		o.Dial = Dial
 	}
 	o.MaxConnections = orDefault(o.MaxConnections, defaultMaxConnections)
 	o.SurgeQueue = orDefault(o.SurgeQueue, defaultSurgeQueue)

@@ -101,6 +101,9 @@ func (l *Listener) encrypted() bool {
 	return l.Protocol == lb.TLS || l.Protocol == lb.SSL || l.Protocol == lb.HTTPS
 }
 
+// plain says whether TCP is all that clients and targets speak.
+func (p *plan) plain() bool { return p.Protocol == lb.TCP && len(p.backends) == 0 }
+
 // served says whether Options.HTTP serves the listener.
 func (l *Listener) served() bool { return l.Protocol == lb.HTTP || l.Protocol == lb.HTTPS }
 

@@ -7,11 +7,15 @@ import (
 	"net"
 	"sync/atomic"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/fairlead-lb/fairlead/internal/proxy/loop"
 )
 
-// relay moves bytes between client and target, in a goroutine for each
+// relay moves bytes between client and target, of which TLS is spoken with at
+// least one unless the listener has just changed, in a goroutine for each
 // direction, until both directions have ended or one has failed.
 func (s *session) relay(client, target net.Conn, choice Choice) {
 	if err := s.connected(tcpOf(target), placementOf(choice)); err != nil {
@@ -42,11 +46,11 @@ type running struct {
 	ended  func()       // is called when both have ended
 }
 
-// finish ends one direction. The last one needs no half-close: what follows is
-// the end of both.
+// finish ends one direction. The last one needs no half-close, unless TLS has a
+// word for it: what follows is the end of both.
 func (r *running) finish(p *pump) {
 	last := r.left.Add(-1) == 0
-	if !errors.Is(p.err, io.EOF) || (!last || !p.plain) && p.to.CloseWrite() != nil {
+	if !errors.Is(p.err, io.EOF) || (!last || p.sealed) && p.to.CloseWrite() != nil {
 		r.shut(abort)
 	}
 	if r.over.Add(1) == 2 {
@@ -69,32 +73,25 @@ type closeWriter interface {
 	CloseWrite() error
 }
 
-// pump moves bytes in one direction. Between them it holds neither a pipe nor a
-// buffer: it takes one when there is something to read.
+// pump moves bytes in one direction. Between them it holds no buffer: it takes one
+// when there is something to read.
 type pump struct {
 	r    *running
 	to   closeWriter
 	from syscall.RawConn
-	out  syscall.RawConn
 
 	secure *tls.Conn // what is read is TLS
 	under  *rawConn  // beneath secure
-	plain  bool      // neither side is TLS
-	bulk   bool      // the last read got much
+	sealed bool      // what is written is TLS
 
-	pipe   pipe
-	inPipe int
-	buf    *buffer
-	passage
-	n   int
-	err error
+	buf     *buffer
+	passage loop.Passage
+	n       int
+	err     error
 }
 
-// A plain read that fills a buffer is followed by splices until one moves less
-// than smallSplice: below that a copy costs less than two system calls more.
+// buffer has room for a record of TLS.
 type buffer [16 << 10]byte
-
-const smallSplice = 4 << 10
 
 func newPump(r *running, from, to net.Conn) *pump {
 	p := &pump{r: r, to: to.(closeWriter)}
@@ -102,20 +99,13 @@ func newPump(r *running, from, to net.Conn) *pump {
 	if p.secure != nil {
 		p.under = p.secure.NetConn().(*rawConn)
 	}
-	_, sealed := to.(*tls.Conn)
-	p.plain = p.secure == nil && !sealed
-	p.from, p.out = rawOf(from), rawOf(to)
+	_, p.sealed = to.(*tls.Conn)
+	p.from, _ = tcpOf(from).SyscallConn() // never fails: it was open
 	return p
 }
 
-// rawOf never fails: the connection is a TCP connection that was open.
-func rawOf(c net.Conn) syscall.RawConn {
-	raw, _ := tcpOf(c).SyscallConn()
-	return raw
-}
-
 func (p *pump) run() {
-	fill, drain := p.fill, p.drain
+	fill := p.fill
 	for {
 		if err := p.from.Read(fill); err != nil {
 			p.err = err
@@ -123,9 +113,7 @@ func (p *pump) run() {
 		if p.err == nil && p.n > 0 {
 			p.r.activity.mark()
 			p.r.counters.ProcessedBytes.Add(int64(p.n))
-			p.came(p.n)
-			p.flush(drain)
-			p.passed()
+			p.flush()
 		}
 		if p.err != nil {
 			p.r.finish(p)
@@ -138,18 +126,12 @@ func (p *pump) run() {
 // something.
 func (p *pump) fill(fd uintptr) bool {
 	p.n, p.err = 0, nil
-	if p.plain && p.bulk {
-		if one, ok := p.r.route.server.pipes.get(); ok {
-			return p.fillPipe(int(fd), one)
-		}
-	}
 	p.buf = p.r.route.server.buffers.Get().(*buffer)
 	if p.secure != nil {
 		p.readTLS(int(fd))
 	} else {
 		p.n, p.err = readNow(int(fd), p.buf[:])
 	}
-	p.bulk = p.n == len(p.buf)
 	if p.n == 0 {
 		p.release()
 	}
@@ -172,61 +154,19 @@ func (p *pump) readTLS(fd int) {
 	}
 }
 
-func (p *pump) fillPipe(fd int, one pipe) bool {
-	n, err := spliceNow(fd, one.w, pipeSize)
-	if n > 0 {
-		p.pipe, p.inPipe, p.n, p.bulk = one, n, n, n >= smallSplice
-		return true
-	}
-	p.r.route.server.pipes.put(one, true)
-	p.err = err
-	if err == nil {
-		p.err = io.EOF
-	}
-	return !errors.Is(err, unix.EAGAIN)
-}
-
-func spliceNow(from, to, most int) (n int, err error) {
-	for {
-		moved, err := unix.Splice(from, nil, to, nil, most, unix.SPLICE_F_NONBLOCK|unix.SPLICE_F_MOVE)
-		if err != unix.EINTR {
-			return int(max(moved, 0)), err
-		}
-	}
-}
-
 // flush writes what fill has read, waiting for the reader.
-func (p *pump) flush(drain func(uintptr) bool) {
-	if p.inPipe == 0 {
-		_, p.err = p.to.Write(p.buf[:p.n])
-		p.release()
-		return
+func (p *pump) flush() {
+	if p.passage.Bytes += int64(p.n); p.passage.First.IsZero() {
+		p.passage.First = time.Now()
 	}
-	if err := p.out.Write(drain); err != nil {
-		p.err = err
+	_, p.err = p.to.Write(p.buf[:p.n])
+	p.release()
+	if p.passage.Moved.IsZero() {
+		p.passage.Moved = time.Now()
 	}
-	p.r.route.server.pipes.put(p.pipe, p.inPipe == 0)
-	p.inPipe = 0
 }
 
 func (p *pump) release() {
 	p.r.route.server.buffers.Put(p.buf)
 	p.buf = nil
-}
-
-// drain empties the pipe, or returns false to be called again when there is room.
-func (p *pump) drain(fd uintptr) bool {
-	for p.inPipe > 0 {
-		n, err := spliceNow(p.pipe.r, int(fd), p.inPipe)
-		if errors.Is(err, unix.EAGAIN) {
-			return false
-		}
-		if err != nil {
-			p.err = err
-			return true
-		}
-		p.inPipe -= n
-		p.r.activity.mark()
-	}
-	return true
 }

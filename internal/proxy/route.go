@@ -3,38 +3,49 @@ package proxy
 import (
 	"crypto/tls"
 	"errors"
-	"net"
 	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/fairlead-lb/fairlead/internal/proxy/loop"
 )
 
 // Route is a listener as it serves: its configuration changes with each Apply,
 // its socket and its connections stay.
 type Route struct {
 	server   *Server
-	socket   net.Listener
 	current  atomic.Pointer[plan]
 	tls      *tls.Config // one for all plans: it has the keys of session tickets
 	sessions sessions
 	surge    atomic.Int64 // connections that wait for a target
+	carried  atomic.Int64 // connections in loops, beside sessions
 	closed   atomic.Bool  // connections end
 
-	mu      sync.Mutex // held to change plans and to retire
-	retired chan struct{}
-	drain   *time.Timer // nil, or when the next target's drain time is over
+	mu       sync.Mutex // held to change plans and to retire; loops never take it
+	acceptor acceptor
+	retired  chan struct{}
+	drain    *time.Timer // nil, or when the next target's drain time is over
 }
 
 // newRoute starts to accept connections.
-func newRoute(s *Server, socket net.Listener, p *plan) *Route {
-	r := &Route{server: s, socket: socket, retired: make(chan struct{})}
+func newRoute(s *Server, ln awaited, p *plan) (*Route, error) {
+	r := &Route{server: s, acceptor: ln, retired: make(chan struct{})}
 	r.sessions.all = map[*session]struct{}{}
 	r.tls = &tls.Config{GetConfigForClient: r.configForClient}
-	r.set(p)
-	s.work.Add(1)
-	go r.accept()
-	return r
+	r.current.Store(p)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if p.plain() {
+		if err := r.toLoops(); err != nil {
+			return nil, err
+		}
+	} else {
+		s.work.Add(1)
+		go r.accept(ln)
+	}
+	r.endPlaced() // in time
+	return r, nil
 }
 
 // configForClient is the present plan's. Since it has no session ticket keys of
@@ -79,13 +90,40 @@ func (r *Route) Ends(c Choice) bool {
 func placementOf(c Choice) placement { return placement{c.Pool.Key, c.Target.ID, c.Target.Addr} }
 
 // set puts a plan in force and ends the connections that it ends.
-func (r *Route) set(p *plan) {
+func (r *Route) set(p *plan) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if old := r.current.Swap(p); old != nil {
-		close(old.superseded)
+	old := r.current.Load()
+	if err := r.change(p); err != nil {
+		r.current.Store(old)
+		return err
 	}
+	close(old.superseded)
 	r.endPlaced()
+	return nil
+}
+
+// change puts a plan in force, and who accepts for it. A goroutine serves plain
+// TCP as well, loops nothing else: so they begin after the change and end before.
+func (r *Route) change(p *plan) error {
+	_, loops := r.acceptor.(looped)
+	if !loops || p.plain() {
+		r.current.Store(p)
+		if !loops && p.plain() {
+			return r.toLoops()
+		}
+		return nil
+	}
+	ln, err := r.fromLoops()
+	if err != nil {
+		return err
+	}
+	r.acceptor.close()
+	r.current.Store(p)
+	r.acceptor = ln
+	r.server.work.Add(1)
+	go r.accept(ln)
+	return nil
 }
 
 // endPlaced ends the connections whose targets have gone, now and when drain
@@ -100,6 +138,7 @@ func (r *Route) endPlaced() {
 			s.terminate()
 		}
 	})
+	r.endCarried(pools, now)
 	if next := nextEnd(pools, now); !next.IsZero() && !r.isRetired() {
 		r.drain = time.AfterFunc(time.Until(next), func() {
 			r.mu.Lock()
@@ -126,7 +165,7 @@ func (r *Route) retire() {
 		return
 	}
 	close(r.retired)
-	_ = r.socket.Close() // only Accept would notice an error
+	r.acceptor.close()
 }
 
 // close stops accepting and ends all connections.
@@ -139,68 +178,8 @@ func (r *Route) close() {
 	}
 	r.closed.Store(true)
 	r.sessions.each((*session).terminate)
+	r.server.loops.End(r, func(loop.Session) bool { return true })
 }
 
-// acceptPause is how long to wait when the kernel has no more file descriptors
-// or memory.
-const acceptPause = 50 * time.Millisecond
-
-func (r *Route) accept() {
-	defer r.server.work.Done()
-	for {
-		c, err := r.socket.Accept()
-		if err == nil {
-			r.admit(c)
-			continue
-		}
-		if r.isRetired() {
-			return
-		}
-		r.server.opts.Log.Warn("connection not accepted", "listener", r.current.Load().Address, "error", err)
-		select {
-		case <-r.retired:
-			return
-		case <-time.After(acceptPause):
-		}
-	}
-}
-
-// admit starts to serve a connection, or resets it.
-func (r *Route) admit(c net.Conn) {
-	conn, ok := c.(*net.TCPConn)
-	if !ok {
-		_ = c.Close()
-		return
-	}
-	p := r.current.Load()
-	flow := Flow{Client: addrPort(c.RemoteAddr()), Local: addrPort(c.LocalAddr())}
-	switch {
-	case !p.admits(flow.Client.Addr()):
-		p.counters.SecurityGroupBlockedFlowCount.Add(1)
-		reset(conn)
-	case r.server.open.Add(1) > int64(r.server.opts.MaxConnections):
-		r.server.open.Add(-1)
-		p.counters.RejectedFlowCount.Add(1)
-		reset(conn)
-	default:
-		r.server.work.Add(1)
-		newSession(r, p, conn, flow).start()
-	}
-}
-
-// Flow is the two ends of a client's connection.
-type Flow struct {
-	Client netip.AddrPort
-	Local  netip.AddrPort // the address that the client connected to
-}
-
-func addrPort(a net.Addr) netip.AddrPort {
-	ap := a.(*net.TCPAddr).AddrPort()
-	return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
-}
-
-// reset closes a connection so that the peer sees that it was not served.
-func reset(c *net.TCPConn) {
-	_ = c.SetLinger(0) // fails when the peer has gone
-	_ = c.Close()
-}
+// connections is how many there are.
+func (r *Route) connections() int { return r.sessions.len() + int(r.carried.Load()) }

@@ -9,12 +9,14 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/fairlead-lb/fairlead/internal/proxy/loop"
 )
 
 // Server serves what the last Config says.
 type Server struct {
 	opts    Options
-	pipes   *pipes
+	loops   *loop.Group
 	buffers sync.Pool // of *buffer
 	metrics *metrics
 	open    atomic.Int64   // clients' connections
@@ -34,9 +36,10 @@ var errStopped = errors.New("the proxy has stopped")
 // error says why not.
 func New(opts Options) (*Server, error) {
 	s := &Server{
-		opts: opts.withDefaults(), pipes: newPipes(maxPipes),
+		opts:   opts.withDefaults(),
 		routes: map[netip.AddrPort]*Route{}, failed: map[netip.AddrPort]error{},
 	}
+	s.loops = loop.New(loop.Options{Log: s.opts.Log, ConnectTimeout: s.opts.ConnectTimeout})
 	s.buffers.New = func() any { return new(buffer) }
 	s.metrics = newMetrics()
 	if opts.Metrics != nil {
@@ -96,14 +99,16 @@ func (s *Server) applyListener(ctx context.Context, l Listener) error {
 		return err
 	}
 	if r != nil {
-		r.set(p)
-		return nil
+		return r.set(p)
 	}
 	socket, err := s.listen(ctx, l.Address)
 	if err != nil {
 		return err
 	}
-	s.routes[l.Address] = newRoute(s, socket, p)
+	if r, err = newRoute(s, socket, p); err != nil {
+		return errors.Join(err, socket.Close())
+	}
+	s.routes[l.Address] = r
 	return nil
 }
 
@@ -140,7 +145,7 @@ func (s *Server) Run(ctx context.Context) error {
 		s.CloseConnections()
 		<-done
 	}
-	s.pipes.close()
+	s.loops.Stop()
 	return ctx.Err()
 }
 
@@ -189,7 +194,7 @@ func (s *Server) State() []ListenerState {
 	var all []ListenerState
 	for at, r := range s.routes {
 		p := r.current.Load()
-		all = append(all, ListenerState{Address: at, Balancer: p.Balancer, Protocol: string(p.Protocol), Connections: r.sessions.len()})
+		all = append(all, ListenerState{Address: at, Balancer: p.Balancer, Protocol: string(p.Protocol), Connections: r.connections()})
 	}
 	for at, err := range s.failed {
 		i := slices.IndexFunc(all, func(l ListenerState) bool { return l.Address == at })

@@ -7,9 +7,12 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/fairlead-lb/fairlead/internal/proxy/loop"
 )
 
-// session is a client's connection from accept to close.
+// session is a client's connection from accept to close, served by goroutines:
+// one that TLS or HTTP is spoken on.
 type session struct {
 	route    *Route
 	counters *Counters
@@ -23,7 +26,7 @@ type session struct {
 	cancel context.CancelFunc
 	ended  bool
 	idle   *time.Timer
-	alive  *keepalives // nil when keepalives do not count as activity
+	alive  *loop.Keepalives // nil when keepalives do not count as activity
 }
 
 // activity is when either side last said something, in nanoseconds since start.
@@ -82,8 +85,6 @@ func newSession(r *Route, p *plan, c *net.TCPConn, flow Flow) *session {
 
 // start serves the session in goroutines of its own, the last of which calls end.
 func (s *session) start() {
-	s.counters.NewFlowCount.Add(1)
-	s.counters.ActiveFlowCount.Add(1)
 	ctx, cancel := context.WithCancel(context.Background())
 	s.cancel = cancel
 	s.route.sessions.add(s)
@@ -135,9 +136,7 @@ func (s *session) shut(abort bool, reasons ...*atomic.Int64) {
 func (s *session) end() {
 	s.shut(inOrder)
 	s.route.sessions.remove(s)
-	s.counters.ActiveFlowCount.Add(-1)
-	s.route.server.open.Add(-1)
-	s.route.server.work.Done()
+	s.route.leaves(s.counters)
 }
 
 var errEnded = errors.New("the connection has been closed")

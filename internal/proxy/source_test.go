@@ -1,7 +1,6 @@
 package proxy_test
 
 import (
-	"context"
 	"io"
 	"net"
 	"net/netip"
@@ -9,7 +8,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sys/unix"
 
@@ -114,29 +112,6 @@ func TestClientsOfOneFamilyReachTargetsOfTheOther(t *testing.T) {
 	}
 	if got := count(t, reg, "client_address_not_kept_total", "family"); got != 1 {
 		t.Errorf("counted %v, want 1", got)
-	}
-}
-
-func TestOptionsSeeEachDialing(t *testing.T) {
-	dialings := make(chan proxy.Dialing, 2)
-	w := start(t, proxy.Options{Dial: func(ctx context.Context, d proxy.Dialing) (*net.TCPConn, error) {
-		dialings <- d
-		return proxy.Dial(ctx, d)
-	}})
-	at := whoAmI(t)
-	l := tcpListener(t, target("a", at))
-	l.Forward[0].KeepClientAddress, l.Forward[0].Source4 = true, netip.MustParseAddr("127.0.0.99")
-	w.apply(l)
-	c := dialFrom(t, "127.0.0.41:0", false, l.Address)
-	_, _ = io.ReadAll(c)
-	got := []proxy.Dialing{<-dialings, <-dialings}
-	want := []proxy.Dialing{
-		{Target: at, Source: netip.MustParseAddrPort(c.LocalAddr().String()), Transparent: true},
-		{Target: at, Source: netip.MustParseAddrPort("127.0.0.99:0")},
-	}
-	same := cmp.Comparer(func(a, b netip.AddrPort) bool { return a == b })
-	if diff := cmp.Diff(want, got, same); diff != "" {
-		t.Errorf("dialings (-want +got):\n%s", diff)
 	}
 }
 

@@ -59,7 +59,7 @@ func (s *session) tlsEntry(client *tls.Conn, end flowEnd) *accesslog.TLSEntry {
 	e := &accesslog.TLSEntry{
 		Start: s.activity.start, End: time.Now(), Listener: s.route.Listener().ARN,
 		Client: s.flow.Client, Destination: s.flow.Local, Handshake: between(s.activity.start, g.done),
-		Received: end.there.bytes, Sent: end.back.bytes, Alert: alertOf(end.err),
+		Received: end.there.Bytes, Sent: end.back.Bytes, Alert: alertOf(end.err),
 		CertificateARN: g.certificate, ServerName: g.serverName, Offered: g.offered,
 	}
 	if state := client.ConnectionState(); state.HandshakeComplete {

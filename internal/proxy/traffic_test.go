@@ -2,7 +2,6 @@ package proxy_test
 
 import (
 	"bytes"
-	"context"
 	"crypto/rand"
 	"errors"
 	"io"
@@ -312,28 +311,6 @@ func TestConnectionsWithoutATargetAreResetAndCounted(t *testing.T) {
 				t.Errorf("counted %v rejected connections, want 1", got)
 			}
 		})
-	}
-}
-
-func TestTheSurgeQueueIsBounded(t *testing.T) {
-	reg := prometheus.NewRegistry()
-	release := make(chan struct{})
-	let := sync.OnceFunc(func() { close(release) })
-	w := start(t, proxy.Options{Metrics: reg, SurgeQueue: 2, Dial: func(ctx context.Context, d proxy.Dialing) (*net.TCPConn, error) {
-		<-release
-		return proxy.Dial(ctx, d)
-	}})
-	t.Cleanup(let)
-	l := tcpListener(t, target("slow", serve(t, echo)))
-	w.apply(l)
-	first, second := dial(t, l.Address), dial(t, l.Address)
-	eventually(t, "two connections wait", func() bool { return count(t, reg, "surge_queue_length") == 2 })
-	wantReset(t, l.Address)
-	let()
-	say(t, first, "served")
-	say(t, second, "served")
-	if spilled, length := count(t, reg, "spillover_count_total"), count(t, reg, "surge_queue_length"); spilled != 1 || length != 0 {
-		t.Errorf("counted %v spilled and %v waiting connections, want 1 and 0", spilled, length)
 	}
 }
 

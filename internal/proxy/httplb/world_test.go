@@ -69,7 +69,7 @@ func newWorldAt(t *testing.T, at string, change func(*proxy.Listener, *Options),
 	}
 	w.server, err = proxy.New(proxy.Options{
 		HTTP: w.handler, Metrics: w.registry, DrainTimeout: 10 * time.Second,
-		Listen: func(context.Context, netip.AddrPort) (net.Listener, error) { return socket, nil },
+		Listen: func(context.Context, netip.AddrPort) (*net.TCPListener, error) { return socket.(*net.TCPListener), nil },
 	})
 	if err != nil {
 		t.Fatal(err)
