@@ -292,14 +292,14 @@ func TestRunFollowsOtherServices(t *testing.T) {
 	defer watch.Stop()
 	until := func(what string, ok func() bool) {
 		t.Helper()
-		timeout := time.After(time.Minute)
+		timeout := time.After(3 * time.Minute)
 		for !ok() {
 			select {
 			case <-watch.ResultChan():
 			case err := <-ended:
 				t.Fatalf("the controller ended: %v", err)
 			case <-timeout:
-				t.Fatalf("%s: not within a minute", what)
+				t.Fatalf("%s: not within three minutes", what)
 			}
 		}
 	}
