@@ -52,14 +52,8 @@ func writeChange(b *strings.Builder, s Step) {
 func (v Value) lines() []string {
 	var out []string
 	add := func(format string, args ...any) { out = append(out, fmt.Sprintf(format, args...)) }
-	if x := v.LoadBalancer; x != nil {
-		add("%s %s %s, subnets %s, security groups %s", x.Scheme, x.Type, x.IPAddressType, strings.Join(x.Subnets, " "), strings.Join(x.SecurityGroups, " "))
-		if x.NoSecurityGroups {
-			add("without security groups, for good")
-		}
-		for _, m := range x.SubnetMappings {
-			add("%s", mappingText(m))
-		}
+	if v.LoadBalancer != nil {
+		out = append(out, balancerLines(*v.LoadBalancer)...)
 	}
 	if x := v.TargetGroup; x != nil {
 		add("%s %d, %s targets by %s", x.Protocol, x.Port, x.IPAddressType, x.TargetType)
@@ -112,6 +106,17 @@ func (v Value) lines() []string {
 	}
 	if v.Text != "" {
 		add("%s", v.Text)
+	}
+	return out
+}
+
+func balancerLines(b lb.LoadBalancer) []string {
+	out := []string{fmt.Sprintf("%s %s %s, subnets %s, security groups %s", b.Scheme, b.Type, b.IPAddressType, strings.Join(b.Subnets, " "), strings.Join(b.SecurityGroups, " "))}
+	if b.NoSecurityGroups {
+		out = append(out, "without security groups, for good")
+	}
+	for _, m := range b.SubnetMappings {
+		out = append(out, mappingText(m))
 	}
 	return out
 }
