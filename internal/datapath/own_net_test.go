@@ -150,6 +150,10 @@ func TestTheEdgesOwnMachineIsATarget(t *testing.T) {
 		s.cleanup(t)
 		apply(t, d, targets([]string{ownMachine4}, []string{ownMachine6}), healthy(targets([]string{ownMachine4}, []string{ownMachine6})))
 		conns := s.converse(t, "client", "edge", false)
+		q := Query{Protocol: lb.TCP, From: netip.MustParseAddrPort("198.18.0.10:9"), To: netip.MustParseAddrPort(vip4 + ":80"), SYN: true}
+		if trace, stages := ask(t, s, q); trace.Reason != "sent_to_target" || !strings.Contains(stages["target"], "next hop this machine") {
+			t.Errorf("trace: %s, %q; want sent_to_target with this machine as next hop", trace.Reason, stages)
+		}
 		stop()
 		for _, c := range append(conns, s.dial(t, "client", vip4+":80"), s.dial(t, "client", "["+vip6+"]:80")) {
 			c.ask(t, "without a process")

@@ -171,7 +171,7 @@ func (t Trace) describeFlow(fromClient bool) string {
 		return "not looked for"
 	case a.Step == stepDeliver && a.Flow.Target != 0 && t.walk.Made.State == 0:
 		state := flowStates[edgeFlowState(a.Flow.State)]
-		return fmt.Sprintf("%s, idle timeout %d s, client's %s", state, a.Flow.Link>>48, nextHop(macFromMap(a.Flow.Link)))
+		return fmt.Sprintf("%s, idle timeout %d s, client's %s", state, a.Flow.Link>>48, t.nextHop(macFromMap(a.Flow.Link)))
 	case a.Step == stepOpen:
 		return "none: the packet may open one"
 	case a.Step == stepIdle:
@@ -189,9 +189,12 @@ func (t Trace) describeFlow(fromClient bool) string {
 	return "none that this would be a reply of"
 }
 
-// nextHop names a MAC, unless it is the one that the traced packet has for want of
-// a sender.
-func nextHop(mac net.HardwareAddr) string {
+// nextHop names a MAC, unless it is the own one, or the one that the traced packet
+// has for want of a sender.
+func (t Trace) nextHop(mac net.HardwareAddr) string {
+	if macToMap([6]byte(mac)) == t.settings.Mac {
+		return "next hop this machine"
+	}
 	if mac.String() == probeMAC.String() {
 		return "next hop as the packet came"
 	}
@@ -232,7 +235,7 @@ func (t Trace) describeTarget() []Line {
 		return []Line{{"target", "gone"}}
 	}
 	at := netip.AddrPortFrom(addrFromMap(target.Addr), portFromMap(target.Port))
-	text := fmt.Sprintf("%s, %s", at, nextHop(macFromMap(target.Mac)))
+	text := fmt.Sprintf("%s, %s", at, t.nextHop(macFromMap(target.Mac)))
 	if target.Flags&targetTerminate != 0 {
 		text += "; its connections are terminated"
 	}
@@ -282,7 +285,7 @@ func (t Trace) describeFrame() string {
 	if strings.HasPrefix(t.Reason, "reset_") {
 		what = "TCP reset, "
 	}
-	return fmt.Sprintf("%s%s to %s, %s", what, netip.AddrPortFrom(from, port(l4)), netip.AddrPortFrom(to, port(l4+2)), nextHop(t.frame[:6]))
+	return fmt.Sprintf("%s%s to %s, %s", what, netip.AddrPortFrom(from, port(l4)), netip.AddrPortFrom(to, port(l4+2)), t.nextHop(t.frame[:6]))
 }
 
 // meanings of reasons, for those that a packet with TCP or UDP can have.

@@ -93,7 +93,10 @@ func NewIndex(f File) *Index {
 	}
 	for _, e := range f.Edges {
 		for _, a := range e.Addresses {
-			x.hold(netip.PrefixFrom(a, a.BitLen()), "")
+			p := netip.PrefixFrom(a, a.BitLen())
+			if _, held := x.holders[p]; !held { // else the edge runs on that instance
+				x.hold(p, "")
+			}
 		}
 	}
 	slices.SortFunc(x.lengths, func(a, b int) int { return b - a })

@@ -91,7 +91,7 @@ type NetworkInterface struct {
 }
 
 // Edge is a load balancer node: its addresses are taken, and health checks
-// come from them.
+// come from them. They may be an instance's, which the edge then runs on.
 type Edge struct {
 	Zone      string       `json:"availabilityZone"`
 	Addresses []netip.Addr `json:"addresses"`

@@ -79,7 +79,7 @@ func TestParseRefuses(t *testing.T) {
 		"a duplicate key":            {good + "\nvpcs: []\n", []string{"vpcs"}},
 		"what is no YAML":            {"{", []string{"parse the inventory"}},
 		"an address out of subnet":   {replace("[198.18.32.16]", "[198.18.1.1]"), []string{"instances[1] (i-2) networkInterfaces[0]: address 198.18.1.1 is not inside subnet-b"}},
-		"an address twice":           {replace("[198.18.16.4]", "[198.18.16.16]"), []string{"address 198.18.16.16 belongs to instances[0] (i-1)"}},
+		"an address twice":           {replace("[198.18.16.16, ", "[198.18.16.16, 198.18.16.16, "), []string{"address 198.18.16.16 belongs to instances[0] (i-1)"}},
 		"an unknown subnet":          {replace("subnetId: subnet-b, addresses", "subnetId: subnet-x, addresses"), []string{`subnetId "subnet-x" is not in subnets`}},
 		"an unknown group":           {replace("securityGroups: [sg-1]", "securityGroups: [sg-2]"), []string{`"sg-2" is not in securityGroups`}},
 		"an unknown state":           {replace("stopped", "asleep"), []string{`state "asleep" is none of pending, running`}},
@@ -127,4 +127,18 @@ func FuzzParse(f *testing.F) {
 			}
 		}
 	})
+}
+
+func TestAnEdgeMayRunOnAnInstance(t *testing.T) {
+	f, err := Parse([]byte(strings.Replace(good, "addresses: [198.18.16.4]", "addresses: [198.18.16.16]", 1)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	x := NewIndex(f)
+	if one, ok := x.InstanceAt(netip.MustParseAddr("198.18.16.16")); !ok || one.InstanceID != "i-1" {
+		t.Errorf("the edge's address belongs to %q, want i-1", one.InstanceID)
+	}
+	if got := x.SecurityGroupsAt(netip.MustParseAddr("198.18.16.16")); !cmp.Equal(got, []string{"sg-1"}) {
+		t.Errorf("security groups at the edge's address: %q, want those of the instance", got)
+	}
 }

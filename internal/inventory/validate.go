@@ -279,6 +279,9 @@ func (v *validation) edges(edges []Edge) {
 				v.add(where, "address %s is in no subnet of the zone", a)
 				continue
 			}
+			if holder := v.holders[a]; strings.HasPrefix(holder, "instances[") {
+				continue // the edge runs on it
+			}
 			v.address(where, a, zones[e.Zone][in], true)
 		}
 	}

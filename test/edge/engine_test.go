@@ -51,6 +51,12 @@ type account struct {
 // and starts that too. The nodes' group takes everything.
 func newAccount(t *testing.T) *account {
 	t.Helper()
+	return newAccountOf(t, inventory)
+}
+
+// newAccountOf is newAccount with another inventory.
+func newAccountOf(t *testing.T, inventory string) *account {
+	t.Helper()
 	b := newNetwork(t)
 	state, file := filepath.Join(b.dir, "engine"), filepath.Join(b.dir, "inventory.yaml")
 	if err := os.WriteFile(file, []byte(inventory), 0o600); err != nil {

@@ -43,6 +43,9 @@ func newNetwork(index *inventory.Index) *network {
 	}
 	for _, edge := range index.Edges {
 		for _, addr := range edge.Addresses {
+			if _, counted := index.InstanceAt(addr); counted {
+				continue
+			}
 			for _, subnet := range index.Subnets {
 				if subnet.CIDRBlock.Contains(addr) {
 					n.used[subnet.SubnetID]++
