@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"os"
+	"runtime"
 	"time"
 
 	"github.com/fairlead-lb/fairlead/internal/lb"
@@ -51,7 +52,9 @@ func serveProxy(ctx context.Context, file string) error {
 		return err
 	}
 	defer handler.Close()
-	server, err := proxy.New(proxy.Options{Log: slog.New(slog.NewTextHandler(os.Stderr, nil)), HTTP: handler})
+	loops := runtime.GOMAXPROCS(0)
+	runtime.GOMAXPROCS(loops + 1) // as the edge does
+	server, err := proxy.New(proxy.Options{Loops: loops, Log: slog.New(slog.NewTextHandler(os.Stderr, nil)), HTTP: handler})
 	if err != nil {
 		return err
 	}

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"time"
@@ -97,7 +98,9 @@ func openSockets(ctx context.Context, f edgeFlags, metrics prometheus.Registerer
 	if s.http, err = httplb.New(httplb.Options{Metrics: metrics, AccessLog: s.spool}); err != nil {
 		return nil, err
 	}
-	s.server, err = proxy.New(proxy.Options{Log: log, Metrics: metrics, HTTP: s.http, AccessLog: s.spool, DrainTimeout: f.sockets.drain, HandoverTimeout: f.sockets.handover, Inherited: inherited})
+	loops := runtime.GOMAXPROCS(0)
+	runtime.GOMAXPROCS(loops + 1) // as proxy.Options says
+	s.server, err = proxy.New(proxy.Options{Loops: loops, Log: log, Metrics: metrics, HTTP: s.http, AccessLog: s.spool, DrainTimeout: f.sockets.drain, HandoverTimeout: f.sockets.handover, Inherited: inherited})
 	return s, err
 }
 

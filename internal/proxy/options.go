@@ -32,6 +32,11 @@ type Options struct {
 	// logs; nil: nobody does.
 	AccessLog *accesslog.Spool
 
+	// Loops is how many event loops carry plain TCP. Default: one for each
+	// processor that Go uses. A loop that waits keeps one of these to itself until
+	// the scheduler takes it away, again and again, so let Go use one more.
+	Loops int
+
 	// MaxConnections of clients at a time, over all listeners; more are reset
 	// and counted as rejected. Default 50,000.
 	MaxConnections int

@@ -39,7 +39,7 @@ func New(opts Options) (*Server, error) {
 		opts:   opts.withDefaults(),
 		routes: map[netip.AddrPort]*Route{}, failed: map[netip.AddrPort]error{},
 	}
-	s.loops = loop.New(loop.Options{Log: s.opts.Log, ConnectTimeout: s.opts.ConnectTimeout})
+	s.loops = loop.New(loop.Options{Log: s.opts.Log, Loops: s.opts.Loops, ConnectTimeout: s.opts.ConnectTimeout})
 	s.buffers.New = func() any { return new(buffer) }
 	s.metrics = newMetrics()
 	if opts.Metrics != nil {

@@ -1,6 +1,7 @@
 package loop
 
 import (
+	"cmp"
 	"fmt"
 	"log/slog"
 	"runtime"
@@ -15,6 +16,8 @@ type Options struct {
 	Log *slog.Logger
 	// ConnectTimeout is how long a target has to answer.
 	ConnectTimeout time.Duration
+	// Loops is how many there are. Default: one for each processor that Go uses.
+	Loops int
 }
 
 // maxPipes is how many pipes may have bytes in them at a time.
@@ -30,7 +33,7 @@ type Group struct {
 	loops []*loop    // nil before the first Listen
 }
 
-// New returns a Group whose loops, one for each processor that Go uses, start
+// New returns a Group whose loops start
 // with the first Listen.
 func New(opts Options) *Group { return &Group{opts: opts} }
 
@@ -42,7 +45,7 @@ func (g *Group) started() ([]*loop, error) {
 		return g.loops, nil
 	}
 	var loops []*loop
-	n := runtime.GOMAXPROCS(0)
+	n := cmp.Or(g.opts.Loops, runtime.GOMAXPROCS(0))
 	for range n {
 		l, err := newLoop(g.opts, max(maxPipes/n, 1))
 		if err != nil {
