@@ -137,7 +137,7 @@ func (s situation) compare(ctx context.Context, pair []*contender) ([]Row, error
 		taken[i] = e
 	}
 	peer := pair[1].name
-	calls := Row{Name: "controller." + s.name + ".calls", Unit: "AWS calls", Value: float64(len(taken[0].calls))}.beside(peer, float64(len(taken[1].calls)))
+	calls := Row{Name: "controller." + s.name + ".calls", Unit: "AWS calls", Value: float64(len(taken[0].calls) + len(taken[0].looks))}.beside(peer, float64(len(taken[1].calls)))
 	seconds := Row{Name: "controller." + s.name + ".seconds", Unit: "s", Value: taken[0].seconds}.beside(peer, taken[1].seconds)
 	rows := []Row{calls.atMost(s.aim), seconds}
 	if looks := taken[0].looks; len(looks) > 0 {
@@ -150,13 +150,13 @@ func (s situation) compare(ctx context.Context, pair []*contender) ([]Row, error
 type effort struct {
 	calls   []call
 	seconds float64
-	looks   []call // later, until it said whether targets are healthy
+	looks   []call // calls of later, until it said whether targets are healthy
 }
 
 // measure makes the situation happen and waits until the controller is done.
 // Seconds are counted to the end of the last call that changed something, or of
 // the last one when none did. What it asks later to tell the health of targets
-// is counted by itself.
+// takes none.
 func (s situation) measure(ctx context.Context, c *contender) (effort, error) {
 	c.world.aws.take()
 	begin := time.Now()

@@ -130,12 +130,17 @@ func print(w io.Writer, rows []Row) {
 	t.Flush()
 }
 
+// commit is what is measured. The rows of a suite before do not change it.
 func commit() string {
-	out, err := exec.Command("git", "describe", "--always", "--dirty").Output()
+	out, err := exec.Command("git", "describe", "--always").Output()
 	if err != nil {
 		return "unknown"
 	}
-	return strings.TrimSpace(string(out))
+	name := strings.TrimSpace(string(out))
+	if exec.Command("git", "diff", "--quiet", "HEAD", "--", ":/", ":!/bench/results.json").Run() != nil {
+		name += "-dirty"
+	}
+	return name
 }
 
 // machine names the processor, the number of them and the kernel.
