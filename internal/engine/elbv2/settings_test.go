@@ -245,13 +245,13 @@ func TestAccessLogsAreKeptWithTheirBucket(t *testing.T) {
 		{"access_logs.s3.enabled=true", "bucket=logs enabled=true prefix="},
 	} {
 		in := &elb.ModifyLoadBalancerAttributesInput{LoadBalancerArn: b.LoadBalancerArn}
-		for _, pair := range strings.Fields(step.set) {
+		for pair := range strings.FieldsSeq(step.set) {
 			key, value, _ := strings.Cut(pair, "=")
 			in.Attributes = append(in.Attributes, types.LoadBalancerAttribute{Key: &key, Value: &value})
 		}
 		must(h.ModifyLoadBalancerAttributes(h.ctx(), in))(t)
 		var got []string
-		for _, pair := range strings.Fields(h.balancerAttributes(b)) {
+		for pair := range strings.FieldsSeq(h.balancerAttributes(b)) {
 			if key, ok := strings.CutPrefix(pair, "access_logs.s3."); ok {
 				got = append(got, key)
 			}
