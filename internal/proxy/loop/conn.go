@@ -49,7 +49,7 @@ func newConn(a *accepting, c Client, s Session) *conn {
 	k.ends[target] = end{conn: k, side: target, fd: -1}
 	k.timer.of = k
 	k.last = k.loop.now
-	k.loop.conns[k] = struct{}{}
+	k.loop.keep(k)
 	return k
 }
 
@@ -220,7 +220,7 @@ func (c *conn) end(why Why, abortive bool) {
 	c.state.phase = over
 	c.session.Ended(End{why, c.passages[client], c.passages[target]})
 	c.loop.wheel.stop(&c.timer)
-	delete(c.loop.conns, c)
+	c.loop.forget(c)
 	for i := range c.ends {
 		if e := &c.ends[i]; e.fd >= 0 {
 			c.loop.poller.forget(e.fd)

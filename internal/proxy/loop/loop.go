@@ -33,8 +33,7 @@ type Group struct {
 	loops []*loop    // nil before the first Listen
 }
 
-// New returns a Group whose loops start
-// with the first Listen.
+// New returns a Group whose loops start with the first Listen.
 func New(opts Options) *Group { return &Group{opts: opts} }
 
 // started returns the loops, which it starts.
@@ -77,8 +76,8 @@ func (g *Group) each(f func(*loop)) {
 // true. They are told Terminated.
 func (g *Group) End(s Server, f func(Session) bool) {
 	g.each(func(l *loop) {
-		for c := range l.conns {
-			if c.server == s && f(c.session) {
+		for c := range l.conns[s] {
+			if f(c.session) {
 				c.end(Terminated, inOrder)
 			}
 		}
@@ -99,7 +98,7 @@ type loop struct {
 	start  time.Time
 	now    time.Duration // since start, as of the last events
 
-	conns     map[*conn]struct{}
+	conns     map[Server]map[*conn]struct{} // of servers that have some
 	accepting map[*Listener]*accepting
 	ready     []*conn // which can go on without an event
 	spare     []*conn // the room for the next ready
@@ -119,7 +118,7 @@ func newLoop(opts Options, pipeCount int) (*loop, error) {
 	}
 	return &loop{
 		opts: opts, poller: p, wheel: newWheel(), start: time.Now(),
-		conns: map[*conn]struct{}{}, accepting: map[*Listener]*accepting{}, pipes: pipes{room: pipeCount},
+		conns: map[Server]map[*conn]struct{}{}, accepting: map[*Listener]*accepting{}, pipes: pipes{room: pipeCount},
 	}, nil
 }
 
@@ -207,10 +206,26 @@ func (l *loop) obey() {
 }
 
 func (l *loop) stop() {
-	for c := range l.conns {
-		c.end(Stopped, inOrder)
+	for _, conns := range l.conns {
+		for c := range conns {
+			c.end(Stopped, inOrder)
+		}
 	}
 	l.ended = true
+}
+
+func (l *loop) keep(c *conn) {
+	if l.conns[c.server] == nil {
+		l.conns[c.server] = map[*conn]struct{}{}
+	}
+	l.conns[c.server][c] = struct{}{}
+}
+
+func (l *loop) forget(c *conn) {
+	delete(l.conns[c.server], c)
+	if len(l.conns[c.server]) == 0 {
+		delete(l.conns, c.server)
+	}
 }
 
 // release closes what the loop has. Commands that came too late have nothing to
