@@ -121,23 +121,17 @@ func (s *Service) associateAddress(ctx context.Context, in *associateAddressInpu
 	if err := s.allowOn(ctx, "AssociateAddress", in.DryRun, in.AllocationID); err != nil {
 		return nil, err
 	}
-	n := s.network()
-	interfaceID, err := n.interfaceFor(s.DB.Current(), in)
+	interfaceID, err := s.network().interfaceFor(s.DB.Current(), in)
 	if err != nil {
 		return nil, err
 	}
 	out := &associateAddressOutput{Return: true}
-	return out, s.DB.Update(func(tx *store.Tx) error {
-		e, err := own(tx, n, state.ElasticAddresses, in.AllocationID)
-		switch {
-		case err != nil:
-			return err
-		case e.LoadBalancerARN != "" || e.InterfaceID != "" && e.InterfaceID != interfaceID && !in.Again:
-			return wire.Errorf("Resource.AlreadyAssociated", "resource %s is already associated with associate-id %s", e.AllocationID, associationID(e))
+	return out, editOwn(s, state.ElasticAddresses, in.AllocationID, func(_ *store.Tx, _ *network, e *state.ElasticAddress) error {
+		if e.LoadBalancerARN != "" || e.InterfaceID != "" && e.InterfaceID != interfaceID && !in.Again {
+			return wire.Errorf("Resource.AlreadyAssociated", "resource %s is already associated with associate-id %s", e.AllocationID, associationID(*e))
 		}
 		e.InterfaceID = interfaceID
-		out.AssociationID = associationID(e)
-		state.ElasticAddresses.Put(tx, e)
+		out.AssociationID = associationID(*e)
 		return nil
 	})
 }

@@ -53,19 +53,11 @@ type attachmentInput struct {
 	VpcID string `ec2:"VpcId,required"`
 }
 
-// editGateway replaces an internet gateway's record by what edit makes of it.
-func (s *Service) editGateway(n *network, id string, edit func(*store.Tx, *state.InternetGateway) error) error {
-	find := func(tx *store.Tx) (state.InternetGateway, error) { return own(tx, n, state.InternetGateways, id) }
-	_, err := state.Edit(s.DB, state.InternetGateways, find, edit)
-	return err
-}
-
 func (s *Service) attachInternetGateway(ctx context.Context, in *attachmentInput) (*noOutput, error) {
 	if err := s.allowOn(ctx, "AttachInternetGateway", in.DryRun, in.GatewayID, in.VpcID); err != nil {
 		return nil, err
 	}
-	n := s.network()
-	return nil, s.editGateway(n, in.GatewayID, func(tx *store.Tx, g *state.InternetGateway) error {
+	return nil, editOwn(s, state.InternetGateways, in.GatewayID, func(tx *store.Tx, n *network, g *state.InternetGateway) error {
 		if err := checkVPCThere(tx, n, in.VpcID); err != nil {
 			return err
 		}
@@ -85,8 +77,7 @@ func (s *Service) detachInternetGateway(ctx context.Context, in *attachmentInput
 	if err := s.allowOn(ctx, "DetachInternetGateway", in.DryRun, in.GatewayID, in.VpcID); err != nil {
 		return nil, err
 	}
-	n := s.network()
-	return nil, s.editGateway(n, in.GatewayID, func(tx *store.Tx, g *state.InternetGateway) error {
+	return nil, editOwn(s, state.InternetGateways, in.GatewayID, func(tx *store.Tx, n *network, g *state.InternetGateway) error {
 		if g.VPCID != in.VpcID {
 			return wire.Errorf("Gateway.NotAttached", "resource %s is not attached to network %s", g.GatewayID, in.VpcID)
 		}

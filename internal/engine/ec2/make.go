@@ -55,6 +55,14 @@ func own[V any](tx *store.Tx, n *network, table *store.Table[V], id string) (V, 
 	return v, wire.Errorf("OperationNotPermitted", "The %s '%s' stands in the inventory file and can only be changed there.", t.kind, id)
 }
 
+// editOwn replaces the record of a resource that was made through the API by what
+// edit makes of it.
+func editOwn[V any](s *Service, table *store.Table[V], id string, edit func(*store.Tx, *network, *V) error) error {
+	n := s.network()
+	_, err := state.Edit(s.DB, table, func(tx *store.Tx) (V, error) { return own(tx, n, table, id) }, func(tx *store.Tx, v *V) error { return edit(tx, n, v) })
+	return err
+}
+
 // room refuses more of a kind than the state is meant for.
 func room[V any](tx *store.Tx, table *store.Table[V], code, nouns string) error {
 	if table.Len(tx) >= maxMade {

@@ -62,18 +62,9 @@ func (s *Service) editTable(ctx context.Context, action string, ref TableRef, ed
 	if err := s.allowOn(ctx, action, ref.DryRun, ref.RouteTableID); err != nil {
 		return err
 	}
-	n := s.network()
-	return s.DB.Update(func(tx *store.Tx) error {
-		t, err := own(tx, n, state.RouteTables, ref.RouteTableID)
-		if err != nil {
-			return err
-		}
+	return editOwn(s, state.RouteTables, ref.RouteTableID, func(tx *store.Tx, n *network, t *state.RouteTable) error {
 		t.Routes = slices.Clone(t.Routes)
-		if err := edit(tx, n, &t); err != nil {
-			return err
-		}
-		state.RouteTables.Put(tx, t)
-		return nil
+		return edit(tx, n, t)
 	})
 }
 

@@ -176,19 +176,13 @@ func (s *Service) modifySubnetAttribute(ctx context.Context, in *modifySubnetAtt
 	if (in.MapPublicIP == nil) == (in.AssignIPv6 == nil) {
 		return nil, wire.Errorf("InvalidParameterCombination", "Exactly one of the attributes mapPublicIpOnLaunch and assignIpv6AddressOnCreation must be specified; others are not offered by this endpoint")
 	}
-	n := s.network()
-	return nil, s.DB.Update(func(tx *store.Tx) error {
-		v, err := own(tx, n, state.Subnets, in.SubnetID)
-		if err != nil {
-			return err
-		}
+	return nil, editOwn(s, state.Subnets, in.SubnetID, func(_ *store.Tx, _ *network, v *state.Subnet) error {
 		if in.MapPublicIP != nil && in.MapPublicIP.Value != nil {
 			v.MapPublicIP = *in.MapPublicIP.Value
 		}
 		if in.AssignIPv6 != nil && in.AssignIPv6.Value != nil {
 			v.AssignIPv6 = *in.AssignIPv6.Value
 		}
-		state.Subnets.Put(tx, v)
 		return nil
 	})
 }

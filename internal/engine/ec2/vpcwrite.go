@@ -160,12 +160,7 @@ func (s *Service) modifyVpcAttribute(ctx context.Context, in *modifyVpcAttribute
 	if err := s.allowOn(ctx, "ModifyVpcAttribute", DryRun{}, in.VpcID); err != nil {
 		return nil, err
 	}
-	n := s.network()
-	return nil, s.DB.Update(func(tx *store.Tx) error {
-		v, err := own(tx, n, state.VPCs, in.VpcID)
-		if err != nil {
-			return err
-		}
+	return nil, editOwn(s, state.VPCs, in.VpcID, func(_ *store.Tx, _ *network, v *state.VPC) error {
 		set := 0
 		for _, a := range []struct {
 			in  *boolValue
@@ -180,7 +175,6 @@ func (s *Service) modifyVpcAttribute(ctx context.Context, in *modifyVpcAttribute
 		if set != 1 {
 			return wire.Errorf("InvalidParameterCombination", "Exactly one attribute must be specified, not %d", set)
 		}
-		state.VPCs.Put(tx, v)
 		return nil
 	})
 }
