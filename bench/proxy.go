@@ -152,8 +152,7 @@ func (s *segment) proxyRows(ctx context.Context, l proxyLoad, hops []hop) ([]Row
 	}
 	rows := []Row{row}
 	for _, h := range hops[1:] {
-		row := paired(Row{Name: l.name + "." + h.name, Unit: l.figure.unit}, ours, values[h.name], h.name)
-		rows = append(rows, row)
+		rows = append(rows, paired(Row{Name: l.name + "." + h.name, Unit: l.figure.unit}, ours, values[h.name], h.name))
 	}
 	return rows, nil
 }

@@ -72,8 +72,7 @@ func httpRows(l load, hops []hop, results map[string][]result) []Row {
 		values := f.values(results)
 		name := "proxy.http." + l.name + "." + f.name
 		for _, h := range hops[1:] {
-			row := paired(Row{Name: name + "." + h.name, Unit: f.unit}, values[hops[0].name], values[h.name], h.name)
-			rows = append(rows, row)
+			rows = append(rows, paired(Row{Name: name + "." + h.name, Unit: f.unit}, values[hops[0].name], values[h.name], h.name))
 		}
 		if f.name == "rate" {
 			row := paired(Row{Name: name, Unit: f.unit}, values[hops[0].name], better(hops[1:], values), "the better of both")

@@ -41,25 +41,21 @@ func (r Row) beside(peer string, value float64) Row {
 
 // atMost sets an upper aim for the value.
 func (r Row) atMost(limit float64) Row {
-	r.Aim = fmt.Sprintf("<= %g", limit)
-	met := r.Value <= limit
-	r.Met = &met
-	return r
+	return r.aimed(fmt.Sprintf("<= %g", limit), r.Value <= limit)
 }
 
 // atLeastOfPeer sets a lower aim for the ratio.
 func (r Row) atLeastOfPeer(limit float64) Row {
-	r.Aim = fmt.Sprintf(">= %g x peer", limit)
-	met := r.Ratio >= limit
-	r.Met = &met
-	return r
+	return r.aimed(fmt.Sprintf(">= %g x peer", limit), r.Ratio >= limit)
 }
 
 // atMostOfPeer sets an upper aim for the ratio.
 func (r Row) atMostOfPeer(limit float64) Row {
-	r.Aim = fmt.Sprintf("<= %g x peer", limit)
-	met := r.Ratio <= limit
-	r.Met = &met
+	return r.aimed(fmt.Sprintf("<= %g x peer", limit), r.Ratio <= limit)
+}
+
+func (r Row) aimed(aim string, met bool) Row {
+	r.Aim, r.Met = aim, &met
 	return r
 }
 
