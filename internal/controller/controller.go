@@ -161,7 +161,7 @@ func (r *Reconciler) ensure(ctx context.Context, svc *corev1.Service, st *servic
 		return r.failed(ctx, svc, st, err)
 	}
 	if len(intent.Errors(w.problems)) > 0 {
-		return r.refuse(ctx, svc, st, w.want, w.problems)
+		return r.refuse(ctx, svc, st, w)
 	}
 	if intent.DryRun(svc) {
 		return r.rehearse(ctx, svc, st, w)
@@ -172,7 +172,8 @@ func (r *Reconciler) ensure(ctx context.Context, svc *corev1.Service, st *servic
 	}
 	waiting, err := r.converge(ctx, svc, st, w)
 	if wrong, ok := errors.AsType[*errForeign](err); ok {
-		result, err := r.refuse(ctx, svc, st, w.want, slices.Concat(wrong.problems, w.problems))
+		w.problems = slices.Concat(wrong.problems, w.problems)
+		result, err := r.refuse(ctx, svc, st, w)
 		result.RequeueAfter = cmp.Or(result.RequeueAfter, policyOf(cloud.Invalid).after) // nothing tells of a group that is made
 		return result, err
 	}
@@ -187,18 +188,17 @@ func (r *Reconciler) ensure(ctx context.Context, svc *corev1.Service, st *servic
 // nothing when the record tells of exactly what is wanted.
 func (r *Reconciler) converge(ctx context.Context, svc *corev1.Service, st *service, w wish) (waiting bool, err error) {
 	resync := r.now().After(st.resyncAt)
-	want, stack := w.want, stackFingerprint(w.want)
-	if settled := !st.lost && w.instead == nil && st.rec.done(want, stack); settled && !resync {
-		st.believe(want)
+	if settled := !st.lost && w.instead == nil && st.rec.done(w.want, w.stack); settled && !resync {
+		st.believe(w.want)
 		return false, nil
 	} else if settled && intent.DriftPolicyOf(svc) == intent.ReportDrift {
-		return false, r.compare(ctx, svc, st, want)
+		return false, r.compare(ctx, svc, st, w.want)
 	}
 	if resync {
 		st.have = nil
 		st.rec.Stack = ""
 		r.shared.Forget(sharedAge)
-		if _, err := r.sharedBackend(ctx, want); err != nil {
+		if _, err := r.sharedBackend(ctx, w.want); err != nil {
 			return false, err
 		}
 	}
@@ -206,18 +206,17 @@ func (r *Reconciler) converge(ctx context.Context, svc *corev1.Service, st *serv
 		st.since = r.now()
 	}
 	r.shared.Hold(svc.UID, false)
-	if want, err = r.resolve(ctx, st, want); err != nil {
+	if w.want, err = r.resolve(ctx, st, w.want); err != nil {
 		return false, err
 	}
-	if unshared(st.have, want) {
+	if unshared(st.have, w.want) {
 		st.have = nil
 	}
-	have, err := r.have(ctx, svc, st, want, stack)
+	have, err := r.have(ctx, svc, st, w)
 	if err != nil {
 		return false, err
 	}
-	share(have, want)
-	w.want = want
+	share(have, w.want)
 	p := w.plan(*have, plan.Policy{AllowReplacement: intent.AllowReplacement(svc)})
 	st.blocked = p.Blocked
 	if waiting, err = r.apply(ctx, svc, st, p); err != nil {
@@ -226,8 +225,7 @@ func (r *Reconciler) converge(ctx context.Context, svc *corev1.Service, st *serv
 	rec := st.rec.now(*st.have)
 	rec.Subnets = w.pinned
 	if !waiting && len(p.Blocked) == 0 {
-		rec = rec.end(want, *st.have)
-		rec.Stack = stack
+		rec = rec.end(w, *st.have)
 		r.metrics.converged.Observe(r.now().Sub(st.since).Seconds())
 		st.since = time.Time{}
 	}
@@ -258,17 +256,17 @@ func (r *Reconciler) sharedBackend(ctx context.Context, want lb.Stack) (string, 
 }
 
 // have is what there is, with what a plan has to know of the network.
-func (r *Reconciler) have(ctx context.Context, svc *corev1.Service, st *service, want lb.Stack, stack string) (*plan.Observed, error) {
-	have, err := r.known(ctx, svc, st, want, stack)
+func (r *Reconciler) have(ctx context.Context, svc *corev1.Service, st *service, w wish) (*plan.Observed, error) {
+	have, err := r.known(ctx, svc, st, w)
 	if err != nil {
 		return nil, err
 	}
-	return have, r.locate(ctx, want, have)
+	return have, r.locate(ctx, w.want, have)
 }
 
 // known is what there is: as remembered, as the record has it, or as AWS says.
-func (r *Reconciler) known(ctx context.Context, svc *corev1.Service, st *service, want lb.Stack, stack string) (*plan.Observed, error) {
-	if known := st.have != nil; known && (!st.believed || st.rec.Stack == stack) {
+func (r *Reconciler) known(ctx context.Context, svc *corev1.Service, st *service, w wish) (*plan.Observed, error) {
+	if known := st.have != nil; known && (!st.believed || st.rec.Stack == w.stack) {
 		return st.have, nil // the record's word is good enough for targets only
 	}
 	if st.lost {
@@ -278,14 +276,14 @@ func (r *Reconciler) known(ctx context.Context, svc *corev1.Service, st *service
 		st.have = &plan.Observed{}
 		return st.have, nil
 	}
-	if st.rec.Stack == stack {
-		have, err := r.recall(ctx, st, want)
+	if st.rec.Stack == w.stack {
+		have, err := r.recall(ctx, st, w.want)
 		if err != nil || have != nil {
 			st.have, st.believed = have, true
 			return have, err
 		}
 	}
-	o := observer{api: r.api, shared: r.shared, owner: intent.OwnerOf(r.opts.Cluster, svc), rec: st.rec, want: want}
+	o := observer{api: r.api, shared: r.shared, owner: intent.OwnerOf(r.opts.Cluster, svc), rec: st.rec, want: w.want}
 	have, err := o.observe(ctx)
 	if err != nil {
 		return nil, err

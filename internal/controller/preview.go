@@ -50,11 +50,10 @@ func PlanFor(ctx context.Context, cfg Config, manifest []byte) (Preview, error) 
 	if out.Problems = w.problems; len(intent.Errors(w.problems)) > 0 {
 		return out, nil
 	}
-	stack := stackFingerprint(w.want)
 	if w.want, err = r.resolve(ctx, st, w.want); err != nil {
 		return out, err
 	}
-	have, err := r.have(ctx, svc, st, w.want, stack)
+	have, err := r.have(ctx, svc, st, w)
 	if err != nil {
 		return out, err
 	}

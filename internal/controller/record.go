@@ -220,23 +220,23 @@ func without(entries []recorded, name string) []recorded {
 	return slices.DeleteFunc(entries, func(e recorded) bool { return e.Name == name })
 }
 
-// end is the record of a stack that is all there.
-func (r record) end(want lb.Stack, have plan.Observed) record {
+// end is the record of a wish that has come true.
+func (r record) end(w wish, have plan.Observed) record {
 	r.Balancers, r.Classic, r.Groups, r.Frontends = nil, nil, nil, nil
 	r = r.now(have)
-	r.Stack = stackFingerprint(want)
-	r.Keys = askedKeys(want)
+	r.Stack = w.stack
+	r.Keys = askedKeys(w.want)
 	r.NodeRules = have.NodeRules
 	for i := range r.Groups {
 		if g := have.Group(r.Groups[i].Name); g != nil {
-			r.Groups[i].Targets = fingerprint(wantedTargets(want, g.Name))
+			r.Groups[i].Targets = fingerprint(wantedTargets(w.want, g.Name))
 			if g.Shared {
 				r.Groups[i].Own = ownMarks(g.Targets...)
 			}
 		}
 	}
-	if e := find(r.Classic, classicName(want)); e != nil {
-		e.Targets = fingerprint(want.Classic.Instances)
+	if e := find(r.Classic, classicName(w.want)); e != nil {
+		e.Targets = fingerprint(w.want.Classic.Instances)
 	}
 	return r
 }

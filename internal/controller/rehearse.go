@@ -21,12 +21,11 @@ func (r *Reconciler) rehearse(ctx context.Context, svc *corev1.Service, st *serv
 		st.have, st.rec.Stack = nil, ""
 		st.resyncAt = r.now().Add(jitter(r.opts.Resync))
 	}
-	stack := stackFingerprint(w.want)
 	var err error
 	if w.want, err = r.resolve(ctx, st, w.want); err != nil {
 		return r.failed(ctx, svc, st, err)
 	}
-	have, err := r.have(ctx, svc, st, w.want, stack)
+	have, err := r.have(ctx, svc, st, w)
 	if err != nil {
 		return r.failed(ctx, svc, st, err)
 	}

@@ -190,9 +190,9 @@ func (r *Reconciler) publish(ctx context.Context, svc *corev1.Service, dns strin
 
 // refuse reports what is wrong with a Service. Its load balancer, when it has
 // one, stays as it is, but for targets: nodes and pods come and go all the same.
-func (r *Reconciler) refuse(ctx context.Context, svc *corev1.Service, st *service, want lb.Stack, problems []intent.Problem) (reconcile.Result, error) {
+func (r *Reconciler) refuse(ctx context.Context, svc *corev1.Service, st *service, w wish) (reconcile.Result, error) {
 	status := svc.Status.DeepCopy()
-	message := listed(problems)
+	message := listed(w.problems)
 	set(svc, status, condAccepted, metav1.ConditionFalse, "Invalid", message)
 	set(svc, status, condProgrammed, metav1.ConditionFalse, "Invalid", "Nothing is changed while the Service is invalid.")
 	r.say(svc, st, eventInvalid, message)
@@ -202,14 +202,14 @@ func (r *Reconciler) refuse(ctx context.Context, svc *corev1.Service, st *servic
 	if !intent.HasFinalizer(svc) || len(st.rec.Groups)+len(st.rec.Classic) == 0 || intent.DryRun(svc) {
 		return reconcile.Result{}, nil
 	}
-	have, err := r.have(ctx, svc, st, want, stackFingerprint(want))
+	have, err := r.have(ctx, svc, st, w)
 	if err != nil {
 		return r.failed(ctx, svc, st, err)
 	}
-	p := plan.Diff(want, *have, plan.Policy{}).TargetsOnly()
+	p := plan.Diff(w.want, *have, plan.Policy{}).TargetsOnly()
 	left := 0
 	if _, err = r.apply(ctx, svc, st, p); err == nil && len(st.waiting) > 0 {
-		_, left, err = r.look(ctx, svc, st, want)
+		_, left, err = r.look(ctx, svc, st, w.want)
 	}
 	switch {
 	case err != nil:

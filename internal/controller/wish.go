@@ -13,6 +13,7 @@ import (
 // wish is what a pass works towards.
 type wish struct {
 	want     lb.Stack
+	stack    string // fingerprint of want before the names in it are looked up
 	problems []intent.Problem
 	pinned   intent.Pinned
 	// instead is what the Service asks for in place of want: a load balancer of
@@ -42,7 +43,7 @@ func (r *Reconciler) wish(ctx context.Context, svc *corev1.Service, st *service)
 			w.problems = problems
 		}
 	}
-	w.pinned = intent.Pin(in, w.want)
+	w.pinned, w.stack = intent.Pin(in, w.want), stackFingerprint(w.want)
 	return w, nil
 }
 
