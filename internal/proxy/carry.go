@@ -11,18 +11,19 @@ import (
 // carried is a connection of plain TCP on both sides, which a loop carries and
 // nobody else touches.
 type carried struct {
-	route    *Route
-	plan     *plan // in force when the connection came
-	counters *Counters
-	client   loop.Client
-	start    time.Time
+	route  *Route
+	plan   *plan // in force when the connection came
+	client loop.Client
+	start  time.Time
 
 	search  search
 	way     approach // to the target that was chosen last
 	waiting bool     // in the surge queue
-	chosen  bool     // way is under way, or
-	placed  bool     // has led to its target
+	chosen  bool     // way leads somewhere
 }
+
+// placed says whether the connection has come to its target.
+func (s *carried) placed() bool { return s.chosen && !s.waiting }
 
 // Accept implements loop.Server.
 func (r *Route) Accept(c loop.Client) loop.Session {
@@ -32,7 +33,7 @@ func (r *Route) Accept(c loop.Client) loop.Session {
 	}
 	r.carried.Add(1)
 	return &carried{
-		route: r, plan: p, counters: p.counters, client: c, start: time.Now(),
+		route: r, plan: p, client: c, start: time.Now(),
 		search: search{route: r, counters: p.counters, client: c.Addr},
 	}
 }
@@ -62,7 +63,7 @@ func (s *carried) nextDialing(failed error) (d loop.Dialing, err error) {
 		if d, err = s.way.next(failed); err == nil {
 			return d, nil
 		}
-		s.counters.BackendConnectionErrors.Add(1)
+		s.plan.counters.BackendConnectionErrors.Add(1)
 		at := s.way.choice.Target
 		s.search.failed(s.way.choice, fmt.Errorf("connect to target %s at %s: %w", at.ID, at.Addr, err))
 		s.chosen, failed = false, nil
@@ -80,14 +81,14 @@ func (s *carried) choose() error {
 	if err != nil {
 		return err
 	}
-	s.way, s.chosen = approach{choice: c, client: s.client.Addr, counters: s.counters}, true
+	s.way, s.chosen = approach{choice: c, client: s.client.Addr, counters: s.plan.counters}, true
 	return nil
 }
 
 // Connected implements loop.Session.
 func (s *carried) Connected() (g loop.Greeting, ok bool) {
 	s.search.end()
-	s.waiting, s.placed = false, true
+	s.waiting = false
 	header, err := s.header()
 	if err != nil {
 		s.route.notServed(s.client.Addr, err)
@@ -115,7 +116,7 @@ func (s *carried) header() ([]byte, error) {
 }
 
 // Received implements loop.Session.
-func (s *carried) Received(n int) { s.counters.ProcessedBytes.Add(int64(n)) }
+func (s *carried) Received(n int) { s.plan.counters.ProcessedBytes.Add(int64(n)) }
 
 // IdleTimeout implements loop.Session.
 func (s *carried) IdleTimeout() time.Duration { return s.route.Listener().IdleTimeout }
@@ -130,18 +131,18 @@ func (s *carried) Ended(e loop.End) {
 	}
 	switch e.Why {
 	case loop.Idle:
-		s.counters.IdleTimeouts.Add(1)
+		s.plan.counters.IdleTimeouts.Add(1)
 	case loop.Terminated:
-		s.counters.Terminated.Add(1)
+		s.plan.counters.Terminated.Add(1)
 	default: // is not counted, or was
 	}
 	var at netip.AddrPort
-	if s.placed {
+	if s.placed() {
 		at = s.way.choice.Target.Addr
 	}
 	s.route.logFlow(s.start, s.client.Addr, flowEnd{address: at, there: e.There, back: e.Back})
 	s.route.carried.Add(-1)
-	s.route.leaves(s.counters)
+	s.route.leaves(s.plan.counters)
 }
 
 // endCarried ends those connections of a loop that have to end under a plan.
@@ -149,7 +150,7 @@ func (r *Route) endCarried(pools []Pool, now time.Time) {
 	known := map[placement]bool{} // there are fewer targets than connections
 	r.server.loops.End(r, func(s loop.Session) bool {
 		c := s.(*carried)
-		if !c.placed {
+		if !c.placed() {
 			return false
 		}
 		at := placementOf(c.way.choice)
