@@ -73,6 +73,13 @@ func (r *Route) toLoops() error {
 	return nil
 }
 
+// toGoroutine has a goroutine accept from a socket.
+func (r *Route) toGoroutine(ln awaited) {
+	r.acceptor = ln
+	r.server.work.Add(1)
+	go r.accept(ln)
+}
+
 // fromLoops prepares a socket of loops for a goroutine.
 func (r *Route) fromLoops() (awaited, error) {
 	fd, err := duplicate(r.acceptor)

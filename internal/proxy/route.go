@@ -41,8 +41,7 @@ func newRoute(s *Server, ln awaited, p *plan) (*Route, error) {
 			return nil, err
 		}
 	} else {
-		s.work.Add(1)
-		go r.accept(ln)
+		r.toGoroutine(ln)
 	}
 	r.endPlaced() // in time
 	return r, nil
@@ -107,12 +106,13 @@ func (r *Route) set(p *plan) error {
 // TCP as well, loops nothing else: so they begin after the change and end before.
 func (r *Route) change(p *plan) error {
 	_, loops := r.acceptor.(looped)
-	if !loops || p.plain() {
+	switch {
+	case loops == p.plain():
 		r.current.Store(p)
-		if !loops && p.plain() {
-			return r.toLoops()
-		}
 		return nil
+	case p.plain():
+		r.current.Store(p)
+		return r.toLoops()
 	}
 	ln, err := r.fromLoops()
 	if err != nil {
@@ -120,9 +120,7 @@ func (r *Route) change(p *plan) error {
 	}
 	r.acceptor.close()
 	r.current.Store(p)
-	r.acceptor = ln
-	r.server.work.Add(1)
-	go r.accept(ln)
+	r.toGoroutine(ln)
 	return nil
 }
 
