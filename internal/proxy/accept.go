@@ -103,10 +103,6 @@ func listenerOf(fd int) (a awaited, err error) {
 	return awaited{tcp}, nil
 }
 
-// acceptPause is how long to wait when the kernel has no more file descriptors
-// or memory.
-const acceptPause = 50 * time.Millisecond
-
 // accept serves the connections of a socket until that is closed.
 func (r *Route) accept(ln awaited) {
 	defer r.server.work.Done()
@@ -123,7 +119,7 @@ func (r *Route) accept(ln awaited) {
 		select {
 		case <-r.retired:
 			return
-		case <-time.After(acceptPause):
+		case <-time.After(loop.AcceptPause):
 		}
 	}
 }

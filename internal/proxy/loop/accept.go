@@ -52,9 +52,9 @@ func (ln *Listener) Close() {
 	})
 }
 
-// acceptPause is how long to wait when the kernel has no more file descriptors
+// AcceptPause is how long to wait when the kernel has no more file descriptors
 // or memory.
-const acceptPause = 50 * time.Millisecond
+const AcceptPause = 50 * time.Millisecond
 
 // accepting is a loop's part in a listener.
 type accepting struct {
@@ -93,7 +93,7 @@ func (a *accepting) admit(c Client) {
 func (a *accepting) pause(err error) {
 	a.loop.opts.Log.Warn("connection not accepted", "error", err)
 	a.loop.poller.remove(a.listener.fd)
-	a.loop.wheel.set(&a.timer, a.loop.now+acceptPause)
+	a.loop.wheel.set(&a.timer, a.loop.now+AcceptPause)
 }
 
 // timeUp accepts again after a pause.
