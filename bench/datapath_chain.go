@@ -11,7 +11,6 @@ import (
 
 // hops are ours, kernel routing without a load balancer, and the peers.
 func hops(targets int) []hop {
-	at := func(host int) string { return netip.AddrPortFrom(hostAddress(host), listenPort).String() }
 	each := func(format string) (lines string) {
 		for i := range targets {
 			lines += fmt.Sprintf(format, i, targetAddress(i))
@@ -22,10 +21,10 @@ func hops(targets int) []hop {
 		{name: "fairlead", ours: true, xdp: true, host: 4, address: fmt.Sprintf("%s:%d", vip4, listenPort)},
 		{name: "kernel_routing", aim: 1.05, tailAim: 1, host: 5, forward: true},
 		{name: "kernel_routing_behind_xdp", host: 9, forward: true, xdp: true},
-		{name: "nftables_dnat", aim: 1.25, host: 6, address: at(6), forward: true, program: []string{"nft", "-f", "FILE"}, config: nftables(targets)},
-		{name: "haproxy_tcp", aim: 2.3, host: 7, address: at(7), tcpOnly: true, program: []string{"haproxy", "-db", "-f", "FILE"},
+		{name: "nftables_dnat", aim: 1.25, host: 6, address: onHost(6, listenPort), forward: true, program: []string{"nft", "-f", "FILE"}, config: nftables(targets)},
+		{name: "haproxy_tcp", aim: 2.3, host: 7, address: onHost(7, listenPort), tcpOnly: true, program: []string{"haproxy", "-db", "-f", "FILE"},
 			config: fmt.Sprintf("global\n maxconn 8000\ndefaults\n mode tcp\n timeout connect 5s\n timeout client 60s\n timeout server 60s\nlisten lb\n bind :%d\n%s", listenPort, each(" server target%d %s\n"))},
-		{name: "nginx_stream", host: 8, address: at(8), program: nginx(),
+		{name: "nginx_stream", host: 8, address: onHost(8, listenPort), program: nginx(),
 			config: fmt.Sprintf("load_module /usr/lib/nginx/modules/ngx_stream_module.so;\nuser root;\npid DIR/stream.pid;\nerror_log DIR/stream.log;\nworker_processes auto;\nevents { worker_connections 8000; }\n"+
 				"stream {\n upstream targets {\n%s }\n server { listen %d; proxy_pass targets; } server { listen %d udp reuseport; proxy_pass targets; } }\n",
 				each(" server %[2]s;\n"), listenPort, listenPort)},

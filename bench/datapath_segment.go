@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"net"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -71,19 +70,18 @@ func targetAddress(i int) netip.AddrPort {
 
 func hostAddress(host int) netip.Addr { return onSegment(host)[0].Addr() }
 
-// emptySegment has targets, and no hops.
-func emptySegment(name, dir string, clients, targets int) *segment {
+// onHost is a port of a host's address, to connect to.
+func onHost(host int, port uint16) string {
+	return netip.AddrPortFrom(hostAddress(host), port).String()
+}
+
+// newSegment has the machine and the clients of each hop, and targets.
+func newSegment(name, dir string, clients, targets int, hops []hop) *segment {
 	s := &segment{prefix: fmt.Sprintf("fl%s%d-", name, os.Getpid()), dir: dir, clients: clients, targets: targets, launcher: netlab.NewLauncher()}
 	s.network.Namespaces = []netlab.Namespace{{Name: s.prefix + "bridge", Bridges: []string{"br0"}}}
 	for i := range targets {
 		s.add(netlab.Namespace{Name: s.machine(webServer(i))}, fmt.Sprintf("t%d", i), chainTarget+i, hop{})
 	}
-	return s
-}
-
-// newSegment has the machine and the clients of each hop, and targets.
-func newSegment(name, dir string, clients, targets int, hops []hop) *segment {
-	s := emptySegment(name, dir, clients, targets)
 	for _, h := range hops {
 		s.addHop(h)
 	}
@@ -194,15 +192,14 @@ func (s *segment) start(ctx context.Context, h hop) error {
 
 // await returns when the program of a machine accepts connections.
 func (s *segment) await(ctx context.Context, h hop) error {
-	port := listenPort
+	address := onHost(h.host, listenPort)
 	if h.host >= chainTarget {
-		port = targetPort
+		address = onHost(h.host, targetPort)
 	}
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	for {
-		var c net.Conn
-		c, err := netlab.Dial(ctx, s.machine(h), "tcp", fmt.Sprintf("198.18.0.%d:%d", h.host, port))
+		c, err := netlab.Dial(ctx, s.machine(h), "tcp", address)
 		if err == nil {
 			return c.Close()
 		}

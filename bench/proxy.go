@@ -39,7 +39,7 @@ func proxyHops() ([]hop, error) {
 	if err != nil {
 		return nil, err
 	}
-	at := func(host int) string { return fmt.Sprintf("198.18.0.%d", host) }
+	at := func(host int) string { return hostAddress(host).String() }
 	return []hop{
 		{name: "fairlead", ours: true, host: 4, address: at(4), program: []string{self, serveProxyCommand, "FILE"}, config: string(served)},
 		{name: "haproxy_tcp", host: 7, address: at(7), program: []string{"haproxy", "-db", "-f", "FILE"},

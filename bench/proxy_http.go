@@ -25,13 +25,12 @@ func httpHops() ([]hop, error) {
 	if err != nil {
 		return nil, err
 	}
-	at := func(host int) string { return fmt.Sprintf("198.18.0.%d:%d", host, listenPort) }
 	return []hop{
-		{name: "fairlead", ours: true, host: 4, address: at(4), program: []string{self, serveProxyCommand, "FILE"}, config: string(served)},
-		{name: "haproxy_http", host: 7, address: at(7), program: []string{"haproxy", "-db", "-f", "FILE"},
+		{name: "fairlead", ours: true, host: 4, address: onHost(4, listenPort), program: []string{self, serveProxyCommand, "FILE"}, config: string(served)},
+		{name: "haproxy_http", host: 7, address: onHost(7, listenPort), program: []string{"haproxy", "-db", "-f", "FILE"},
 			config: fmt.Sprintf("global\n maxconn 8000\ndefaults\n mode http\n option forwardfor\n http-reuse always\n timeout connect 5s\n timeout client 60s\n timeout server 60s\n"+
 				"listen lb\n bind :%d\n server target %s\n", listenPort, target)},
-		{name: "nginx_http", host: 8, address: at(8), program: nginx(),
+		{name: "nginx_http", host: 8, address: onHost(8, listenPort), program: nginx(),
 			config: fmt.Sprintf("user root;\npid DIR/http.pid;\nerror_log DIR/http.log;\nworker_processes auto;\nevents { worker_connections 8000; }\n"+
 				"http { access_log off; keepalive_requests 1000000000;\n upstream lb { server %s; keepalive 256; keepalive_requests 1000000000; }\n"+
 				" server { listen %d; location / { proxy_http_version 1.1; proxy_set_header Connection \"\"; proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for; proxy_pass http://lb; } } }\n", target, listenPort)},

@@ -21,7 +21,7 @@ func (s *segment) idleConnections(ctx context.Context, h hop) (rows []Row, err e
 	pid := s.servers[1].PID() // the first is the target
 	var ln net.Listener
 	if err := netlab.In(s.machine(webServer(0)), func() (err error) {
-		ln, err = net.Listen("tcp", fmt.Sprintf("198.18.0.%d:%d", chainTarget, idlePort))
+		ln, err = net.Listen("tcp", onHost(chainTarget, idlePort))
 		return err
 	}); err != nil {
 		return nil, err
