@@ -48,7 +48,7 @@ func ours(program string, further ...string) func(context.Context, *world) (runn
 		cmd.Env = append(os.Environ(), "AWS_ENDPOINT_URL="+w.aws.URL, "AWS_REGION="+region, "AWS_EC2_METADATA_DISABLED=true",
 			"AWS_ACCESS_KEY_ID="+w.key.AccessKeyID, "AWS_SECRET_ACCESS_KEY="+w.key.SecretAccessKey)
 		cmd.Stdout, cmd.Stderr = log, log
-		cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+		cmd.SysProcAttr = diesWithParent()
 		return command{cmd}, cmd.Start()
 	}
 }

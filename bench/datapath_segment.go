@@ -8,7 +8,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/fairlead-lb/fairlead/internal/netlab"
@@ -179,7 +178,7 @@ func (s *segment) start(ctx context.Context, h hop) error {
 	}
 	cmd := exec.CommandContext(ctx, path, args...)
 	cmd.Stderr = os.Stderr
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	cmd.SysProcAttr = diesWithParent()
 	if err := s.launcher.Start(cmd, s.machine(h)); err != nil {
 		return err
 	}
