@@ -158,7 +158,7 @@ func (e *edgeProcess) stop() error {
 func (e *edgeProcess) awaitHealthy(ctx context.Context, n float64) error {
 	begin := time.Now()
 	for {
-		healthy, err := e.healthy()
+		healthy, err := scrape(e.http, e.metrics, "fairlead_healthy_host_count")
 		switch {
 		case err == nil && healthy == n:
 			fmt.Fprintf(os.Stderr, "   %.0f targets healthy after %v\n", n, time.Since(begin).Round(time.Second))
@@ -166,19 +166,10 @@ func (e *edgeProcess) awaitHealthy(ctx context.Context, n float64) error {
 		case ctx.Err() != nil:
 			return ctx.Err()
 		case time.Since(begin) > idlePatience:
-			return fmt.Errorf("the edge finds %.0f of %.0f targets healthy after %v: %w", healthy, n, idlePatience, err)
+			return errors.Join(fmt.Errorf("the edge finds %.0f of %.0f targets healthy after %v", healthy, n, idlePatience), err)
 		}
 		time.Sleep(time.Second)
 	}
-}
-
-func (e *edgeProcess) healthy() (float64, error) {
-	resp, err := e.http.Get("http://" + e.metrics + "/metrics")
-	if err != nil {
-		return 0, err
-	}
-	defer resp.Body.Close()
-	return sumOfMetric(resp.Body, "fairlead_healthy_host_count")
 }
 
 // look watches the edge doing nothing but checks.

@@ -140,40 +140,38 @@ func (e *engineProcess) credentials() aws.CredentialsProvider {
 
 // allocations is how many objects the engine has allocated since its start.
 func (e *engineProcess) allocations() (float64, error) {
-	resp, err := http.Get("http://" + e.metrics + "/metrics")
+	return scrape(http.DefaultClient, e.metrics, "go_memstats_mallocs_total")
+}
+
+// scrape asks a process for one of its metrics.
+func scrape(client *http.Client, address, name string) (float64, error) {
+	resp, err := client.Get("http://" + address + "/metrics")
 	if err != nil {
 		return 0, err
 	}
 	defer resp.Body.Close()
-	return metric(resp.Body, "go_memstats_mallocs_total")
+	return metric(resp.Body, name)
 }
 
-// metric finds a value in Prometheus' text format.
-func metric(r io.Reader, name string) (float64, error) {
+// metric finds a value in Prometheus' text format, the sum over all labels.
+func metric(r io.Reader, name string) (sum float64, err error) {
+	found := false
 	lines := bufio.NewScanner(r)
 	for lines.Scan() {
-		if value, ok := strings.CutPrefix(lines.Text(), name+" "); ok {
-			return strconv.ParseFloat(value, 64)
-		}
-	}
-	return 0, fmt.Errorf("there is no metric %s", name)
-}
-
-// sumOfMetric adds up a metric over all of its labels.
-func sumOfMetric(r io.Reader, name string) (sum float64, err error) {
-	lines := bufio.NewScanner(r)
-	for lines.Scan() {
-		labelled, ok := strings.CutPrefix(lines.Text(), name+"{")
-		if !ok {
+		rest, ok := strings.CutPrefix(lines.Text(), name)
+		if !ok || !strings.HasPrefix(rest, " ") && !strings.HasPrefix(rest, "{") {
 			continue
 		}
-		value, err := strconv.ParseFloat(labelled[strings.LastIndexByte(labelled, ' ')+1:], 64)
+		value, err := strconv.ParseFloat(rest[strings.LastIndexByte(rest, ' ')+1:], 64)
 		if err != nil {
 			return 0, fmt.Errorf("read metric %s: %w", name, err)
 		}
-		sum += value
+		sum, found = sum+value, true
 	}
-	return sum, lines.Err()
+	if err := lines.Err(); err != nil || found {
+		return sum, err
+	}
+	return 0, fmt.Errorf("there is no metric %s", name)
 }
 
 // processorSeconds is what a process has used.

@@ -12,11 +12,17 @@ hosts{group="a b"} 10
 hosts{group="c"} 2.5
 hosts_total{group="a"} 99
 `
-	if got, err := sumOfMetric(strings.NewReader(text), "hosts"); got != 12.5 || err != nil {
-		t.Errorf("sumOfMetric = %g, %v, want 12.5", got, err)
+	if got, err := metric(strings.NewReader(text), "hosts"); got != 12.5 || err != nil {
+		t.Errorf("metric = %g, %v, want 12.5", got, err)
 	}
-	if got, err := sumOfMetric(strings.NewReader(`hosts{group="a"} many`), "hosts"); err == nil {
-		t.Errorf("sumOfMetric = %g of what is no number, want an error", got)
+	if got, err := metric(strings.NewReader(`hosts{group="a"} many`), "hosts"); err == nil {
+		t.Errorf("metric = %g of what is no number, want an error", got)
+	}
+	if got, err := metric(strings.NewReader("# HELP hosts Targets.\nhosts 3\n"), "hosts"); got != 3 || err != nil {
+		t.Errorf("metric = %g, %v without labels, want 3", got, err)
+	}
+	if got, err := metric(strings.NewReader("hosts_total 3\n"), "hosts"); err == nil {
+		t.Errorf("metric = %g where there is none, want an error", got)
 	}
 }
 
