@@ -79,8 +79,9 @@ func edgeIdle(ctx context.Context, p programs) (rows []Row, err error) {
 func idleSite(prefix string) netlab.Topology {
 	edge := netlab.Port{Namespace: prefix + "edge", Name: "eth0", Addresses: onSegment(4)[:1]}
 	far := netlab.Port{Namespace: prefix + "targets", Name: "eth0", FacesXDP: true}
+	machines := network(2 * targetsEach).Instances
 	for i := range targetsEach {
-		addr := network(2 * targetsEach).Instances[2*i].Interfaces[0].Addresses[0]
+		addr := machines[2*i].Interfaces[0].Addresses[0]
 		far.Addresses = append(far.Addresses, netip.PrefixFrom(addr, 16))
 	}
 	return netlab.Topology{
