@@ -125,20 +125,27 @@ func (r *Reconciler) resolveGroups(ctx context.Context, want lb.Stack) (lb.Stack
 	return want, nil
 }
 
+// held are the Services that have our finalizer: they may have something in AWS.
+func held(ctx context.Context, c client.Reader) ([]corev1.Service, error) {
+	var all corev1.ServiceList
+	if err := c.List(ctx, &all); err != nil {
+		return nil, err
+	}
+	return slices.DeleteFunc(all.Items, func(s corev1.Service) bool { return !intent.HasFinalizer(&s) }), nil
+}
+
 // holders are the Services that have our finalizer, with the rules in the nodes'
 // groups that are on record.
 func holders(c client.Reader) func(context.Context) (map[types.UID][]lb.Rule, error) {
 	return func(ctx context.Context) (map[types.UID][]lb.Rule, error) {
-		var all corev1.ServiceList
-		if err := c.List(ctx, &all); err != nil {
+		all, err := held(ctx, c)
+		if err != nil {
 			return nil, err
 		}
 		uids := map[types.UID][]lb.Rule{}
-		for i := range all.Items {
-			if svc := &all.Items[i]; intent.HasFinalizer(svc) {
-				rec, _ := readRecord(svc)
-				uids[svc.UID] = rec.NodeRules
-			}
+		for i := range all {
+			rec, _ := readRecord(&all[i])
+			uids[all[i].UID] = rec.NodeRules
 		}
 		return uids, nil
 	}

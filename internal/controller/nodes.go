@@ -9,7 +9,6 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/fairlead-lb/fairlead/internal/cloud"
-	"github.com/fairlead-lb/fairlead/internal/intent"
 	"github.com/fairlead-lb/fairlead/internal/lb"
 	"github.com/fairlead-lb/fairlead/internal/owner"
 )
@@ -29,11 +28,7 @@ func (s *shared) AdmitClients(ctx context.Context, uid types.UID, rules []lb.Rul
 		return err
 	}
 	for _, g := range nodesOf(groups) {
-		missing := slices.DeleteFunc(slices.Clone(rules), func(r lb.Rule) bool { return admits(g, r) })
-		if len(missing) == 0 {
-			continue
-		}
-		if err := s.api.AuthorizeIngress(ctx, g.ID, missing); err != nil {
+		if err := s.authorize(ctx, g, rules); err != nil {
 			return err
 		}
 	}
@@ -56,9 +51,7 @@ func (s *shared) ShutOutClients(ctx context.Context, uid types.UID, rules []lb.R
 		return err
 	}
 	for _, g := range nodesOf(groups) {
-		needless := slices.DeleteFunc(slices.Clone(rules), func(r lb.Rule) bool {
-			return s.needed(r) || !slices.Contains(g.Ingress, cloud.IngressRule{Rule: r, Description: s.cluster.RuleDescription()})
-		})
+		needless := slices.DeleteFunc(slices.Clone(rules), func(r lb.Rule) bool { return s.needed(r) || !s.made(g, r) })
 		if len(needless) == 0 {
 			continue
 		}
@@ -87,34 +80,39 @@ func (s *shared) Unclaimed(ctx context.Context, others map[types.UID][]lb.Rule) 
 	}
 	var out []lb.Rule
 	for _, g := range nodesOf(groups) {
-		for _, r := range g.Ingress {
-			if r.Description == s.cluster.RuleDescription() && r.SourceGroup == "" && !claimed[r.Rule] {
-				out = withRules(out, []lb.Rule{r.Rule})
-			}
-		}
+		out = withRules(out, s.unclaimed(g, claimed))
 	}
 	return out, nil
+}
+
+// unclaimed are the rules for clients in a group that are ours and not claimed.
+func (s *shared) unclaimed(g cloud.SecurityGroup, claimed map[lb.Rule]bool) (out []lb.Rule) {
+	for _, r := range g.Ingress {
+		if r.Description == s.cluster.RuleDescription() && r.SourceGroup == "" && !claimed[r.Rule] {
+			out = append(out, r.Rule)
+		}
+	}
+	return out
 }
 
 // recoverRules are the rules in the nodes' groups that must be those of a Service
 // whose record is lost: they are ours, and on no other Service's record. While
 // another record is lost too, nobody knows.
 func (r *Reconciler) recoverRules(ctx context.Context, svc *corev1.Service) ([]lb.Rule, error) {
-	var all corev1.ServiceList
-	if err := r.client.List(ctx, &all); err != nil {
+	all, err := held(ctx, r.client)
+	if err != nil {
 		return nil, err
 	}
 	others := map[types.UID][]lb.Rule{}
-	for i := range all.Items {
-		other := &all.Items[i]
-		if other.UID == svc.UID || !intent.HasFinalizer(other) {
+	for i := range all {
+		if all[i].UID == svc.UID {
 			continue
 		}
-		rec, ok := readRecord(other)
+		rec, ok := readRecord(&all[i])
 		if !ok {
 			return nil, nil
 		}
-		others[other.UID] = rec.NodeRules
+		others[all[i].UID] = rec.NodeRules
 	}
 	return r.shared.Unclaimed(ctx, others)
 }
@@ -149,11 +147,9 @@ func (o *observer) nodeRules(ctx context.Context) ([]lb.Rule, error) {
 	if len(o.want.NodeRules)+len(o.rec.NodeRules) == 0 {
 		return nil, nil
 	}
-	groups, err := o.surveyed, error(nil)
-	if groups == nil {
-		if groups, err = o.api.DescribeSecurityGroups(ctx, cloud.GroupFilter{TagKey: owner.TagKubernetesCluster + o.owner.Cluster}); err != nil {
-			return nil, err
-		}
+	groups, err := o.securityGroups(ctx, cloud.GroupFilter{TagKey: owner.TagKubernetesCluster + o.owner.Cluster})
+	if err != nil {
+		return nil, err
 	}
 	nodes := nodesOf(groups)
 	var out []lb.Rule
@@ -163,8 +159,7 @@ func (o *observer) nodeRules(ctx context.Context) ([]lb.Rule, error) {
 		}
 	}
 	for _, r := range o.rec.NodeRules {
-		ours := cloud.IngressRule{Rule: r, Description: o.shared.cluster.RuleDescription()}
-		if !slices.Contains(o.want.NodeRules, r) && slices.ContainsFunc(nodes, func(g cloud.SecurityGroup) bool { return slices.Contains(g.Ingress, ours) }) {
+		if !slices.Contains(o.want.NodeRules, r) && slices.ContainsFunc(nodes, func(g cloud.SecurityGroup) bool { return o.shared.made(g, r) }) {
 			out = append(out, r)
 		}
 	}

@@ -304,14 +304,22 @@ func (o *observer) listeners(ctx context.Context, found []cloud.Listener) ([]pla
 	return out, nil
 }
 
+// securityGroups are all of the cluster, when they were read anyway; else those
+// that are asked for.
+func (o *observer) securityGroups(ctx context.Context, by cloud.GroupFilter) ([]cloud.SecurityGroup, error) {
+	if o.surveyed != nil {
+		return o.surveyed, nil
+	}
+	return o.api.DescribeSecurityGroups(ctx, by)
+}
+
 // frontends reads the Service's own groups. Rules that are not ours count only
 // when they are wanted anyway: they are never revoked.
 func (o *observer) frontends(ctx context.Context) ([]plan.SecurityGroup, error) {
-	names, found, err := plan.FrontendNames(o.owner.FrontendName()), o.surveyed, error(nil)
-	if found == nil {
-		if found, err = o.api.DescribeSecurityGroups(ctx, cloud.GroupFilter{Names: names}); err != nil {
-			return nil, err
-		}
+	names := plan.FrontendNames(o.owner.FrontendName())
+	found, err := o.securityGroups(ctx, cloud.GroupFilter{Names: names})
+	if err != nil {
+		return nil, err
 	}
 	var want lb.SecurityGroup
 	if o.want.Frontend != nil {

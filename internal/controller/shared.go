@@ -176,15 +176,21 @@ func (s *shared) findBackend(ctx context.Context) (string, error) {
 func (s *shared) admit(ctx context.Context, backend string, nodes []cloud.SecurityGroup) error {
 	s.nodeIDs = nil
 	for _, g := range nodes {
-		if !slices.ContainsFunc(g.Ingress, func(r cloud.IngressRule) bool { return r.Rule == fromBackend(backend) }) {
-			err := s.api.AuthorizeIngress(ctx, g.ID, []lb.Rule{fromBackend(backend)})
-			if err != nil && !cloud.Is(err, cloud.Duplicate) {
-				return err
-			}
+		if err := s.authorize(ctx, g, []lb.Rule{fromBackend(backend)}); err != nil && !cloud.Is(err, cloud.Duplicate) {
+			return err
 		}
 		s.nodeIDs = append(s.nodeIDs, g.ID)
 	}
 	return nil
+}
+
+// authorize adds those of the rules that a group lacks.
+func (s *shared) authorize(ctx context.Context, g cloud.SecurityGroup, rules []lb.Rule) error {
+	missing := slices.DeleteFunc(slices.Clone(rules), func(r lb.Rule) bool { return admits(g, r) })
+	if len(missing) == 0 {
+		return nil
+	}
+	return s.api.AuthorizeIngress(ctx, g.ID, missing)
 }
 
 // fromBackend is the rule on the nodes: everything from the load balancers,
@@ -324,11 +330,16 @@ func (s *shared) count(ctx context.Context) error {
 	return nil
 }
 
-// admitting are the groups that have our rule, by its description as well.
+// made says that a group has a rule, and that it is ours: by its description.
+func (s *shared) made(g cloud.SecurityGroup, r lb.Rule) bool {
+	return slices.Contains(g.Ingress, cloud.IngressRule{Rule: r, Description: s.cluster.RuleDescription()})
+}
+
+// admitting are the groups that have our rule.
 func (s *shared) admitting(nodes []cloud.SecurityGroup, backend string) []string {
 	var out []string
 	for _, g := range nodes {
-		if slices.Contains(g.Ingress, cloud.IngressRule{Rule: fromBackend(backend), Description: s.cluster.RuleDescription()}) {
+		if s.made(g, fromBackend(backend)) {
 			out = append(out, g.ID)
 		}
 	}

@@ -56,10 +56,8 @@ func (r *Reconciler) findStrays(ctx context.Context, tags map[string]map[string]
 // record.
 func (r *Reconciler) strayRules(security []cloud.SecurityGroup, known map[lb.Rule]bool) (out []string) {
 	for _, g := range nodesOf(security) {
-		for _, rule := range g.Ingress {
-			if rule.Description == r.shared.cluster.RuleDescription() && rule.SourceGroup == "" && !known[rule.Rule] {
-				out = append(out, fmt.Sprintf("%s: %s %d from %s%s", g.ID, rule.Protocol, rule.FromPort, addressText(rule.Source), rule.SourceList))
-			}
+		for _, rule := range r.shared.unclaimed(g, known) {
+			out = append(out, fmt.Sprintf("%s: %s %d from %s%s", g.ID, rule.Protocol, rule.FromPort, addressText(rule.Source), rule.SourceList))
 		}
 	}
 	return out

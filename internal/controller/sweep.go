@@ -70,16 +70,13 @@ type onRecord struct {
 
 // recorded is what is on record.
 func (r *Reconciler) recorded(ctx context.Context) (names onRecord, err error) {
-	var all corev1.ServiceList
-	if err := r.client.List(ctx, &all); err != nil {
+	all, err := held(ctx, r.client)
+	if err != nil {
 		return names, err
 	}
 	names.uids, names.rules = map[types.UID]bool{}, map[lb.Rule]bool{}
-	for i := range all.Items {
-		svc := &all.Items[i]
-		if !intent.HasFinalizer(svc) {
-			continue
-		}
+	for i := range all {
+		svc := &all[i]
 		rec, _ := readRecord(svc)
 		for _, rule := range rec.NodeRules {
 			names.rules[rule] = true
