@@ -13,7 +13,6 @@ import (
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
 
-	"github.com/fairlead-lb/fairlead/internal/bpffs"
 	"github.com/fairlead-lb/fairlead/internal/cli"
 	"github.com/fairlead-lb/fairlead/internal/datapath"
 	"github.com/fairlead-lb/fairlead/internal/edge"
@@ -152,16 +151,6 @@ func runEdge(ctx context.Context, f edgeFlags) error {
 	})
 }
 
-// nothingPinned tells people who want to take programs away that there are none
-// by that directory. That is no error: what they asked for is so.
-func nothingPinned(cmd *cobra.Command, dir string) bool {
-	if _, err := os.Stat(dir); !errors.Is(err, os.ErrNotExist) {
-		return false
-	}
-	cmd.PrintErrf("nothing was detached: there is no pin directory %s; if a program is still there, name its --pin-dir\n", dir)
-	return true
-}
-
 // detachEdge takes the state directory first, so that it does not pull the data
 // path away from under a running edge.
 func detachEdge(f edgeFlags) error {
@@ -186,12 +175,9 @@ func explainEdge(what string, err error) error {
 	if _, done := errors.AsType[*cli.Error](err); done {
 		return err
 	}
-	explained := &cli.Error{What: what, Err: err}
+	explained := &cli.Error{What: what, Err: err, Hint: pinHint(err, "edge")}
 	switch {
-	case errors.Is(err, bpffs.ErrNoBPFFS):
-		explained.Hint = "mount one with 'mount -t bpf bpf /sys/fs/bpf', or name another directory with --pin-dir"
-	case errors.Is(err, bpffs.ErrHeld):
-		explained.Hint = "stop the edge that runs with this --pin-dir first"
+	case explained.Hint != "":
 	case errors.Is(err, unix.EBUSY):
 		explained.Hint = "take the other XDP program off the uplink: 'fairlead edge detach' with its --pin-dir and --state-dir if it is an edge's, otherwise 'ip link set dev INTERFACE xdp off'"
 	case errors.Is(err, os.ErrPermission):

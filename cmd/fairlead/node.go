@@ -10,7 +10,6 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
 
-	"github.com/fairlead-lb/fairlead/internal/bpffs"
 	"github.com/fairlead-lb/fairlead/internal/cli"
 	"github.com/fairlead-lb/fairlead/internal/node"
 	"github.com/fairlead-lb/fairlead/internal/ops"
@@ -78,17 +77,16 @@ func runNode(ctx context.Context, cfg node.Config, metricsListen string) error {
 // explainNode adds the next step to errors that have one. Being told to stop is
 // no error.
 func explainNode(err error) error {
-	switch {
-	case err == nil, errors.Is(err, context.Canceled):
+	if err == nil || errors.Is(err, context.Canceled) {
 		return nil
-	case errors.Is(err, bpffs.ErrNoBPFFS):
-		return &cli.Error{What: "run the node helper", Err: err, Hint: "mount one with 'mount -t bpf bpf /sys/fs/bpf', or name another directory with --pin-dir"}
-	case errors.Is(err, bpffs.ErrHeld):
-		return &cli.Error{What: "run the node helper", Err: err, Hint: "stop the helper that runs with this --pin-dir first"}
-	case errors.Is(err, node.ErrKernel):
-		return &cli.Error{What: "run the node helper", Err: err, Hint: "run Linux 6.6 or later on targets, or turn client IP preservation off for their target groups"}
-	case errors.Is(err, os.ErrPermission):
-		return &cli.Error{What: "run the node helper", Err: err, Hint: "run it as root, or with CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON"}
 	}
-	return &cli.Error{What: "run the node helper", Err: err}
+	explained := &cli.Error{What: "run the node helper", Err: err, Hint: pinHint(err, "helper")}
+	switch {
+	case explained.Hint != "":
+	case errors.Is(err, node.ErrKernel):
+		explained.Hint = "run Linux 6.6 or later on targets, or turn client IP preservation off for their target groups"
+	case errors.Is(err, os.ErrPermission):
+		explained.Hint = "run it as root, or with CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON"
+	}
+	return explained
 }
