@@ -27,6 +27,7 @@ type controllerFlags struct {
 	kubeconfig, cluster, region, vpc string
 	scheme, targetType               string
 	logLevel                         string
+	level                            slog.Level // logLevel, once checked
 	requestRate                      float64
 	config                           controller.Config
 }
@@ -82,8 +83,7 @@ func (f *controllerFlags) check() error {
 	var wrong flagProblems
 	d := &f.config.Defaults
 	wrong.unless(f.cluster != "", "--cluster-name is required")
-	var level slog.Level
-	wrong.unless(level.UnmarshalText([]byte(f.logLevel)) == nil, "--log-level %q must be debug, info, warn or error", f.logLevel)
+	wrong.unless(f.level.UnmarshalText([]byte(f.logLevel)) == nil, "--log-level %q must be debug, info, warn or error", f.logLevel)
 	wrong.unless(f.scheme == string(lb.InternetFacing) || f.scheme == string(lb.Internal), "--default-scheme %q must be internet-facing or internal", f.scheme)
 	wrong.unless(f.targetType == string(lb.InstanceTarget) || f.targetType == string(lb.IPTarget), "--default-target-type %q must be instance or ip", f.targetType)
 	wrong.unless(d.HealthInterval >= 5*time.Second && d.HealthInterval <= 300*time.Second && d.HealthInterval%time.Second == 0, "--default-health-check-interval %s must be whole seconds from 5s to 300s", d.HealthInterval)
@@ -133,11 +133,7 @@ func (f *controllerFlags) complete(ctx context.Context) (controller.Config, erro
 	if f.region, f.vpc, err = awssdk.Place(ctx, f.region, f.vpc); err != nil {
 		return c, &cli.Error{What: "find the region and the VPC", Err: err, Hint: "give --region and --vpc-id: only on an EC2 instance, and in pods that may ask its metadata, they are known without"}
 	}
-	var level slog.Level
-	if err := level.UnmarshalText([]byte(f.logLevel)); err != nil {
-		return c, err
-	}
-	c.Kube, c.Log, c.Registry, c.Cluster = kube, cli.Logger(os.Stderr, level), prometheus.NewRegistry(), f.cluster
+	c.Kube, c.Log, c.Registry, c.Cluster = kube, cli.Logger(os.Stderr, f.level), prometheus.NewRegistry(), f.cluster
 	c.VPCID = f.vpc
 	c.Defaults.Scheme, c.Defaults.TargetType = lb.Scheme(f.scheme), lb.TargetType(f.targetType)
 	c.API, err = awssdk.New(ctx, awssdk.Config{
