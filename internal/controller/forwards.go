@@ -91,14 +91,13 @@ func (r *Reconciler) resolveForward(st *service, want lb.Stack, l *lb.Listener, 
 
 // unfit says why a listener cannot use a target group of others, "" when it can.
 func (r *Reconciler) unfit(st *service, want lb.Stack, l lb.Listener, g cloud.TargetGroup) string {
-	i := slices.IndexFunc(want.TargetGroups, func(w lb.TargetGroup) bool { return w.Name == l.TargetGroup })
-	own := want.TargetGroups[i]
+	own := want.Group(l.TargetGroup)
 	ours := func(arn string) bool {
 		return slices.ContainsFunc(st.rec.Balancers, func(e recorded) bool { return e.ID == arn })
 	}
 	other := slices.IndexFunc(g.Balancers, func(arn string) bool { return !ours(arn) })
 	switch {
-	case slices.ContainsFunc(want.TargetGroups, func(w lb.TargetGroup) bool { return w.Name == g.Name }):
+	case want.Group(g.Name) != nil:
 		return "the target group is one of the Service's own; name the Service behind it by serviceName"
 	case g.Protocol != own.Protocol:
 		return fmt.Sprintf("the target group's protocol is %s; all groups of a listener have one, and the Service's own has %s", g.Protocol, own.Protocol)

@@ -157,8 +157,7 @@ func (o *observer) mine(what, name, arn string, wanted bool) (bool, error) {
 }
 
 func (o *observer) group(ctx context.Context, g cloud.TargetGroup, have *plan.Observed) error {
-	wanted := slices.ContainsFunc(o.want.TargetGroups, func(w lb.TargetGroup) bool { return w.Name == g.Name })
-	mine, err := o.mine("target group", g.Name, g.ARN, wanted)
+	mine, err := o.mine("target group", g.Name, g.ARN, o.want.Group(g.Name) != nil)
 	if !mine {
 		return err
 	}
@@ -188,10 +187,8 @@ func (o *observer) group(ctx context.Context, g cloud.TargetGroup, have *plan.Ob
 // counterpart is the wanted group that an existing one is, or may become: of
 // its name, or of its port while a replacement waits for consent.
 func (o *observer) counterpart(g lb.TargetGroup) (lb.TargetGroup, bool) {
-	for _, w := range o.want.TargetGroups {
-		if w.Name == g.Name {
-			return w, true
-		}
+	if w := o.want.Group(g.Name); w != nil {
+		return *w, true
 	}
 	for _, w := range o.want.TargetGroups {
 		if w.Key == g.Key {

@@ -83,10 +83,8 @@ func (r record) claim(p plan.Plan, have plan.Observed) record {
 func share(have *plan.Observed, want lb.Stack) {
 	have.TargetGroups = slices.Clone(have.TargetGroups)
 	for i := range have.TargetGroups {
-		for _, w := range want.TargetGroups {
-			if w.Name == have.TargetGroups[i].Name {
-				have.TargetGroups[i].Shared = w.Shared
-			}
+		if w := want.Group(have.TargetGroups[i].Name); w != nil {
+			have.TargetGroups[i].Shared = w.Shared
 		}
 	}
 }
@@ -95,7 +93,8 @@ func share(have *plan.Observed, want lb.Stack) {
 // in it is not known, and is to go.
 func unshared(have *plan.Observed, want lb.Stack) bool {
 	return have != nil && slices.ContainsFunc(have.TargetGroups, func(g plan.TargetGroup) bool {
-		return g.Shared && slices.ContainsFunc(want.TargetGroups, func(w lb.TargetGroup) bool { return w.Name == g.Name && !w.Shared })
+		w := want.Group(g.Name)
+		return g.Shared && w != nil && !w.Shared
 	})
 }
 

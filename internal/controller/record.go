@@ -242,10 +242,8 @@ func (r record) end(w wish, have plan.Observed) record {
 }
 
 func wantedTargets(want lb.Stack, group string) []lb.Target {
-	for _, g := range want.TargetGroups {
-		if g.Name == group {
-			return g.Targets
-		}
+	if g := want.Group(group); g != nil {
+		return g.Targets
 	}
 	return nil
 }

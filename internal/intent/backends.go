@@ -91,7 +91,7 @@ func (b *builder) share(stack *lb.Stack, l *lb.Listener, p port, a action) {
 		if t.ServiceName != "" {
 			g := b.backendGroup(field, p, t)
 			f.TargetGroup, f.Foreign = g.Name, false
-			if !slices.ContainsFunc(stack.TargetGroups, func(o lb.TargetGroup) bool { return o.Name == g.Name }) {
+			if stack.Group(g.Name) == nil {
 				stack.TargetGroups = append(stack.TargetGroups, g)
 			}
 		}

@@ -2,6 +2,7 @@ package lb
 
 import (
 	"net/netip"
+	"slices"
 )
 
 // Stack is everything that one Service wants: one load balancer and what hangs
@@ -29,6 +30,15 @@ type Stack struct {
 
 // Empty says that the stack wants nothing.
 func (s Stack) Empty() bool { return s.LoadBalancer.Name == "" }
+
+// Group is the target group of a name, or nil.
+func (s Stack) Group(name string) *TargetGroup {
+	i := slices.IndexFunc(s.TargetGroups, func(g TargetGroup) bool { return g.Name == name })
+	if i < 0 {
+		return nil
+	}
+	return &s.TargetGroups[i]
+}
 
 // LoadBalancer is the load balancer itself.
 type LoadBalancer struct {

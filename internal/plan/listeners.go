@@ -120,11 +120,10 @@ func (d *differ) modify(at stage, r Resource, have *Listener, l Listener, why st
 }
 
 func (d *differ) wantedGroup(name string) lb.TargetGroup {
-	i := slices.IndexFunc(d.want.TargetGroups, func(g lb.TargetGroup) bool { return g.Name == name })
-	if i < 0 {
-		return lb.TargetGroup{}
+	if g := d.want.Group(name); g != nil {
+		return *g
 	}
-	return d.want.TargetGroups[i]
+	return lb.TargetGroup{}
 }
 
 func (b *LoadBalancer) uses(group string) bool {
@@ -158,7 +157,7 @@ func (d *differ) surplus() {
 		}
 	}
 	for _, g := range d.have.TargetGroups {
-		if d.wantedGroup(g.Name).Name == "" {
+		if d.want.Group(g.Name) == nil {
 			d.add(stageDropGroup, Step{Action: DeleteTargetGroup, Resource: Resource{Kind: KindTargetGroup, Name: g.Name}, Why: "no longer wanted"})
 		}
 	}
