@@ -340,9 +340,7 @@ func (s *Service) modifyListenerAttributes(ctx context.Context, in *elb.ModifyLi
 }
 
 func listenerAttributes(l state.Listener) []types.ListenerAttribute {
-	list := []types.ListenerAttribute{}
-	for k, v := range attributes.OfListener(l) { // at most one
-		list = append(list, types.ListenerAttribute{Key: &k, Value: &v})
-	}
-	return list
+	return attributeList(attributes.OfListener(l), func(k, v *string) types.ListenerAttribute {
+		return types.ListenerAttribute{Key: k, Value: v}
+	})
 }

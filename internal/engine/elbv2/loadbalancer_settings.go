@@ -38,9 +38,8 @@ func (s *Service) describeLoadBalancerAttributes(ctx context.Context, in *elb.De
 }
 
 func (s *Service) balancerAttributes(b state.LoadBalancer) []types.LoadBalancerAttribute {
-	values := attributes.OfLoadBalancer(b, s.DataPath)
-	return balancing.Convert(slices.Sorted(maps.Keys(values)), func(k string) types.LoadBalancerAttribute {
-		return types.LoadBalancerAttribute{Key: &k, Value: aws.String(values[k])}
+	return attributeList(attributes.OfLoadBalancer(b, s.DataPath), func(k, v *string) types.LoadBalancerAttribute {
+		return types.LoadBalancerAttribute{Key: k, Value: v}
 	})
 }
 
@@ -57,6 +56,11 @@ func (s *Service) modifyLoadBalancerAttributes(ctx context.Context, in *elb.Modi
 		return nil, err
 	}
 	return &elb.ModifyLoadBalancerAttributesOutput{Attributes: s.balancerAttributes(b)}, nil
+}
+
+// attributeList is a list of keys and values, in order of keys.
+func attributeList[A any](values map[string]string, pair func(key, value *string) A) []A {
+	return balancing.Convert(slices.Sorted(maps.Keys(values)), func(k string) A { return pair(&k, aws.String(values[k])) })
 }
 
 // attributeChanges reads a list of keys and values; an absent value is empty.

@@ -4,8 +4,6 @@ import (
 	"cmp"
 	"context"
 	"iter"
-	"maps"
-	"slices"
 	"strconv"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -281,9 +279,8 @@ func (s *Service) modifyTargetGroupAttributes(ctx context.Context, in *elb.Modif
 }
 
 func groupAttributes(g state.TargetGroup) []types.TargetGroupAttribute {
-	values := attributes.OfTargetGroup(g)
-	return balancing.Convert(slices.Sorted(maps.Keys(values)), func(k string) types.TargetGroupAttribute {
-		return types.TargetGroupAttribute{Key: &k, Value: aws.String(values[k])}
+	return attributeList(attributes.OfTargetGroup(g), func(k, v *string) types.TargetGroupAttribute {
+		return types.TargetGroupAttribute{Key: k, Value: v}
 	})
 }
 
