@@ -5,7 +5,6 @@ import (
 	"path/filepath"
 	"testing"
 
-	"github.com/pires/go-proxyproto"
 	"golang.org/x/sys/unix"
 )
 
@@ -28,15 +27,7 @@ func (b *bench) pinsOfNobody(t *testing.T, ns string) string {
 
 // The capabilities are those that the guide to one's own machines names.
 func TestEdgeAndNodeRunUnderCapabilities(t *testing.T) {
-	b := newBench(t)
-	b.serve(t, "target1")
-	go greet(&proxyproto.Listener{Listener: b.listen(t, "target1", 30081), ConnPolicy: lenient}, "target1")
-	state := filepath.Join(b.dir, "capable")
-	if err := os.Mkdir(state, 0o700); err != nil {
-		t.Fatal(err)
-	}
-	give(t, state)
-	give(t, filepath.Join(b.dir, "identity"))
+	b, state := newBenchOfNobody(t)
 	b.startAs(t, "target1", somebody(unix.CAP_BPF, unix.CAP_NET_ADMIN, unix.CAP_PERFMON),
 		"node", "--interface", "eth0", "--pin-dir", b.pinsOfNobody(t, "target1"), "--max-flows", "4096")
 	b.startAs(t, "edge", somebody(unix.CAP_BPF, unix.CAP_NET_ADMIN, unix.CAP_PERFMON, unix.CAP_NET_RAW, unix.CAP_NET_BIND_SERVICE),

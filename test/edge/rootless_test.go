@@ -44,16 +44,24 @@ func give(t *testing.T, dir string) {
 	}
 }
 
-func TestEdgeWithoutRootServesTCP(t *testing.T) {
-	b := newBench(t)
+// newBenchOfNobody is a bench whose target1 serves what rootlessSnapshot says,
+// with a state directory and an identity that nobody may use.
+func newBenchOfNobody(t *testing.T) (b *bench, state string) {
+	t.Helper()
+	b = newBench(t)
 	b.serve(t, "target1")
 	go greet(&proxyproto.Listener{Listener: b.listen(t, "target1", 30081), ConnPolicy: lenient}, "target1")
-	state := filepath.Join(b.dir, "rootless")
+	state = filepath.Join(b.dir, "nobody")
 	if err := os.Mkdir(state, 0o700); err != nil {
 		t.Fatal(err)
 	}
 	give(t, state)
 	give(t, filepath.Join(b.dir, "identity"))
+	return b, state
+}
+
+func TestEdgeWithoutRootServesTCP(t *testing.T) {
+	b, state := newBenchOfNobody(t)
 	b.startAs(t, "edge", somebody(), "edge", "--zone", zone, "--engine", "198.18.0.10:7441",
 		"--identity", filepath.Join(b.dir, "identity"), "--state-dir", state, "--metrics-listen", "198.18.16.4:7451",
 		"--data-path", "userspace", "--userspace-address", "198.18.16.4")
