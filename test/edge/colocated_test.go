@@ -34,13 +34,10 @@ func TestAnEdgeOnAMachineThatIsATarget(t *testing.T) {
 	}
 	b.engine.publish(own)
 	b.engine.wait(t, 2, 2, 0)
-	held4, held6 := b.connect(t, "client", web4), b.connect(t, "client", web6)
+	others := b.everybody(t)
 	everybody := func(what string) {
 		t.Helper()
-		held4.say(t, what)
-		held6.say(t, what)
-		b.connect(t, "client", web4).say(t, what)
-		b.connect(t, "near", web6).say(t, what)
+		others(what)
 		b.itself(t, what)
 	}
 	everybody(strings.Repeat("bulk ", 200_000))

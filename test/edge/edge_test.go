@@ -70,6 +70,20 @@ func (b *bench) spread(t *testing.T, ns, addr string, targets ...string) {
 	}
 }
 
+// everybody opens connections and returns what says something on them and on new
+// ones.
+func (b *bench) everybody(t *testing.T) (say func(what string)) {
+	t.Helper()
+	held4, held6 := b.connect(t, "client", web4), b.connect(t, "client", web6)
+	return func(what string) {
+		t.Helper()
+		held4.say(t, what)
+		held6.say(t, what)
+		b.connect(t, "client", web4).say(t, what)
+		b.connect(t, "near", web6).say(t, what)
+	}
+}
+
 func TestTrafficThroughEdgeAndNodes(t *testing.T) {
 	b := newBench(t)
 	b.serve(t, "target1")
@@ -85,14 +99,7 @@ func TestTrafficThroughEdgeAndNodes(t *testing.T) {
 			b.spread(t, from, addr, "target1", "target2")
 		}
 	}
-	held4, held6 := b.connect(t, "client", web4), b.connect(t, "client", web6)
-	everybody := func(what string) {
-		t.Helper()
-		held4.say(t, what)
-		held6.say(t, what)
-		b.connect(t, "client", web4).say(t, what)
-		b.connect(t, "near", web6).say(t, what)
-	}
+	everybody := b.everybody(t)
 	everybody(strings.Repeat("bulk ", 200_000))
 
 	edge.end(syscall.SIGTERM)
