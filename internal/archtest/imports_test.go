@@ -45,7 +45,7 @@ var impure = []string{"context", "log", "log/slog", "net", "net/http", "os", "os
 // confined names packages from outside with the only places that may import them.
 var confined = map[string][]string{
 	"github.com/cilium/ebpf":                   {"internal/datapath", "internal/node"},
-	"github.com/vishvananda/netlink":           {"internal/netlab", "internal/lab", "internal/datapath", "internal/announce", "internal/edge", "internal/node"},
+	"github.com/vishvananda/netlink":           {"internal/netlab", "internal/lab", "internal/datapath", "internal/node"},
 	"sigs.k8s.io/controller-runtime":           {"internal/controller", "cmd/fairlead"},
 	"go.etcd.io/bbolt":                         {"internal/store"},
 	"github.com/aws/aws-sdk-go-v2/config":      {"internal/cloud/awssdk"},
