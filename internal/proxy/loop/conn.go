@@ -230,6 +230,8 @@ func (c *conn) end(why Why, abortive bool) {
 				closeAll(e.fd)
 			}
 		}
-		c.held[i].drop(c.loop)
+		if c.state.streams[i].inPipe { // what will not be written
+			c.loop.pipes.put(c.held[i].pipe, false)
+		}
 	}
 }

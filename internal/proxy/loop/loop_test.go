@@ -242,7 +242,7 @@ func TestASlowReaderHoldsOnePipe(t *testing.T) {
 	w.group.each(func(l *loop) {
 		for c := range l.conns[w.server] {
 			conns++
-			if held += len(c.held[client].bytes) + c.held[client].piped; held > pipeSize+bufferSize {
+			if held += len(c.held[client].bytes) + c.state.streams[client].held; held > pipeSize+bufferSize {
 				t.Errorf("a connection holds %d bytes", held)
 			}
 		}

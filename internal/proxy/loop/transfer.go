@@ -18,20 +18,11 @@ const (
 	promptWrite = 512
 )
 
-// held is what a stream has read and not yet written: bytes, or a pipe's.
+// held is where a stream's bytes are that were read and not yet written: here,
+// or in the pipe, as the state says.
 type held struct {
 	bytes []byte
 	pipe  pipe
-	piped int // bytes in pipe
-}
-
-// drop lets go of what will not be written.
-func (h *held) drop(l *loop) {
-	h.bytes = nil
-	if h.piped > 0 {
-		l.pipes.put(h.pipe, false)
-		h.piped = 0
-	}
 }
 
 // read reads into the loop's buffer. The machine writes next.
@@ -51,7 +42,7 @@ func (c *conn) fill(from side, p pipe) outcome {
 		c.loop.pipes.put(p, true)
 		return blockedOrFailed(err)
 	}
-	c.held[from].pipe, c.held[from].piped = p, n
+	c.held[from].pipe = p
 	c.received(from, n)
 	return outcome{n: n, full: n >= smallSplice}
 }
@@ -92,15 +83,15 @@ func (c *conn) write(from side) outcome {
 }
 
 func (c *conn) drain(from side) outcome {
-	h := &c.held[from]
+	p, held := c.held[from].pipe, c.state.streams[from].held
 	to := &c.ends[from.other()]
 	to.hurry()
-	n, err := spliceNow(h.pipe.r, to.fd, h.piped)
+	n, err := spliceNow(p.r, to.fd, held)
 	if err != nil && !errors.Is(err, unix.EAGAIN) {
 		return outcome{failed: true}
 	}
-	if h.piped -= n; h.piped == 0 {
-		c.loop.pipes.put(h.pipe, true)
+	if n == held {
+		c.loop.pipes.put(p, true)
 		c.passed(from)
 	}
 	c.last = c.loop.now
