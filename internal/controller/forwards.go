@@ -3,6 +3,7 @@ package controller
 import (
 	"context"
 	"fmt"
+	"iter"
 	"slices"
 	"strings"
 
@@ -28,10 +29,35 @@ func (r *Reconciler) resolve(ctx context.Context, st *service, want lb.Stack) (l
 	return r.resolveForwards(ctx, st, want)
 }
 
+// foreign are the target groups of others that the listeners of a stack forward
+// to.
+func foreign(of lb.Stack) iter.Seq2[*lb.Listener, *lb.Forward] {
+	return func(yield func(*lb.Listener, *lb.Forward) bool) {
+		for i := range of.Listeners {
+			l := &of.Listeners[i]
+			for j := range l.Forward {
+				if l.Forward[j].Foreign && !yield(l, &l.Forward[j]) {
+					return
+				}
+			}
+		}
+	}
+}
+
 func hasForeign(want lb.Stack) bool {
-	return slices.ContainsFunc(want.Listeners, func(l lb.Listener) bool {
-		return slices.ContainsFunc(l.Forward, func(f lb.Forward) bool { return f.Foreign })
-	})
+	for range foreign(want) {
+		return true
+	}
+	return false
+}
+
+// withForwards is a copy of a stack in which listeners may be led elsewhere.
+func withForwards(want lb.Stack) lb.Stack {
+	want.Listeners = slices.Clone(want.Listeners)
+	for i := range want.Listeners {
+		want.Listeners[i].Forward = slices.Clone(want.Listeners[i].Forward)
+	}
+	return want
 }
 
 // resolveForwards looks up the target groups of others, and whether the load
@@ -39,72 +65,69 @@ func hasForeign(want lb.Stack) bool {
 // of a plan.
 func (r *Reconciler) resolveForwards(ctx context.Context, st *service, want lb.Stack) (lb.Stack, error) {
 	var names []string
-	for _, l := range want.Listeners {
-		for _, f := range l.Forward {
-			if f.Foreign {
-				names = append(names, groupName(f.TargetGroup))
-			}
-		}
+	for _, f := range foreign(want) {
+		names = append(names, groupName(f.TargetGroup))
 	}
 	slices.Sort(names)
 	found, err := r.api.DescribeTargetGroups(ctx, slices.Compact(names))
 	if err != nil {
 		return want, err
 	}
-	want.Listeners = slices.Clone(want.Listeners)
+	re := resolution{want: withForwards(want), rec: st.rec, vpc: r.opts.VPCID, found: found}
 	var problems []intent.Problem
-	for i := range want.Listeners {
-		l := &want.Listeners[i]
-		l.Forward = slices.Clone(l.Forward)
-		for j := range l.Forward {
-			if l.Forward[j].Foreign {
-				problems = append(problems, r.resolveForward(st, want, l, j, found)...)
-			}
+	for l, f := range foreign(re.want) {
+		if why := re.resolve(l, f); why != "" {
+			problems = append(problems, intent.Problem{Severity: intent.Error, Field: intent.ActionsKey(l.Protocol, l.Port), Value: f.TargetGroup, Why: why})
 		}
 	}
 	if len(problems) > 0 {
-		return want, &errForeign{problems}
+		return re.want, &errForeign{problems}
 	}
-	return want, nil
+	return re.want, nil
 }
 
-// resolveForward puts the ARN in place of one group's name.
-func (r *Reconciler) resolveForward(st *service, want lb.Stack, l *lb.Listener, at int, found []cloud.TargetGroup) []intent.Problem {
-	f := &l.Forward[at]
-	bad := func(why string) []intent.Problem {
-		return []intent.Problem{{Severity: intent.Error, Field: intent.ActionsKey(l.Protocol, l.Port), Value: f.TargetGroup, Why: why}}
-	}
-	i := slices.IndexFunc(found, func(g cloud.TargetGroup) bool { return g.ARN == f.TargetGroup || g.Name == f.TargetGroup })
+// resolution puts the ARNs of found groups in place of names.
+type resolution struct {
+	want  lb.Stack
+	rec   record
+	vpc   string // "" when not known
+	found []cloud.TargetGroup
+}
+
+// resolve does so for one group, and says why the listener cannot use it, ""
+// when it can.
+func (re *resolution) resolve(l *lb.Listener, f *lb.Forward) string {
+	i := slices.IndexFunc(re.found, func(g cloud.TargetGroup) bool { return g.ARN == f.TargetGroup || g.Name == f.TargetGroup })
 	if i < 0 {
-		return bad("there is no such target group in the load balancer's account and region")
+		return "there is no such target group in the load balancer's account and region"
 	}
-	g := found[i]
-	if why := r.unfit(st, want, *l, g); why != "" {
-		return bad(why)
+	g := re.found[i]
+	if why := re.unfit(l, g); why != "" {
+		return why
 	}
 	if slices.ContainsFunc(l.Forward, func(o lb.Forward) bool { return o.TargetGroup == g.ARN && o != *f }) {
-		return bad("the target group is named twice; it has one weight")
+		return "the target group is named twice; it has one weight"
 	}
 	f.TargetGroup = g.ARN
-	return nil
+	return ""
 }
 
 // unfit says why a listener cannot use a target group of others, "" when it can.
-func (r *Reconciler) unfit(st *service, want lb.Stack, l lb.Listener, g cloud.TargetGroup) string {
-	own := want.Group(l.TargetGroup)
+func (re *resolution) unfit(l *lb.Listener, g cloud.TargetGroup) string {
+	own := re.want.Group(l.TargetGroup)
 	ours := func(arn string) bool {
-		return slices.ContainsFunc(st.rec.Balancers, func(e recorded) bool { return e.ID == arn })
+		return slices.ContainsFunc(re.rec.Balancers, func(e recorded) bool { return e.ID == arn })
 	}
 	other := slices.IndexFunc(g.Balancers, func(arn string) bool { return !ours(arn) })
 	switch {
-	case want.Group(g.Name) != nil:
+	case re.want.Group(g.Name) != nil:
 		return "the target group is one of the Service's own; name the Service behind it by serviceName"
 	case g.Protocol != own.Protocol:
 		return fmt.Sprintf("the target group's protocol is %s; all groups of a listener have one, and the Service's own has %s", g.Protocol, own.Protocol)
 	case g.IPAddressType != own.IPAddressType:
 		return fmt.Sprintf("the target group's targets are %s; all groups of a listener have one address type, and the Service's own has %s", g.IPAddressType, own.IPAddressType)
-	case r.opts.VPCID != "" && g.VPCID != r.opts.VPCID:
-		return fmt.Sprintf("the target group is in VPC %s, the load balancer in %s", g.VPCID, r.opts.VPCID)
+	case re.vpc != "" && g.VPCID != re.vpc:
+		return fmt.Sprintf("the target group is in VPC %s, the load balancer in %s", g.VPCID, re.vpc)
 	case other >= 0:
 		return fmt.Sprintf("the target group is used by %s, and one load balancer only may use it", g.Balancers[other])
 	}
@@ -135,14 +158,10 @@ func resolvedFrom(have plan.Observed, want lb.Stack) lb.Stack {
 			}
 		}
 	}
-	want.Listeners = slices.Clone(want.Listeners)
-	for i := range want.Listeners {
-		l := &want.Listeners[i]
-		l.Forward = slices.Clone(l.Forward)
-		for j, f := range l.Forward {
-			if arn := arns[f.TargetGroup]; f.Foreign && arn != "" {
-				l.Forward[j].TargetGroup = arn
-			}
+	want = withForwards(want)
+	for _, f := range foreign(want) {
+		if arn := arns[f.TargetGroup]; arn != "" {
+			f.TargetGroup = arn
 		}
 	}
 	return want
@@ -151,8 +170,10 @@ func resolvedFrom(have plan.Observed, want lb.Stack) lb.Stack {
 // unresolved says that a stack names something by a name that only AWS knows
 // the ID or the ARN of.
 func unresolved(want lb.Stack) bool {
-	return slices.ContainsFunc(want.LoadBalancer.SecurityGroups, func(id string) bool { return !strings.HasPrefix(id, "sg-") }) ||
-		slices.ContainsFunc(want.Listeners, func(l lb.Listener) bool {
-			return slices.ContainsFunc(l.Forward, func(f lb.Forward) bool { return f.Foreign && groupName(f.TargetGroup) == f.TargetGroup })
-		})
+	for _, f := range foreign(want) {
+		if groupName(f.TargetGroup) == f.TargetGroup {
+			return true
+		}
+	}
+	return slices.ContainsFunc(want.LoadBalancer.SecurityGroups, func(id string) bool { return !strings.HasPrefix(id, "sg-") })
 }
