@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	"k8s.io/apimachinery/pkg/util/intstr"
+
+	"github.com/fairlead-lb/fairlead/internal/lb"
 )
 
 // keyActions, continued by a listener's protocol and port, has that listener
@@ -17,12 +19,8 @@ import (
 // AWS Load Balancer Controller.
 const keyActions = shortened + "actions"
 
-// Bounds of a forward action (ELBv2, TargetGroupTuple, and the quota of target
-// groups for an action).
-const (
-	maxWeight  = 999
-	maxForward = 5
-)
+// maxWeight is the largest weight of a target group (ELBv2, TargetGroupTuple).
+const maxWeight = 999
 
 // action is a forward action as it is written.
 type action struct {
@@ -118,8 +116,8 @@ func jsonKind(kind string) string {
 
 func (p parser) checkForward(a action) {
 	config := a.ForwardConfig
-	if n := len(config.TargetGroups); n >= maxForward {
-		p.at("forwardConfig.targetGroups", strconv.Itoa(n)).bad(fmt.Sprintf("has too many groups: with the Service's own there may be %d", maxForward), "")
+	if n := len(config.TargetGroups); n >= lb.MaxForward {
+		p.at("forwardConfig.targetGroups", strconv.Itoa(n)).bad(fmt.Sprintf("has too many groups: with the Service's own there may be %d", lb.MaxForward), "")
 	}
 	several, total := len(config.TargetGroups) > 0, 0
 	total += p.checkWeight("forwardConfig.baseServiceWeight", config.BaseServiceWeight, several)
@@ -167,28 +165,27 @@ func (p parser) checkTarget(path string, t forwardTarget) {
 // noteUnknown warns about members that nothing reads. Names count in any case,
 // as they are read.
 func (p parser) noteUnknown() {
-	var whole map[string]json.RawMessage
-	config := p.members("", json.RawMessage(p.value), &whole, "type", "forwardConfig")["forwardconfig"]
-	var inner map[string]json.RawMessage
-	parts := p.members("forwardConfig.", config, &inner, "baseServiceWeight", "targetGroups", "targetGroupStickinessConfig")
-	p.members("forwardConfig.targetGroupStickinessConfig.", parts["targetgroupstickinessconfig"], new(map[string]json.RawMessage), "enabled", "durationSeconds")
+	config := p.members("", json.RawMessage(p.value), "type", "forwardConfig")["forwardconfig"]
+	parts := p.members("forwardConfig.", config, "baseServiceWeight", "targetGroups", "targetGroupStickinessConfig")
+	p.members("forwardConfig.targetGroupStickinessConfig.", parts["targetgroupstickinessconfig"], "enabled", "durationSeconds")
 	var groups []json.RawMessage
 	_ = json.Unmarshal(parts["targetgroups"], &groups) // it was read before
 	for i, g := range groups {
-		p.members(fmt.Sprintf("forwardConfig.targetGroups[%d].", i), g, new(map[string]json.RawMessage), "serviceName", "servicePort", "targetGroupARN", "targetGroupName", "decrypt", "weight")
+		p.members(fmt.Sprintf("forwardConfig.targetGroups[%d].", i), g, "serviceName", "servicePort", "targetGroupARN", "targetGroupName", "decrypt", "weight")
 	}
 }
 
 // members are the members of an object by name in small letters; those that are
 // not known are warned about.
-func (p parser) members(path string, text json.RawMessage, object *map[string]json.RawMessage, known ...string) map[string]json.RawMessage {
-	_ = json.Unmarshal(text, object) // it was read before
+func (p parser) members(path string, text json.RawMessage, known ...string) map[string]json.RawMessage {
+	var object map[string]json.RawMessage
+	_ = json.Unmarshal(text, &object) // it was read before
 	out := map[string]json.RawMessage{}
-	for _, name := range slices.Sorted(maps.Keys(*object)) {
+	for _, name := range slices.Sorted(maps.Keys(object)) {
 		if !slices.ContainsFunc(known, func(k string) bool { return strings.EqualFold(k, name) }) {
-			p.at(path+name, string((*object)[name])).note("is not known here; it has no effect", didYouMean(name, known))
+			p.at(path+name, string(object[name])).note("is not known here; it has no effect", didYouMean(name, known))
 		}
-		out[strings.ToLower(name)] = (*object)[name]
+		out[strings.ToLower(name)] = object[name]
 	}
 	return out
 }

@@ -152,6 +152,9 @@ type Listener struct {
 	Tags       map[string]string `json:"tags,omitempty"`
 }
 
+// MaxForward is AWS's quota of target groups in one forward action.
+const MaxForward = 5
+
 // Forward is a target group of a listener with its share of new connections.
 // It is comparable.
 type Forward struct {

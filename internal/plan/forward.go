@@ -8,9 +8,6 @@ import (
 	"github.com/fairlead-lb/fairlead/internal/lb"
 )
 
-// MaxForward is AWS's quota of target groups in one forward action.
-const MaxForward = 5
-
 // Forward is a target group of a listener with its share of new connections.
 type Forward = lb.Forward
 

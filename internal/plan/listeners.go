@@ -85,7 +85,7 @@ func (d *differ) prove(r Resource, final Listener, have *Listener, current *Load
 			continue
 		}
 		if !d.staysInUse(f.TargetGroup, have, current) {
-			if len(attached.Forward) == MaxForward {
+			if len(attached.Forward) == lb.MaxForward {
 				continue
 			}
 			f.Weight = 0

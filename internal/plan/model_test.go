@@ -285,7 +285,7 @@ func (m *model) checkMove(old, l plan.Listener) error {
 		if served || idle || m.probed[f.TargetGroup] || !f.Foreign && m.groups[f.TargetGroup] != nil && len(m.groups[f.TargetGroup].Targets) == 0 {
 			continue
 		}
-		if len(all) <= plan.MaxForward { // with more there is no room to prove all
+		if len(all) <= lb.MaxForward { // with more there is no room to prove all
 			return fmt.Errorf("listener %d moves to target group %s, which was not seen healthy", l.Port, f.TargetGroup)
 		}
 	}
@@ -293,7 +293,7 @@ func (m *model) checkMove(old, l plan.Listener) error {
 }
 
 func (m *model) checkForward(name string, l plan.Listener) error {
-	if len(l.Forward) > plan.MaxForward {
+	if len(l.Forward) > lb.MaxForward {
 		return fmt.Errorf("TooManyUniqueTargetGroupsPerLoadBalancer: %v", l.Forward)
 	}
 	for _, f := range l.Forward {
