@@ -136,14 +136,26 @@ func (s situation) compare(ctx context.Context, pair []*contender) ([]Row, error
 		fmt.Fprintf(os.Stderr, "   %s, %s: %d calls, %.2f s: %s\n", s.name, c.name, len(e.calls), e.seconds, actions(e.calls))
 		taken[i] = e
 	}
-	peer := pair[1].name
-	calls := Row{Name: "controller." + s.name + ".calls", Unit: "AWS calls", Value: float64(len(taken[0].calls) + len(taken[0].looks))}.beside(peer, float64(len(taken[1].calls)))
-	seconds := Row{Name: "controller." + s.name + ".seconds", Unit: "s", Value: taken[0].seconds}.beside(peer, taken[1].seconds)
-	rows := []Row{calls.atMost(s.aim), seconds}
-	if looks := taken[0].looks; len(looks) > 0 {
-		rows = append(rows, Row{Name: "controller." + s.name + ".looks", Unit: "AWS calls", Value: float64(len(looks))})
+	rows, peer := s.rows(taken[0]), s.rows(taken[1])
+	for i := range rows[:2] {
+		rows[i] = rows[i].beside(pair[1].name, peer[i].Value)
 	}
+	rows[0] = rows[0].atMost(s.aim)
 	return rows, nil
+}
+
+// rows are calls, those of later among them, seconds, and the calls of later if
+// there were any.
+func (s situation) rows(e effort) []Row {
+	name := "controller." + s.name
+	rows := []Row{
+		{Name: name + ".calls", Unit: "AWS calls", Value: float64(len(e.calls) + len(e.looks))},
+		{Name: name + ".seconds", Unit: "s", Value: e.seconds},
+	}
+	if len(e.looks) > 0 {
+		rows = append(rows, Row{Name: name + ".looks", Unit: "AWS calls", Value: float64(len(e.looks))})
+	}
+	return rows
 }
 
 // effort is what a controller did about a situation.

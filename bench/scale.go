@@ -45,11 +45,7 @@ func scale(ctx context.Context, p programs) (rows []Row, err error) {
 			return nil, fmt.Errorf("%s: %w", s.name, err)
 		}
 		fmt.Fprintf(os.Stderr, "   %s: %d calls, %.2f s: %s\n", s.name, len(e.calls), e.seconds, actions(e.calls))
-		rows = append(rows, Row{Name: "controller." + s.name + ".calls", Unit: "AWS calls", Value: float64(len(e.calls))},
-			Row{Name: "controller." + s.name + ".seconds", Unit: "s", Value: e.seconds})
-		if len(e.looks) > 0 {
-			rows = append(rows, Row{Name: "controller." + s.name + ".looks", Unit: "AWS calls", Value: float64(len(e.looks))})
-		}
+		rows = append(rows, s.rows(e)...)
 	}
 	return rows, nil
 }
