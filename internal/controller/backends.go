@@ -3,7 +3,6 @@ package controller
 import (
 	"context"
 	"slices"
-	"strings"
 	"sync"
 
 	corev1 "k8s.io/api/core/v1"
@@ -126,8 +125,5 @@ func sends(svc *corev1.Service, pod *corev1.Pod, all []corev1.Service) bool {
 		return true
 	}
 	names := intent.Backends(svc)
-	return slices.ContainsFunc(all, func(s corev1.Service) bool {
-		_, named := slices.BinarySearchFunc(names, s.Name, strings.Compare)
-		return named && selects(&s, pod)
-	})
+	return slices.ContainsFunc(all, func(s corev1.Service) bool { return slices.Contains(names, s.Name) && selects(&s, pod) })
 }

@@ -33,16 +33,12 @@ func Backends(svc *corev1.Service) []string {
 		readAction(parser{key: key, value: value, problems: new([]Problem)}, &s)
 		for _, a := range s.actions {
 			for _, t := range a.ForwardConfig.TargetGroups {
-				names[t.ServiceName] = t.ServiceName != ""
+				names[t.ServiceName] = true
 			}
 		}
 	}
-	return slices.Sorted(maps.Keys(filtered(names)))
-}
-
-func filtered(names map[string]bool) map[string]bool {
-	maps.DeleteFunc(names, func(_ string, named bool) bool { return !named })
-	return names
+	delete(names, "") // groups that others made
+	return slices.Sorted(maps.Keys(names))
 }
 
 // backends is how many target groups the actions add at most.

@@ -27,7 +27,7 @@ func (b *builder) securityGroups(stack *lb.Stack, ports []port) {
 		if !b.set.backendGiven {
 			stack.Backend = false
 		}
-		if len(b.svc.Spec.LoadBalancerSourceRanges)+len(b.set.sourceRanges)+len(b.set.prefixLists) > 0 {
+		if !b.openToAll() {
 			b.warn(prefixAWS+"security-groups", strings.Join(b.set.groups, ","), "source ranges and prefix lists have no effect beside it", "put them into the groups, or remove the annotation")
 		}
 		return
@@ -42,6 +42,11 @@ func (b *builder) securityGroups(stack *lb.Stack, ports []port) {
 		Ingress:     rules,
 		Tags:        b.tags("frontend"),
 	}
+}
+
+// openToAll says that neither ranges nor prefix lists say who may connect.
+func (b *builder) openToAll() bool {
+	return len(b.svc.Spec.LoadBalancerSourceRanges)+len(b.set.sourceRanges)+len(b.set.prefixLists) == 0
 }
 
 // perFamily is the number of rules as EC2 counts them: by address family, and

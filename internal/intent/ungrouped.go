@@ -94,11 +94,8 @@ func (b *builder) ungrouped(stack *lb.Stack) {
 	stack.LoadBalancer.NoSecurityGroups = true
 	stack.LoadBalancer.SecurityGroups, stack.LoadBalancer.PrivateLinkUnfiltered = nil, false
 	sources, near := b.sources(), b.nearby(stack.LoadBalancer.Subnets)
-	if b.set.scheme == lb.Internal && len(b.svc.Spec.LoadBalancerSourceRanges)+len(b.set.sourceRanges) == 0 {
+	if b.set.scheme == lb.Internal && b.openToAll() {
 		sources = near.VPC
-		if len(b.set.prefixLists) > 0 {
-			sources = nil
-		}
 	}
 	b.checkRanges(stack.TargetGroups)
 	if !b.set.manageBackend {
