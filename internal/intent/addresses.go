@@ -151,10 +151,14 @@ func (b *builder) mappings(subnets []Subnet) []lb.SubnetMapping {
 		}
 	}
 	if b.matches(keyPrivate, len(a.private), len(subnets)) {
-		b.distribute(keyPrivate, a.private, subnets, Subnet.cidr4, func(i int, addr netip.Addr) { all[i].PrivateIPv4Address = addr })
+		for i, addr := range b.distribute(keyPrivate, a.private, subnets, Subnet.cidr4) {
+			all[i].PrivateIPv4Address = addr
+		}
 	}
 	if b.matches(keyIPv6, len(a.ipv6), len(subnets)) {
-		b.distribute(keyIPv6, a.ipv6, subnets, Subnet.cidr6, func(i int, addr netip.Addr) { all[i].IPv6Address = addr })
+		for i, addr := range b.distribute(keyIPv6, a.ipv6, subnets, Subnet.cidr6) {
+			all[i].IPv6Address = addr
+		}
 	}
 	b.prefixes(subnets, all)
 	all = slices.DeleteFunc(all, func(m lb.SubnetMapping) bool { return m == lb.SubnetMapping{SubnetID: m.SubnetID} })
@@ -183,8 +187,9 @@ func (b *builder) matches(key string, n, subnets int) bool {
 	return n == subnets && (len(b.set.subnets) == 0 || len(b.set.subnets) == subnets)
 }
 
-// distribute puts each address into the subnet that it lies in.
-func (b *builder) distribute(key string, addrs []netip.Addr, subnets []Subnet, block func(Subnet) netip.Prefix, put func(int, netip.Addr)) {
+// distribute finds the subnet that each address lies in: the addresses by the
+// subnets' places.
+func (b *builder) distribute(key string, addrs []netip.Addr, subnets []Subnet, block func(Subnet) netip.Prefix) map[int]netip.Addr {
 	holder := map[int]netip.Addr{}
 	for _, addr := range addrs {
 		i := slices.IndexFunc(subnets, func(s Subnet) bool { return block(s).Contains(addr) })
@@ -197,9 +202,9 @@ func (b *builder) distribute(key string, addrs []netip.Addr, subnets []Subnet, b
 			b.fail(key, addr.String(), fmt.Sprintf("subnet %s has %s already", subnets[i].ID, holder[i]), "choose one in each subnet: "+blocks(subnets, block))
 		default:
 			holder[i] = addr
-			put(i, addr)
 		}
 	}
+	return holder
 }
 
 func blocks(subnets []Subnet, block func(Subnet) netip.Prefix) string {
