@@ -68,7 +68,7 @@ struct wanted {
 struct place {
 	struct bucket *flows, *half_open;
 	struct lock *lock;
-	__u16 *homes; /* of the bucket in flows; 0: not known */
+	__u16 *homes; /* of the bucket in flows; not for a trace */
 };
 
 #if TRACE
@@ -96,7 +96,7 @@ static __always_inline int place_of(const struct setting *cfg, __u64 hash, struc
 	index = hash & cfg->lock_mask;
 	at->lock = bpf_map_lookup_elem(&locks, &index);
 	at->homes = homes_of(hash & cfg->flow_mask);
-	return at->flows && at->half_open && at->lock;
+	return at->flows && at->half_open && at->lock && at->homes;
 }
 
 /* The slot i steps on the way from home, which goes round in span slots. */
@@ -236,12 +236,12 @@ static __always_inline void release(struct bucket *b, struct flow *f, __u32 span
  * one, but is never clear for a record that is there. */
 static __always_inline int home_taken(const struct place *at, __u64 hash)
 {
-	return !at->homes || (READ_ONCE(*at->homes) >> (hash >> 56 & (BUCKET_SLOTS - 1)) & 1);
+	return TRACE || (READ_ONCE(*at->homes) >> (hash >> 56 & (BUCKET_SLOTS - 1)) & 1);
 }
 
 static __always_inline void take_home(const struct place *at, __u64 hash)
 {
-	if (at->homes)
+	if (!TRACE)
 		*at->homes |= 1 << (hash >> 56 & (BUCKET_SLOTS - 1));
 }
 
@@ -251,7 +251,7 @@ static __always_inline void leave_home(const struct place *at, __u32 home)
 {
 	struct flow *f = on_way(at->flows, home, 0, FLOW_SPAN);
 
-	if (!at->homes || !alone || f->passed)
+	if (TRACE || !alone || f->passed)
 		return;
 	if (f->state == FLOW_FREE || f->home != (home & (BUCKET_SLOTS - 1)))
 		*at->homes &= ~(1 << (home & (BUCKET_SLOTS - 1)));

@@ -74,7 +74,6 @@ static __always_inline int place_of_copies(const struct setting *cfg, __u64 hash
 		return 0;
 	at->flows = &c->flows;
 	at->half_open = &c->half_open;
-	at->homes = 0;
 	return 1;
 }
 
