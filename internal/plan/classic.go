@@ -118,7 +118,7 @@ func (c *classicDiffer) detach(subnets []string) {
 func (c *classicDiffer) attributes(want map[string]string) {
 	defaults := lb.DefaultClassicAttributes()
 	n := len(c.steps)
-	c.differ.attributes(stageBalancer, ModifyLoadBalancerAttributes, c.r, want, c.now.Attributes, defaults)
+	c.differ.attributes(c.r, want, c.now.Attributes, defaults)
 	if len(c.steps) == n {
 		return
 	}

@@ -96,7 +96,7 @@ func (d *differ) balancer() {
 			have.PrivateLinkUnfiltered = false
 			d.securityGroups(r, want, have)
 		}
-		d.attributes(stageBalancer, ModifyLoadBalancerAttributes, r, want.Attributes, nil, lb.DefaultLoadBalancerAttributes(want.Scheme))
+		d.attributes(r, want.Attributes, nil, lb.DefaultLoadBalancerAttributes(want.Scheme))
 		d.capacity(r, want.CapacityUnits, 0)
 		return
 	}
@@ -104,7 +104,7 @@ func (d *differ) balancer() {
 	if !sameSet(have.SecurityGroups, want.SecurityGroups) || have.PrivateLinkUnfiltered != want.PrivateLinkUnfiltered {
 		d.securityGroups(r, want, have.LoadBalancer)
 	}
-	d.attributes(stageBalancer, ModifyLoadBalancerAttributes, r, want.Attributes, have.Attributes, lb.DefaultLoadBalancerAttributes(want.Scheme))
+	d.attributes(r, want.Attributes, have.Attributes, lb.DefaultLoadBalancerAttributes(want.Scheme))
 	d.capacity(r, want.CapacityUnits, have.CapacityUnits)
 	d.tags(stageBalancer, r, want.Tags, have.Tags)
 }
@@ -148,7 +148,7 @@ func (d *differ) current() *LoadBalancer {
 
 // attributes sets what differs. What is no longer asked for goes back to AWS's
 // default.
-func (d *differ) attributes(at stage, a Action, r Resource, want, have, defaults map[string]string) {
+func (d *differ) attributes(r Resource, want, have, defaults map[string]string) {
 	change, before := map[string]string{}, map[string]string{}
 	value := func(k string) string {
 		if v, ok := have[k]; ok {
@@ -169,7 +169,20 @@ func (d *differ) attributes(at stage, a Action, r Resource, want, have, defaults
 		}
 	}
 	if len(change) > 0 {
-		d.add(at, Step{Action: a, Resource: r, Before: Value{Map: before}, After: Value{Map: change}, Why: count(len(change), "attribute") + " differ"})
+		at, action := attributesOf(r.Kind)
+		d.add(at, Step{Action: action, Resource: r, Before: Value{Map: before}, After: Value{Map: change}, Why: count(len(change), "attribute") + " differ"})
+	}
+}
+
+// attributesOf is what sets the attributes of a resource, and when.
+func attributesOf(k Kind) (stage, Action) {
+	switch k {
+	case KindTargetGroup:
+		return stageGroup, ModifyTargetGroupAttributes
+	case KindListener:
+		return stageListen, ModifyListenerAttributes
+	default:
+		return stageBalancer, ModifyLoadBalancerAttributes
 	}
 }
 
@@ -182,14 +195,14 @@ func (d *differ) groups() {
 			bare := want
 			bare.Targets, bare.Attributes = nil, nil
 			d.add(stageGroup, Step{Action: CreateTargetGroup, Resource: r, After: Value{TargetGroup: &bare}, Why: "port " + want.Key + " has none"})
-			d.attributes(stageGroup, ModifyTargetGroupAttributes, r, want.Attributes, nil, defaults)
+			d.attributes(r, want.Attributes, nil, defaults)
 			d.register(r, want.Targets)
 			continue
 		}
 		if have.HealthCheck != want.HealthCheck {
 			d.add(stageGroup, Step{Action: ModifyTargetGroup, Resource: r, Before: Value{HealthCheck: &have.HealthCheck}, After: Value{HealthCheck: &want.HealthCheck}, Why: "the health check differs"})
 		}
-		d.attributes(stageGroup, ModifyTargetGroupAttributes, r, want.Attributes, have.Attributes, defaults)
+		d.attributes(r, want.Attributes, have.Attributes, defaults)
 		d.tags(stageGroup, r, want.Tags, have.Tags)
 		d.targets(r, want.Targets, have.Targets)
 	}

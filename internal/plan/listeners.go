@@ -21,12 +21,12 @@ func (d *differ) listeners() {
 			l.Tags = want.Tags
 			d.add(stageListen, Step{Action: CreateListener, Resource: r, After: Value{Listener: &l}, Why: fmt.Sprintf("nothing listens on %s %d", want.Protocol, want.Port)})
 			d.certificates(r, want.Security, lb.Security{})
-			d.attributes(stageListen, ModifyListenerAttributes, r, want.Attributes, nil, defaults)
+			d.attributes(r, want.Attributes, nil, defaults)
 			continue
 		}
-		d.move(r, want, have, current)
+		listening{d, r, have, current}.move(want)
 		d.certificates(r, want.Security, have.Security)
-		d.attributes(stageListen, ModifyListenerAttributes, r, want.Attributes, have.Attributes, defaults)
+		d.attributes(r, want.Attributes, have.Attributes, defaults)
 		d.tags(stageListen, r, want.Tags, have.Tags)
 	}
 }
@@ -36,6 +36,14 @@ func wanted(l lb.Listener) Listener {
 	return Listener{Port: l.Port, Protocol: l.Protocol, Forward: forwardOf(l), Stickiness: l.Stickiness, Security: bare(l.Security)}
 }
 
+// listening is a differ at one listener that exists.
+type listening struct {
+	*differ
+	r   Resource
+	now *Listener
+	of  *LoadBalancer // that it belongs to
+}
+
 // move leads a listener to other target groups, or to other weights. A group
 // that is to serve is attached with weight 0 first: a group that no listener
 // uses is not probed, and a listener must not move to targets that nobody has
@@ -43,29 +51,31 @@ func wanted(l lb.Listener) Listener {
 //
 // All groups of a listener have one protocol, so a change of protocol cannot be
 // made before the break.
-func (d *differ) move(r Resource, want lb.Listener, have *Listener, current *LoadBalancer) {
+func (d listening) move(want lb.Listener) {
+	have := d.now
 	final := wanted(want)
 	if have.Protocol != want.Protocol {
-		d.modify(stageListen, r, have, final, fmt.Sprintf("%s becomes %s", have.Protocol, want.Protocol), Connections)
+		d.modify(stageListen, final, fmt.Sprintf("%s becomes %s", have.Protocol, want.Protocol), Connections)
 		return
 	}
 	if sameForward(have.Forward, final.Forward) && have.Stickiness == final.Stickiness {
 		if !sameBare(want.Security, have.Security) {
-			d.modify(stageListen, r, have, final, "the default certificate or the policies differ", None)
+			d.modify(stageListen, final, "the default certificate or the policies differ", None)
 		}
 		return
 	}
 	at := stageListen
 	if len(joins(have.Forward, final.Forward)) > 0 {
 		at = stageSwitch
-		d.prove(r, final, have, current)
+		d.prove(final)
 	}
-	d.modify(at, r, have, final, forwardReason(have.Forward, final.Forward), forwardDisruption(have.Forward, final.Forward))
+	d.modify(at, final, forwardReason(have.Forward, final.Forward), forwardDisruption(have.Forward, final.Forward))
 }
 
 // prove holds back the switch until the groups that join are healthy. Those
 // that there is no room for beside the ones that serve join unproven.
-func (d *differ) prove(r Resource, final Listener, have *Listener, current *LoadBalancer) {
+func (d listening) prove(final Listener) {
+	have := d.now
 	old, attached := have.main(), *have
 	attached.Security = bare(have.Security)
 	attached.Forward = slices.DeleteFunc(slices.Clone(have.Forward), func(f Forward) bool {
@@ -84,7 +94,7 @@ func (d *differ) prove(r Resource, final Listener, have *Listener, current *Load
 		if len(targets) == 0 && !f.Foreign {
 			continue
 		}
-		if !d.staysInUse(f.TargetGroup, have, current) {
+		if !d.staysInUse(f.TargetGroup) {
 			if len(attached.Forward) == lb.MaxForward {
 				continue
 			}
@@ -97,26 +107,26 @@ func (d *differ) prove(r Resource, final Listener, have *Listener, current *Load
 		})
 	}
 	if len(attached.Forward) > before {
-		d.modify(stageListen, r, have, attached, "the new target group is probed before it serves", None)
+		d.modify(stageListen, attached, "the new target group is probed before it serves", None)
 	}
 }
 
 // staysInUse says that a group is probed until the listener moves to it: the
 // listener has it attached already, or another one serves from it and is not
 // changed before.
-func (d *differ) staysInUse(group string, have *Listener, current *LoadBalancer) bool {
-	if slices.ContainsFunc(have.Forward, func(f Forward) bool { return f.TargetGroup == group }) {
+func (d listening) staysInUse(group string) bool {
+	if slices.ContainsFunc(d.now.Forward, func(f Forward) bool { return f.TargetGroup == group }) {
 		return true
 	}
-	return slices.ContainsFunc(current.Listeners, func(l Listener) bool {
+	return slices.ContainsFunc(d.of.Listeners, func(l Listener) bool {
 		changes := slices.ContainsFunc(d.want.Listeners, func(w lb.Listener) bool { return w.Port == l.Port && w.Protocol != l.Protocol })
 		return l.main().TargetGroup == group && !changes
 	})
 }
 
-func (d *differ) modify(at stage, r Resource, have *Listener, l Listener, why string, dis Disruption) {
-	before := *have
-	d.add(at, Step{Action: ModifyListener, Resource: r, Before: Value{Listener: &before}, After: Value{Listener: &l}, Why: why, Disruption: dis})
+func (d listening) modify(at stage, next Listener, why string, dis Disruption) {
+	before := *d.now
+	d.add(at, Step{Action: ModifyListener, Resource: d.r, Before: Value{Listener: &before}, After: Value{Listener: &next}, Why: why, Disruption: dis})
 }
 
 func (d *differ) wantedGroup(name string) lb.TargetGroup {
