@@ -42,16 +42,16 @@ func (r *Reconciler) compare(ctx context.Context, svc *corev1.Service, st *servi
 
 // drifted writes what the last comparison found. Between comparisons the
 // condition stays as it is; where drift is not reported there is none.
-func (r *Reconciler) drifted(svc *corev1.Service, st *service, status *corev1.ServiceStatus) {
+func (r *Reconciler) drifted(st *service, status *draft) {
 	found := st.drift
 	st.drift = drift{}
 	switch {
-	case intent.DriftPolicyOf(svc) != intent.ReportDrift, found.compared && found.text == "":
+	case intent.DriftPolicyOf(status.of) != intent.ReportDrift, found.compared && found.text == "":
 		meta.RemoveStatusCondition(&status.Conditions, condDrifted)
 		delete(st.said, eventDrifted.reason)
 	case found.compared:
 		message := "AWS differs from what was made. To repair it:\n" + found.text
-		set(svc, status, condDrifted, metav1.ConditionTrue, "Reported", message)
-		r.say(svc, st, eventDrifted, message)
+		status.set(condDrifted, metav1.ConditionTrue, "Reported", message)
+		r.say(status.of, st, eventDrifted, message)
 	}
 }

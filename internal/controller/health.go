@@ -82,24 +82,24 @@ func between(want lb.Stack) time.Duration {
 // settle looks at the targets' health while a change is on its way or a pod
 // waits for it, and writes what it saw into the status. It says when to look
 // again.
-func (r *Reconciler) settle(ctx context.Context, svc *corev1.Service, st *service, status *corev1.ServiceStatus, want lb.Stack) (time.Duration, error) {
+func (r *Reconciler) settle(ctx context.Context, st *service, status *draft, want lb.Stack) (time.Duration, error) {
 	s, checks, gated := &st.settling, between(want), len(st.waiting) > 0
 	if !s.active && !gated {
 		return 0, nil
 	}
 	if left := s.left(r.now(), checks); left > 0 && !gated {
 		if s.polls == 0 {
-			set(svc, status, condHealthy, metav1.ConditionUnknown, reasonPending, "Targets or their health checks have changed; their health is looked at when there has been time for a check.")
+			status.set(condHealthy, metav1.ConditionUnknown, reasonPending, "Targets or their health checks have changed; their health is looked at when there has been time for a check.")
 		}
 		return left, nil
 	}
-	seen, waiting, err := r.look(ctx, svc, st, want)
+	seen, waiting, err := r.look(ctx, status.of, st, want)
 	if err != nil {
 		return 0, err
 	}
 	s.since, s.polls = r.now(), s.polls+1
 	s.active = seen.pending && s.polls < maxPolls
-	seen.tell(svc, status, s.active)
+	seen.tell(status, s.active)
 	switch {
 	case waiting > 0:
 		return s.gatePause(), nil
@@ -110,7 +110,7 @@ func (r *Reconciler) settle(ctx context.Context, svc *corev1.Service, st *servic
 }
 
 // tell writes what was seen into the status.
-func (h *health) tell(svc *corev1.Service, status *corev1.ServiceStatus, again bool) {
+func (h *health) tell(status *draft, again bool) {
 	value, reason := metav1.ConditionTrue, "TargetsHealthy"
 	switch {
 	case again:
@@ -120,7 +120,7 @@ func (h *health) tell(svc *corev1.Service, status *corev1.ServiceStatus, again b
 	case h.none:
 		value, reason = metav1.ConditionFalse, "NoHealthyTargets"
 	}
-	set(svc, status, condHealthy, value, reason, strings.Join(h.lines, "; "))
+	status.set(condHealthy, value, reason, strings.Join(h.lines, "; "))
 }
 
 // health is a summary of all target groups of a Service.

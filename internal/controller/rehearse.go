@@ -32,23 +32,23 @@ func (r *Reconciler) rehearse(ctx context.Context, svc *corev1.Service, st *serv
 	st.failures = 0
 	p := w.plan(*have, plan.Policy{AllowReplacement: intent.AllowReplacement(svc)})
 	text := strings.TrimSpace(p.Text())
-	status := svc.Status.DeepCopy()
-	r.accept(svc, st, status, w.problems)
-	set(svc, status, condDryRun, metav1.ConditionTrue, "Planned", text)
+	status := draftOf(svc)
+	r.accept(st, status, w.problems)
+	status.set(condDryRun, metav1.ConditionTrue, "Planned", text)
 	if p.Empty() && len(p.Blocked) == 0 {
-		r.programmed(svc, status, false)
+		status.programmed(false)
 	} else {
-		set(svc, status, condProgrammed, metav1.ConditionFalse, "DryRun", "The plan is in the condition DryRun. Remove the annotation fairlead.io/dry-run to have it carried out.")
+		status.set(condProgrammed, metav1.ConditionFalse, "DryRun", "The plan is in the condition DryRun. Remove the annotation fairlead.io/dry-run to have it carried out.")
 	}
 	r.say(svc, st, eventDryRun, text)
-	if err := r.writeStatus(ctx, svc, status); err != nil {
+	if err := r.writeStatus(ctx, status); err != nil {
 		return reconcile.Result{}, client.IgnoreNotFound(err)
 	}
 	return reconcile.Result{RequeueAfter: st.resyncAt.Sub(r.now())}, nil
 }
 
 // acts takes away what a dry run left.
-func (r *Reconciler) acts(st *service, status *corev1.ServiceStatus) {
+func (r *Reconciler) acts(st *service, status *draft) {
 	meta.RemoveStatusCondition(&status.Conditions, condDryRun)
 	delete(st.said, eventDryRun.reason)
 }

@@ -75,23 +75,23 @@ type outcome struct {
 }
 
 func (r *Reconciler) succeed(ctx context.Context, svc *corev1.Service, st *service, o outcome) (reconcile.Result, error) {
-	status := svc.Status.DeepCopy()
-	r.accept(svc, st, status, o.problems)
-	r.programmed(svc, status, o.waiting)
-	r.consent(svc, st, status)
+	status := draftOf(svc)
+	r.accept(st, status, o.problems)
+	status.programmed(o.waiting)
+	r.consent(st, status)
 	r.acts(st, status)
-	r.drifted(svc, st, status)
+	r.drifted(st, status)
 	if dns := r.hostname(svc, st); dns != "" {
 		status.LoadBalancer = ingress(svc, dns)
 	}
-	poll, err := r.settle(ctx, svc, st, status, o.want)
+	poll, err := r.settle(ctx, st, status, o.want)
 	if cloud.Is(err, cloud.Throttled) {
 		poll, err = lastPoll, nil // a look can wait; what is known of the targets stays
 	}
 	if err != nil {
 		return r.failed(ctx, svc, st, err)
 	}
-	if err := r.writeStatus(ctx, svc, status); err != nil {
+	if err := r.writeStatus(ctx, status); err != nil {
 		return reconcile.Result{}, client.IgnoreNotFound(err)
 	}
 	if !o.waiting {
@@ -123,27 +123,27 @@ func (r *Reconciler) later(st *service, poll time.Duration, replacing bool) reco
 // watch for it.
 const awaitInterval = 2 * time.Second
 
-func (r *Reconciler) accept(svc *corev1.Service, st *service, status *corev1.ServiceStatus, problems []intent.Problem) {
+func (r *Reconciler) accept(st *service, status *draft, problems []intent.Problem) {
 	message := "The Service can be served as it is written."
 	if len(problems) > 0 {
 		message = listed(problems)
-		r.say(svc, st, eventWarnings, message)
+		r.say(status.of, st, eventWarnings, message)
 	} else {
 		delete(st.said, eventWarnings.reason)
 	}
 	delete(st.said, eventInvalid.reason)
-	set(svc, status, condAccepted, metav1.ConditionTrue, "Accepted", message)
+	status.set(condAccepted, metav1.ConditionTrue, "Accepted", message)
 }
 
-func (r *Reconciler) programmed(svc *corev1.Service, status *corev1.ServiceStatus, waiting bool) {
+func (status *draft) programmed(waiting bool) {
 	if waiting {
-		set(svc, status, condProgrammed, metav1.ConditionFalse, "AwaitingTargets", "The old targets serve until the new ones are healthy.")
+		status.set(condProgrammed, metav1.ConditionFalse, "AwaitingTargets", "The old targets serve until the new ones are healthy.")
 		return
 	}
-	set(svc, status, condProgrammed, metav1.ConditionTrue, "Programmed", "The load balancer is as the Service wants it.")
+	status.set(condProgrammed, metav1.ConditionTrue, "Programmed", "The load balancer is as the Service wants it.")
 }
 
-func (r *Reconciler) consent(svc *corev1.Service, st *service, status *corev1.ServiceStatus) {
+func (r *Reconciler) consent(st *service, status *draft) {
 	if len(st.blocked) == 0 {
 		meta.RemoveStatusCondition(&status.Conditions, condReplacement)
 		delete(st.said, eventConsent.reason)
@@ -154,8 +154,8 @@ func (r *Reconciler) consent(svc *corev1.Service, st *service, status *corev1.Se
 		lines = append(lines, fmt.Sprintf("%s; it disrupts: %s", s.Why, s.Disruption))
 	}
 	message := strings.Join(lines, ". ") + `. Set the annotation fairlead.io/allow-replacement to "true" to agree.`
-	set(svc, status, condReplacement, metav1.ConditionTrue, "ConsentNeeded", message)
-	r.say(svc, st, eventConsent, message)
+	status.set(condReplacement, metav1.ConditionTrue, "ConsentNeeded", message)
+	r.say(status.of, st, eventConsent, message)
 }
 
 // hostname is the DNS name to publish: the one that is published already as
@@ -183,20 +183,20 @@ func ingress(svc *corev1.Service, dns string) corev1.LoadBalancerStatus {
 
 // publish writes a new load balancer's name at once.
 func (r *Reconciler) publish(ctx context.Context, svc *corev1.Service, dns string) error {
-	status := svc.Status.DeepCopy()
+	status := draftOf(svc)
 	status.LoadBalancer = ingress(svc, dns)
-	return r.writeStatus(ctx, svc, status)
+	return r.writeStatus(ctx, status)
 }
 
 // refuse reports what is wrong with a Service. Its load balancer, when it has
 // one, stays as it is, but for targets: nodes and pods come and go all the same.
 func (r *Reconciler) refuse(ctx context.Context, svc *corev1.Service, st *service, w wish) (reconcile.Result, error) {
-	status := svc.Status.DeepCopy()
+	status := draftOf(svc)
 	message := listed(w.problems)
-	set(svc, status, condAccepted, metav1.ConditionFalse, "Invalid", message)
-	set(svc, status, condProgrammed, metav1.ConditionFalse, "Invalid", "Nothing is changed while the Service is invalid.")
+	status.set(condAccepted, metav1.ConditionFalse, "Invalid", message)
+	status.set(condProgrammed, metav1.ConditionFalse, "Invalid", "Nothing is changed while the Service is invalid.")
 	r.say(svc, st, eventInvalid, message)
-	if err := r.writeStatus(ctx, svc, status); err != nil {
+	if err := r.writeStatus(ctx, status); err != nil {
 		return reconcile.Result{}, client.IgnoreNotFound(err)
 	}
 	if !intent.HasFinalizer(svc) || len(st.rec.Groups)+len(st.rec.Classic) == 0 || intent.DryRun(svc) {
@@ -240,9 +240,9 @@ func (r *Reconciler) failed(ctx context.Context, svc *corev1.Service, st *servic
 		r.say(svc, st, eventFailed, err.Error())
 	}
 	if svc.DeletionTimestamp.IsZero() {
-		status := svc.Status.DeepCopy()
-		set(svc, status, condProgrammed, metav1.ConditionFalse, p.condition, err.Error())
-		if err := r.writeStatus(ctx, svc, status); err != nil && client.IgnoreNotFound(err) != nil {
+		status := draftOf(svc)
+		status.set(condProgrammed, metav1.ConditionFalse, p.condition, err.Error())
+		if err := r.writeStatus(ctx, status); err != nil && client.IgnoreNotFound(err) != nil {
 			r.log.Warn("status not written", "service", key.String(), "error", err)
 		}
 	}
@@ -254,29 +254,38 @@ func (r *Reconciler) clearStatus(ctx context.Context, svc *corev1.Service) error
 	if !svc.DeletionTimestamp.IsZero() {
 		return nil
 	}
-	status := svc.Status.DeepCopy()
+	status := draftOf(svc)
 	status.LoadBalancer = corev1.LoadBalancerStatus{}
 	for _, c := range []string{condAccepted, condProgrammed, condHealthy, condReplacement, condDryRun, condDrifted} {
 		meta.RemoveStatusCondition(&status.Conditions, c)
 	}
-	return r.writeStatus(ctx, svc, status)
+	return r.writeStatus(ctx, status)
 }
 
-func set(svc *corev1.Service, status *corev1.ServiceStatus, kind string, value metav1.ConditionStatus, reason, message string) {
+// draft is the status that a Service is to have.
+type draft struct {
+	corev1.ServiceStatus
+	of *corev1.Service
+}
+
+func draftOf(svc *corev1.Service) *draft { return &draft{*svc.Status.DeepCopy(), svc} }
+
+func (status *draft) set(kind string, value metav1.ConditionStatus, reason, message string) {
 	message = message[:min(len(message), maxMessage)]
 	meta.SetStatusCondition(&status.Conditions, metav1.Condition{
-		Type: kind, Status: value, Reason: reason, Message: message, ObservedGeneration: svc.Generation,
+		Type: kind, Status: value, Reason: reason, Message: message, ObservedGeneration: status.of.Generation,
 	})
 }
 
 // writeStatus patches what differs. Conditions are merged by type, so that
 // those of others stay.
-func (r *Reconciler) writeStatus(ctx context.Context, svc *corev1.Service, status *corev1.ServiceStatus) error {
-	if equality.Semantic.DeepEqual(*status, svc.Status) {
+func (r *Reconciler) writeStatus(ctx context.Context, status *draft) error {
+	svc := status.of
+	if equality.Semantic.DeepEqual(status.ServiceStatus, svc.Status) {
 		return nil
 	}
 	changed := svc.DeepCopy()
-	changed.Status = *status
+	changed.Status = status.ServiceStatus
 	if err := r.client.Status().Patch(ctx, changed, client.StrategicMergeFrom(svc.DeepCopy())); err != nil {
 		return fmt.Errorf("write the status of Service %s/%s: %w", svc.Namespace, svc.Name, err)
 	}
