@@ -138,11 +138,7 @@ func TestConnectionsAreSharedByWeights(t *testing.T) {
 	if diff := cmp.Diff(map[string]int{"http": 1, "canary": 1, "foreign": 5, "sticky": 1}, w.shares()); diff != "" {
 		t.Errorf("a group of others by its name: shares (-want +got):\n%s", diff)
 	}
-	w.remove("nginx")
-	w.settle("nginx")
-	if left := w.all(); !left.empty() || !w.gone("nginx") {
-		t.Errorf("left: %s", left)
-	}
+	w.leavesNothing("nginx")
 	targets, err := registered(t.Context(), w.api, foreign)
 	if want := []lb.Target{{ID: "198.18.16.99", Port: 80}}; err != nil || !slices.Equal(targets, want) {
 		t.Errorf("the group of others has targets %v, error %v, want %v", targets, err, want)

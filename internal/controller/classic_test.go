@@ -207,11 +207,7 @@ func TestClassicChangesInPlaceKeepTheLoadBalancer(t *testing.T) {
 			if got := w.get("nginx").Status.LoadBalancer.Ingress[0].Hostname; got != host {
 				t.Errorf("hostname became %s", got)
 			}
-			w.remove("nginx")
-			w.settle("nginx")
-			if left := w.all(); !left.empty() {
-				t.Errorf("left: %s", left)
-			}
+			w.leavesNothing("nginx")
 		})
 	}
 }

@@ -103,11 +103,7 @@ func TestRulesThatAGroupHasNoRoomForGoToAnother(t *testing.T) {
 	if c := w.condition("nginx", condAccepted); c.Status != metav1.ConditionFalse || !strings.Contains(c.Message, "241 rules") || len(w.admitted()) != 1 {
 		t.Errorf("condition Accepted is %+v, admitted %v", c, w.admitted())
 	}
-	w.remove("nginx")
-	w.settle("nginx")
-	if left := w.all(); !left.empty() {
-		t.Errorf("left: %s", left)
-	}
+	w.leavesNothing("nginx")
 }
 
 func TestRulesOfOthersAreNeverRevoked(t *testing.T) {

@@ -181,11 +181,7 @@ func TestChangesInPlaceKeepTheLoadBalancer(t *testing.T) {
 					t.Errorf("a resync writes: %s", c)
 				}
 			}
-			w.remove("nginx")
-			w.settle("nginx")
-			if left := w.all(); !left.empty() {
-				t.Errorf("left: %s", left)
-			}
+			w.leavesNothing("nginx")
 		})
 	}
 }

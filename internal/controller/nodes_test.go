@@ -95,11 +95,7 @@ func TestALoadBalancerWithoutSecurityGroupsIsLetInByTheNodes(t *testing.T) {
 	w.update("nginx", func(s *corev1.Service) { delete(s.Annotations, prefix+"manage-backend-security-group-rules") })
 	w.settle("nginx")
 	w.restart()
-	w.remove("nginx")
-	w.settle("nginx")
-	if left := w.all(); !left.empty() || !w.gone("nginx") {
-		t.Errorf("left: %s", left)
-	}
+	w.leavesNothing("nginx")
 }
 
 // Pods have the same port in both Services, and so the nodes the same rule.
@@ -124,11 +120,7 @@ func TestARuleStaysAsLongAsAnyServiceNeedsIt(t *testing.T) {
 	w.remove("first")
 	w.settle("first")
 	check("one is gone, new process")
-	w.remove("second")
-	w.settle("second")
-	if left := w.all(); !left.empty() {
-		t.Errorf("left: %s", left)
-	}
+	w.leavesNothing("second")
 }
 
 func TestTheChangeOfSecurityGroupsWaitsForConsent(t *testing.T) {
@@ -168,11 +160,7 @@ func TestTheChangeOfSecurityGroupsWaitsForConsent(t *testing.T) {
 				t.Errorf("%d security groups, want %d: %s", got, tt.groups, w.all())
 			}
 			w.checkConverged(name)
-			w.remove("nginx")
-			w.settle("nginx")
-			if left := w.all(); !left.empty() {
-				t.Errorf("left: %s", left)
-			}
+			w.leavesNothing("nginx")
 		})
 	}
 }

@@ -81,6 +81,16 @@ func (w *world) gone(name string) bool {
 	return apierrors.IsNotFound(err)
 }
 
+// leavesNothing removes a Service, the last one, and wants nothing to be left.
+func (w *world) leavesNothing(name string) {
+	w.t.Helper()
+	w.remove(name)
+	w.settle(name)
+	if left := w.all(); !left.empty() || !w.gone(name) {
+		w.t.Errorf("left: %s", left)
+	}
+}
+
 // newSlice holds ready endpoints for the port http of a Service.
 func newSlice(service string, addresses ...string) *discoveryv1.EndpointSlice {
 	name, port, protocol := "http", int32(80), corev1.ProtocolTCP

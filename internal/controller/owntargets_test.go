@@ -100,11 +100,7 @@ func TestTargetsOfOthersAreLeftAlone(t *testing.T) {
 	w.addStranger()
 	w.removeNode(1)
 	step("what was registered before is the Service's own", []string{"3!"}, []string{"DeregisterTargets"})
-	w.remove("nginx")
-	w.settle("nginx")
-	if left := w.all(); !left.empty() || !w.gone("nginx") {
-		t.Errorf("left: %s", left)
-	}
+	w.leavesNothing("nginx")
 }
 
 // What counts for the status of the Service are its own targets.

@@ -93,9 +93,5 @@ func TestAListenerEndsTLSAndChangesItsCertificatesInPlace(t *testing.T) {
 			t.Errorf("%s: a resync writes: %v", s.name, calls)
 		}
 	}
-	w.remove("nginx")
-	w.settle("nginx")
-	if left := w.all(); !left.empty() {
-		t.Errorf("left: %s", left)
-	}
+	w.leavesNothing("nginx")
 }

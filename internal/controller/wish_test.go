@@ -36,11 +36,7 @@ func TestAChangeOfTypeWaitsForConsentAndForTheSuccessor(t *testing.T) {
 			w.waitsForConsent(tt.second)
 			w.replaces()
 			w.checkSteady("another type")
-			w.remove("nginx")
-			w.settle("nginx")
-			if left := w.all(); !left.empty() || !w.gone("nginx") {
-				t.Errorf("left: %s", left)
-			}
+			w.leavesNothing("nginx")
 		})
 	}
 }
