@@ -35,7 +35,7 @@ func (r *Reconciler) wish(ctx context.Context, svc *corev1.Service, st *service)
 	in.Type = typeOf(intent.ClaimOf(svc, r.opts.TakeUnclassed))
 	var w wish
 	w.want, w.problems = intent.Desired(in)
-	if standing, other := st.rec.stands(in); other && !intent.AllowReplacement(svc) {
+	if standing, other := st.rec.stands(in, w.want); other && !intent.AllowReplacement(svc) {
 		asked := w.want
 		w.instead, in = &asked, standing
 		var problems []intent.Problem
@@ -65,10 +65,10 @@ func (w wish) plan(have plan.Observed, policy plan.Policy) plan.Plan {
 
 // stands is what the load balancer that there is for certain goes by, and
 // whether it is one of another kind than the Service asks for.
-func (r record) stands(in intent.Input) (intent.Input, bool) {
-	asked := in
-	if in.Type = r.standing(in.Type); in.Type != lb.Network {
-		return in, in.Type != asked.Type
+func (r record) stands(in intent.Input, asked lb.Stack) (intent.Input, bool) {
+	wanted := in.Type
+	if in.Type = r.standing(wanted); in.Type != lb.Network {
+		return in, in.Type != wanted
 	}
 	var with, without bool
 	for _, e := range r.Balancers {
@@ -78,7 +78,7 @@ func (r record) stands(in intent.Input) (intent.Input, bool) {
 	if with != without {
 		in.NoSecurityGroups = &without
 	}
-	return in, in.Type != asked.Type || with != without && without != intent.NoSecurityGroups(in.Service)
+	return in, in.Type != wanted || with != without && without != asked.LoadBalancer.NoSecurityGroups
 }
 
 // standing is the type of the load balancer that there is for certain; the

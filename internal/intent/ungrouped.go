@@ -8,8 +8,6 @@ import (
 	"strconv"
 	"strings"
 
-	corev1 "k8s.io/api/core/v1"
-
 	"github.com/fairlead-lb/fairlead/internal/lb"
 )
 
@@ -27,13 +25,6 @@ const groupless = "no-security-groups"
 func noGroupsRow() Annotation {
 	return Annotation{Key: keyNoGroups, Kinds: forNLB, Value: "true | false; a load balancer without security groups: the nodes' own groups let clients in ([how](../security-groups.md#load-balancers-without-security-groups))", Default: "false", Change: replaced, Example: "true",
 		read: boolean(func(s *settings, v bool) { s.noGroups = v })}
-}
-
-// NoSecurityGroups says that the Service asks for a load balancer without
-// security groups.
-func NoSecurityGroups(svc *corev1.Service) bool {
-	s, _ := parse(svc.Annotations, Defaults{}, lb.Network)
-	return s.noGroups
 }
 
 // Nearby are the address blocks that the nodes know without security groups.
