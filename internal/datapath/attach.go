@@ -7,7 +7,6 @@ import (
 	"os"
 	"runtime"
 
-	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -26,13 +25,10 @@ const (
 
 const linkPin = "link"
 
-// attachment ties the program to the uplink through a pinned link, which keeps
-// it there without a process.
+// attachment ties the XDP program to the uplink.
 type attachment struct {
+	pinnedLink
 	name string // of the uplink
-	pin  string // path; empty: not pinned
-	prog *ebpf.Program
-	link link.Link
 	mode Mode
 
 	want   Mode  // native, generic, or empty: native where it is sure to work
@@ -60,10 +56,10 @@ func (a *attachment) attach() error {
 		return err
 	}
 	for _, mode := range modes {
-		a.link, err = link.AttachXDP(link.XDPOptions{Program: a.prog, Interface: iface.Index, Flags: mode.flags()})
+		l, err := link.AttachXDP(link.XDPOptions{Program: a.prog, Interface: iface.Index, Flags: mode.flags()})
 		if err == nil {
 			a.mode = mode
-			return a.pinLink()
+			return a.keep(l)
 		}
 		a.lacked = err
 	}
@@ -127,34 +123,6 @@ func (a *attachment) hearAll(index int, on bool) error {
 	return nil
 }
 
-func (a *attachment) adopt(index int) error {
-	if a.pin == "" {
-		return os.ErrNotExist
-	}
-	l, err := link.LoadPinnedLink(a.pin, nil)
-	if err != nil {
-		return err
-	}
-	if a.link != nil {
-		a.link.Close()
-	}
-	a.link = l
-	if attachedTo(l) != index {
-		return errors.New("the link is not attached any more")
-	}
-	return l.Update(a.prog)
-}
-
-func (a *attachment) pinLink() error {
-	if a.pin == "" {
-		return nil
-	}
-	if err := a.link.Pin(a.pin); err != nil {
-		return fmt.Errorf("pin the XDP link: %w", err)
-	}
-	return nil
-}
-
 // detach takes the program off the uplink for good. An uplink that is gone has
 // none.
 func (a *attachment) detach() error {
@@ -166,28 +134,9 @@ func (a *attachment) detach() error {
 	return a.hearAll(iface.Index, false)
 }
 
-// drop takes a link that is of no use any more off the uplink. To close and
-// unpin it would leave that to whenever the kernel frees it, and an uplink takes
-// no second program meanwhile.
 func (a *attachment) drop() {
-	if a.link != nil {
-		_ = a.link.Detach() // fails only where nothing is attached
-		a.link.Close()
-		a.link = nil
-	}
-	if a.pin != "" {
-		_ = os.Remove(a.pin)
-	}
+	a.pinnedLink.drop()
 	a.mode = Detached
-}
-
-// attachedTo returns the interface index, 0 when the link has been detached.
-func attachedTo(l link.Link) int {
-	info, err := l.Info()
-	if err != nil || info.XDP() == nil {
-		return 0
-	}
-	return int(info.XDP().Ifindex)
 }
 
 func (a *attachment) readMode(index int) error {
@@ -204,9 +153,6 @@ func (a *attachment) readMode(index int) error {
 
 // nlXDPGeneric is XDP_ATTACHED_SKB of linux/if_link.h.
 const nlXDPGeneric = 2
-
-// intact says whether the program is still where it was attached.
-func (a *attachment) intact() bool { return a.link != nil && attachedTo(a.link) != 0 }
 
 const threadNamespace = "/proc/thread-self/ns/net"
 

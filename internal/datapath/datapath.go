@@ -183,10 +183,7 @@ func (d *Datapath) Close() error {
 		d.near.close()
 	}
 	errs = append(errs, d.sockets.detach())
-	if d.at.link != nil {
-		errs = append(errs, d.at.link.Close())
-	}
-	errs = append(errs, d.out.close())
+	errs = append(errs, d.at.close(), d.out.close())
 	if d.ns.file != nil {
 		errs = append(errs, d.ns.file.Close())
 	}

@@ -3,7 +3,6 @@ package datapath
 import (
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 
 	"github.com/cilium/ebpf"
@@ -54,19 +53,17 @@ func (m *edgeMaps) byName() map[string]*ebpf.Map {
 	}
 }
 
-// egressHook ties the program to the uplink, by a pinned link as XDP's.
+// egressHook ties the program to the uplink.
 type egressHook struct {
-	dev  int    // the uplink's index
-	pin  string // path; empty: not pinned
-	prog *ebpf.Program
-	link link.Link // nil: not attached
+	pinnedLink
+	dev int // the uplink's index
 }
 
 // attach adopts the pinned link, swapping the program in one step, or makes one.
 // It acts in the network namespace of the calling thread. The program is the last
 // one, so that it sees what others have made of a packet.
 func (e *egressHook) attach() error {
-	if e.adopt() == nil {
+	if e.adopt(e.dev) == nil {
 		return nil
 	}
 	e.drop()
@@ -77,65 +74,16 @@ func (e *egressHook) attach() error {
 	if err != nil {
 		return fmt.Errorf("attach the egress program to the uplink: %w", err)
 	}
-	e.link = l
-	if e.pin == "" {
-		return nil
-	}
-	if err := l.Pin(e.pin); err != nil {
-		return fmt.Errorf("pin the egress link: %w", err)
-	}
-	return nil
+	return e.keep(l)
 }
 
-func (e *egressHook) adopt() error {
-	if e.pin == "" {
-		return os.ErrNotExist
-	}
-	l, err := link.LoadPinnedLink(e.pin, nil)
-	if err != nil {
-		return err
-	}
-	if e.link != nil {
-		e.link.Close()
-	}
-	e.link = l
-	if !e.intact() {
-		return errors.New("the link is not attached any more")
-	}
-	return l.Update(e.prog)
-}
-
-// intact says whether the program is still where it was attached.
-func (e *egressHook) intact() bool {
-	if e.link == nil {
-		return false
-	}
-	info, err := e.link.Info()
-	return err == nil && info.TCX() != nil && int(info.TCX().Ifindex) == e.dev
-}
-
-// drop takes the program off the uplink for good.
-func (e *egressHook) drop() {
-	if e.link != nil {
-		_ = e.link.Detach() // fails only where nothing is attached
-		e.link.Close()
-		e.link = nil
-	}
-	if e.pin != "" {
-		_ = os.Remove(e.pin)
-	}
-}
-
-// close lets go of the program without stopping it when it is pinned.
+// close lets go of the program, which is the hook's own.
 func (e *egressHook) close() error {
-	var errs []error
-	if e.link != nil {
-		errs = append(errs, e.link.Close())
-	}
+	err := e.pinnedLink.close()
 	if e.prog != nil {
-		errs = append(errs, e.prog.Close())
+		err = errors.Join(err, e.prog.Close())
 	}
-	return errors.Join(errs...)
+	return err
 }
 
 func pinPath(pinDir, name string) string {
@@ -151,7 +99,7 @@ func (d *Datapath) attach() error {
 	if err != nil {
 		return err
 	}
-	d.out = egressHook{dev: d.link, pin: pinPath(d.cfg.PinDir, egressPin), prog: prog}
-	d.at = attachment{name: d.cfg.Interface, pin: pinPath(d.cfg.PinDir, linkPin), prog: d.objs.Edge, want: d.cfg.Mode}
+	d.out = egressHook{pinnedLink: pinnedLink{pin: pinPath(d.cfg.PinDir, egressPin), prog: prog}, dev: d.link}
+	d.at = attachment{pinnedLink: pinnedLink{pin: pinPath(d.cfg.PinDir, linkPin), prog: d.objs.Edge}, name: d.cfg.Interface, want: d.cfg.Mode}
 	return errors.Join(d.out.attach(), d.at.attach())
 }

@@ -475,6 +475,21 @@ func TestDatagramsPassBothWays(t *testing.T) {
 	}
 }
 
+// bringBack takes a program off the uplink behind the data path's back, and has it
+// look after that.
+func (d *Datapath) bringBack(t *testing.T, l *pinnedLink) {
+	t.Helper()
+	if err := l.link.Detach(); err != nil {
+		t.Fatal(err)
+	}
+	if l.intact() {
+		t.Fatal("the program is still attached")
+	}
+	if err := d.reattach(); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func TestDetachedProgramComesBack(t *testing.T) {
 	s := newSite(t)
 	s.serve(t, "t1", 8080)
@@ -489,15 +504,7 @@ func TestDetachedProgramComesBack(t *testing.T) {
 	apply(t, d, snap, healthy(snap))
 	c := s.dial(t, "client", vip4+":80")
 	c.ask(t, "before")
-	if err := d.at.link.Detach(); err != nil {
-		t.Fatal(err)
-	}
-	if d.at.intact() {
-		t.Fatal("the program is still attached")
-	}
-	if err := d.reattach(); err != nil {
-		t.Fatal(err)
-	}
+	d.bringBack(t, &d.at.pinnedLink)
 	if d.Mode() != Native {
 		t.Errorf("mode = %s, want native", d.Mode())
 	}

@@ -140,6 +140,21 @@ func inModes(t *testing.T, f func(t *testing.T, mode Mode)) {
 	}
 }
 
+// succeed wants connections of a host, and new ones, served without a process, and
+// by the next one, which it begins and which ends with the test.
+func (s *site) succeed(t *testing.T, mode Mode, from string, conns []*conn) *Datapath {
+	t.Helper()
+	for _, c := range append(conns, s.dial(t, from, vip4+":80"), s.dial(t, from, "["+vip6+"]:80")) {
+		c.ask(t, "without a process")
+	}
+	d, stop := s.openAs(t, mode)
+	t.Cleanup(stop)
+	for _, c := range conns {
+		c.ask(t, "adopted")
+	}
+	return d
+}
+
 func TestTheEdgesOwnMachineIsATarget(t *testing.T) {
 	inModes(t, func(t *testing.T, mode Mode) {
 		s := newSite(t)
@@ -155,14 +170,7 @@ func TestTheEdgesOwnMachineIsATarget(t *testing.T) {
 			t.Errorf("trace: %s, %q; want sent_to_target with this machine as next hop", trace.Reason, stages)
 		}
 		stop()
-		for _, c := range append(conns, s.dial(t, "client", vip4+":80"), s.dial(t, "client", "["+vip6+"]:80")) {
-			c.ask(t, "without a process")
-		}
-		d, stop = s.openAs(t, mode)
-		defer stop()
-		for _, c := range conns {
-			c.ask(t, "adopted")
-		}
+		d = s.succeed(t, mode, "client", conns)
 		explain(t, d)
 	})
 }
@@ -178,14 +186,7 @@ func TestTheEdgesOwnMachineIsAClient(t *testing.T) {
 		apply(t, d, snap, healthy(snap))
 		conns := s.converse(t, "edge", "t1", false)
 		stop()
-		for _, c := range append(conns, s.dial(t, "edge", vip4+":80"), s.dial(t, "edge", "["+vip6+"]:80")) {
-			c.ask(t, "without a process")
-		}
-		d, stop = s.openAs(t, mode)
-		defer stop()
-		for _, c := range conns {
-			c.ask(t, "adopted")
-		}
+		d = s.succeed(t, mode, "edge", conns)
 		for i := range snap.TargetGroups {
 			snap.TargetGroups[i].PreserveClientIP = false
 		}
@@ -396,15 +397,7 @@ func TestTheProgramAtEgressComesBack(t *testing.T) {
 	snap := targets([]string{ownMachine4}, []string{ownMachine6})
 	apply(t, d, snap, healthy(snap))
 	conns := s.converse(t, "client", "edge", false)
-	if err := d.out.link.Detach(); err != nil {
-		t.Fatal(err)
-	}
-	if d.out.intact() {
-		t.Fatal("the program is still attached")
-	}
-	if err := d.reattach(); err != nil {
-		t.Fatal(err)
-	}
+	d.bringBack(t, &d.out.pinnedLink)
 	for _, c := range conns {
 		c.ask(t, "after")
 	}
