@@ -49,8 +49,12 @@ func (p Protocol) Transports() []Protocol {
 // set, so that sets of one name are equal wherever they come from.
 type ClientSets map[string][]netip.Prefix
 
-// Add puts a set in and returns its name. The prefixes are in order.
+// Add puts a set in and returns its name. The prefixes are in order; none is the
+// set of nobody, be it nil or empty.
 func (s ClientSets) Add(prefixes []netip.Prefix) string {
+	if prefixes == nil {
+		prefixes = []netip.Prefix{}
+	}
 	text := make([]string, len(prefixes))
 	for i, p := range prefixes {
 		text[i] = p.String()
