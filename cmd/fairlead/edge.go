@@ -63,7 +63,7 @@ removes it.`,
 	flags.StringVar(&f.zone, "zone", "", "the zone that this edge serves, such as us-west-2a (required)")
 	flags.StringVar(&f.engine, "engine", "", "host:port where the engine listens for edges (required)")
 	flags.StringVar(&f.identity, "identity", "", "directory with ca.crt, edge.crt and edge.key (required)")
-	flags.IntVar(&f.dataPath.Flows, "flows", 1<<20, "room for this many flows, 64 bytes each; a pinned table keeps its own")
+	flags.IntVar(&f.dataPath.Flows, "flows", 1<<20, "room for this many flows, 144 bytes each; a pinned table keeps its own")
 	flags.StringVar(&f.xdpMode, "xdp-mode", pathAuto, "native; generic, which works on every interface and costs several times more; auto: native where the driver can and the uplink is no veth, whose peer has to take part. A change takes a moment without forwarding")
 	flags.BoolVar(&f.dataPath.Echo, "echo", false, "answer echo requests to load balancer addresses; a Network Load Balancer does not")
 	flags.StringVar(&f.metricsListen, "metrics-listen", defaultEdgeMetrics, "address of /metrics, /healthz, /readyz and /state; empty: none")
