@@ -48,7 +48,7 @@ bench: build ## run the benchmarks and write bench/results.json
 peers: build kube ## prove that controllers of others work against the lab and the engine, unmodified
 	@go run ./test/peers -cpa "$$(peers/build.sh aws-cloud-controller-manager)" $(ARGS)
 
-fuzz: ## fuzz every parser for FUZZ_TIME each and the BPF program on ten million frames
+fuzz: ## check every property on RAPID_CHECKS new cases, fuzz every parser for FUZZ_TIME each and the BPF program on ten million frames
 	@scripts/install-packages.sh runtime
 	@scripts/fuzz.sh
 
