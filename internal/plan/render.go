@@ -28,6 +28,7 @@ func (p Plan) Text() string {
 	return b.String()
 }
 
+// String is the step in one line: what it does to what, why, and what it disrupts.
 func (s Step) String() string {
 	name := s.Resource.Name
 	if s.Resource.Port != 0 {
@@ -49,63 +50,73 @@ func writeChange(b *strings.Builder, s Step) {
 	}
 }
 
-func (v Value) lines() []string {
-	var out []string
-	add := func(format string, args ...any) { out = append(out, fmt.Sprintf(format, args...)) }
+// lines says every part of a value on its own: the whole of what is made or
+// taken away first, then the settings that a step writes alone.
+func (v Value) lines() []string { return append(v.resourceLines(), v.settingLines()...) }
+
+func (v Value) resourceLines() (out []string) {
 	if v.LoadBalancer != nil {
 		out = append(out, balancerLines(*v.LoadBalancer)...)
 	}
 	if x := v.TargetGroup; x != nil {
-		add("%s %d, %s targets by %s", x.Protocol, x.Port, x.IPAddressType, x.TargetType)
-		add("%s", healthText(x.HealthCheck))
+		out = append(out, fmt.Sprintf("%s %d, %s targets by %s", x.Protocol, x.Port, x.IPAddressType, x.TargetType), healthText(x.HealthCheck))
 	}
-	if x := v.HealthCheck; x != nil {
-		add("%s", healthText(*x))
+	if v.HealthCheck != nil {
+		out = append(out, healthText(*v.HealthCheck))
 	}
-	if x := v.Listener; x != nil {
-		add("%s %d forwards to %s", x.Protocol, x.Port, forwardText(x.Forward))
-		if x.Stickiness {
-			add("a client stays with the target group that it got first")
-		}
-		if x.Protocol == lb.TLS {
-			add("certificates %s, policy %s, ALPN %s", strings.Join(x.Security.Certificates, " "), x.Security.SSLPolicy, x.Security.ALPNPolicy)
-		}
+	if v.Listener != nil {
+		out = append(out, listenerLines(*v.Listener)...)
 	}
 	for _, l := range v.ClassicListeners {
-		add("%s", classicListenerText(l))
+		out = append(out, classicListenerText(l))
 	}
 	if v.Policy != nil {
-		add("%s", policyText(*v.Policy))
+		out = append(out, policyText(*v.Policy))
 	}
 	for _, t := range v.Targets {
-		add("%s", targetText(t))
+		out = append(out, targetText(t))
 	}
 	for _, r := range v.Rules {
-		add("%s", ruleText(r))
+		out = append(out, ruleText(r))
 	}
+	return out
+}
+
+func (v Value) settingLines() (out []string) {
 	for _, k := range slices.Sorted(maps.Keys(v.Map)) {
-		add("%s=%s", k, v.Map[k])
+		out = append(out, k+"="+v.Map[k])
 	}
 	if len(v.List) > 0 {
-		add("%s", strings.Join(v.List, " "))
+		out = append(out, strings.Join(v.List, " "))
 	}
 	for _, m := range v.Mappings {
-		add("%s", mappingText(m))
+		out = append(out, mappingText(m))
 	}
 	if v.IPAddressType != "" {
-		add("%s", v.IPAddressType)
+		out = append(out, string(v.IPAddressType))
 	}
 	if v.IPv6SourceNAT != "" {
-		add("source NAT of IPv6 %s", v.IPv6SourceNAT)
+		out = append(out, "source NAT of IPv6 "+v.IPv6SourceNAT)
 	}
 	if v.CapacityUnits > 0 {
-		add("%d capacity units", v.CapacityUnits)
+		out = append(out, fmt.Sprintf("%d capacity units", v.CapacityUnits))
 	}
 	if v.PrivateLinkUnfiltered {
-		add("PrivateLink traffic is not filtered")
+		out = append(out, "PrivateLink traffic is not filtered")
 	}
 	if v.Text != "" {
-		add("%s", v.Text)
+		out = append(out, v.Text)
+	}
+	return out
+}
+
+func listenerLines(l Listener) []string {
+	out := []string{fmt.Sprintf("%s %d forwards to %s", l.Protocol, l.Port, forwardText(l.Forward))}
+	if l.Stickiness {
+		out = append(out, "a client stays with the target group that it got first")
+	}
+	if l.Protocol == lb.TLS {
+		out = append(out, fmt.Sprintf("certificates %s, policy %s, ALPN %s", strings.Join(l.Security.Certificates, " "), l.Security.SSLPolicy, l.Security.ALPNPolicy))
 	}
 	return out
 }
