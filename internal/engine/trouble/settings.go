@@ -105,15 +105,19 @@ func (f Fault) validate(at string, problem func(string, ...any)) {
 	if (f.Kind == "") == (len(f.Script) == 0) {
 		problem("%s needs exactly one of kind and script", at)
 	}
-	for _, k := range append(f.Script, f.Kind) {
-		if k != "" && !slices.Contains(kinds, k) {
+	all := f.Script
+	if f.Kind != "" {
+		all = append(slices.Clone(all), f.Kind)
+	}
+	for _, k := range all {
+		if !slices.Contains(kinds, k) {
 			problem("%s has the kind %q; valid are %v", at, k, kinds)
 		}
 	}
 	if len(f.Script) > 0 && (f.Skip != 0 || f.Count != 0 || f.Probability != 0) {
 		problem("%s has a script, which leaves nothing for skip, count and probability to say", at)
 	}
-	if f.Skip < 0 || f.Count < 0 || f.Probability < 0 || f.Probability > 1 {
+	if likely := f.Probability >= 0 && f.Probability <= 1; f.Skip < 0 || f.Count < 0 || !likely { // NaN is neither
 		problem("%s: skip and count must not be negative, and the probability is 0 to 1", at)
 	}
 	if f.Hold < 0 || f.Hold > maxHold {

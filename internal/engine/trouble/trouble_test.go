@@ -206,7 +206,7 @@ func TestSettingsAreRefusedWithAllTheirProblems(t *testing.T) {
 			t.Errorf("got\n%v\nwant it to name %s", err, want)
 		}
 	}
-	for _, text := range []string{"", "CreateVpc", "CreateVpc explode", "CreateVpc throttle count=many", "CreateVpc throttle colour=red", "CreateVpc script=pass,explode"} {
+	for _, text := range []string{"", "CreateVpc", "CreateVpc explode", "CreateVpc throttle count=many", "CreateVpc throttle colour=red", "CreateVpc script=pass,explode", "CreateVpc script=pass,,throttle", "CreateVpc throttle probability=NaN"} {
 		if _, err := ParseFault(text); err == nil || text != "" && !strings.Contains(err.Error(), "CreateVpc") {
 			t.Errorf("ParseFault(%q): %v", text, err)
 		}
