@@ -48,28 +48,30 @@ func Create(name string) error {
 	if Exists(name) {
 		return nil
 	}
-	if err := PrepareRunDir(); err != nil {
-		return err
-	}
-	// O_EXCL is not asked for: a name without a namespace is a crash's leftover.
-	f, err := os.OpenFile(Path(name), os.O_CREATE|os.O_RDONLY, 0o444)
-	if err != nil {
-		return fmt.Errorf("create namespace %s: %w", name, err)
-	}
-	f.Close()
-	err = onOwnThread(func() error {
+	err := onOwnThread(func() error {
 		if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
 			return err
 		}
 		if err := loopbackUp(); err != nil {
 			return err
 		}
-		return unix.Mount("/proc/thread-self/ns/net", Path(name), "", unix.MS_BIND, "")
+		return inRunDir(func() error { return giveName(name) })
 	})
 	if err != nil {
 		return fmt.Errorf("create namespace %s: %w", name, err)
 	}
 	return nil
+}
+
+// giveName names the calling thread's network namespace.
+func giveName(name string) error {
+	// O_EXCL is not asked for: a name without a namespace is a crash's leftover.
+	f, err := os.OpenFile(Path(name), os.O_CREATE|os.O_RDONLY, 0o444)
+	if err != nil {
+		return err
+	}
+	f.Close()
+	return unix.Mount("/proc/thread-self/ns/net", Path(name), "", unix.MS_BIND, "")
 }
 
 // Delete removes the name of a namespace. The namespace itself goes when the
@@ -136,22 +138,37 @@ func onOwnThread(f func() error) error {
 // deleted here then disappears from the mount namespaces of pods too, which
 // would otherwise keep the namespace alive.
 func PrepareRunDir() error {
-	if err := os.MkdirAll(runDir, 0o755); err != nil {
-		return fmt.Errorf("prepare %s: %w", runDir, err)
+	return inRunDir(func() error { return nil })
+}
+
+// inRunDir calls f in a moment in which /run/netns is prepared and nobody
+// releases it.
+func inRunDir(f func() error) error {
+	for {
+		if err := os.MkdirAll(runDir, 0o755); err != nil {
+			return fmt.Errorf("prepare %s: %w", runDir, err)
+		}
+		err := withRunDirLock(func() error {
+			if err := shareRunDir(); err != nil {
+				return fmt.Errorf("mount %s: %w", runDir, err)
+			}
+			return f()
+		})
+		if !errors.Is(err, errReleased) {
+			return err
+		}
 	}
-	return withRunDirLock(func() error {
-		err := unix.Mount("", runDir, "none", unix.MS_SHARED|unix.MS_REC, "")
-		if err == nil {
-			return nil
-		}
-		if !errors.Is(err, unix.EINVAL) { // EINVAL: not a mount point yet
-			return err
-		}
-		if err := unix.Mount(runDir, runDir, "none", unix.MS_BIND|unix.MS_REC, ""); err != nil {
-			return err
-		}
-		return unix.Mount("", runDir, "none", unix.MS_SHARED|unix.MS_REC, "")
-	})
+}
+
+func shareRunDir() error {
+	err := unix.Mount("", runDir, "none", unix.MS_SHARED|unix.MS_REC, "")
+	if !errors.Is(err, unix.EINVAL) { // EINVAL: not a mount point yet
+		return err
+	}
+	if err := unix.Mount(runDir, runDir, "none", unix.MS_BIND|unix.MS_REC, ""); err != nil {
+		return err
+	}
+	return unix.Mount("", runDir, "none", unix.MS_SHARED|unix.MS_REC, "")
 }
 
 // RunDirExists reports whether some program has named a namespace since boot.
@@ -163,27 +180,32 @@ func RunDirExists() bool {
 
 // ReleaseRunDir takes back what PrepareRunDir did, if no name is left in it.
 func ReleaseRunDir() error {
-	if !RunDirExists() {
-		return nil
-	}
-	return withRunDirLock(func() error {
+	err := withRunDirLock(func() error {
 		if entries, err := os.ReadDir(runDir); err != nil || len(entries) > 0 {
 			return err
 		}
 		if err := unix.Unmount(runDir, unix.UMOUNT_NOFOLLOW|unix.MNT_DETACH); err != nil && !errors.Is(err, unix.EINVAL) {
-			return err
+			return fmt.Errorf("unmount %s: %w", runDir, err)
 		}
-		if err := os.Remove(runDir); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err
-		}
-		return nil
+		return os.Remove(runDir)
 	})
+	if errors.Is(err, errReleased) {
+		return nil
+	}
+	return err
 }
 
+// errReleased: between two steps, someone took /run/netns away.
+var errReleased = errors.New(runDir + " is gone")
+
 // withRunDirLock holds the lock that iproute2 takes on the directory as well:
-// two programs that find no mount point would both make one.
+// two programs that find no mount point would both make one. Who has waited for
+// it may hold a directory that was released meanwhile, and another is in its place.
 func withRunDirLock(f func() error) error {
 	dir, err := os.Open(runDir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return errReleased
+	}
 	if err != nil {
 		return err
 	}
@@ -191,8 +213,12 @@ func withRunDirLock(f func() error) error {
 	if err := unix.Flock(int(dir.Fd()), unix.LOCK_EX); err != nil {
 		return fmt.Errorf("lock %s: %w", runDir, err)
 	}
-	if err := f(); err != nil {
-		return fmt.Errorf("mount %s: %w", runDir, err)
+	locked, err := dir.Stat()
+	if err != nil {
+		return fmt.Errorf("lock %s: %w", runDir, err)
 	}
-	return nil
+	if there, err := os.Stat(runDir); err != nil || !os.SameFile(locked, there) {
+		return errReleased
+	}
+	return f()
 }

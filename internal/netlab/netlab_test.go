@@ -87,7 +87,7 @@ func greet(t *testing.T, from, to, address string) {
 			conn.Close()
 		}
 	}()
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	conn, err := netlab.Dial(ctx, from, "tcp", address)
 	if err != nil {
@@ -260,7 +260,7 @@ func TestKillEndsProcessesAndTheirChildrenButNoOthers(t *testing.T) {
 	victim, bystander := start("x"), start("y")
 	defer bystander.Wait()
 	defer bystander.Process.Kill()
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	if err := netlab.Kill(ctx, []string{p + "x", p + "absent"}); err != nil {
 		t.Fatal(err)
@@ -332,19 +332,5 @@ func TestMissingNamespacesAreNamedInErrors(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), "t-absent") {
 			t.Errorf("%s: got %v, want an error that names the namespace", what, err)
 		}
-	}
-}
-
-func TestProbeAcceptsThisKernelAndLeavesNothing(t *testing.T) {
-	before, err := netlab.Names()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := netlab.Probe(); err != nil {
-		t.Error(err)
-	}
-	after, err := netlab.Names()
-	if err != nil || len(after) > len(before) {
-		t.Errorf("namespaces: before %v, after %v, error %v", before, after, err)
 	}
 }

@@ -1,6 +1,7 @@
 package netlab_test
 
 import (
+	"errors"
 	"net/netip"
 	"testing"
 	"time"
@@ -72,7 +73,7 @@ func packetSocket(t *testing.T, namespace, port string) (fd int) {
 			return err
 		}
 		t.Cleanup(func() { unix.Close(fd) })
-		timeout := unix.NsecToTimeval((5 * time.Second).Nanoseconds())
+		timeout := unix.NsecToTimeval(time.Minute.Nanoseconds())
 		if err := unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &timeout); err != nil {
 			return err
 		}
@@ -90,6 +91,9 @@ func reflected(t *testing.T, fd int) bool {
 	for {
 		buf := make([]byte, 128)
 		n, from, err := unix.Recvfrom(fd, buf, 0)
+		if errors.Is(err, unix.EINTR) { // a receive with a timeout is not restarted after a signal
+			continue
+		}
 		if err != nil {
 			t.Log(err)
 			return false

@@ -16,7 +16,7 @@ import (
 )
 
 // cleanupTimeout bounds the killing of what a test left running.
-const cleanupTimeout = 10 * time.Second
+const cleanupTimeout = time.Minute
 
 // Prefix returns a prefix for namespace names, unique on this machine, and
 // removes all namespaces with it, and the processes in them, when the test
