@@ -131,6 +131,9 @@ func output(t *testing.T, name string, argv ...string) string {
 func TestApplyAgainChangesNothing(t *testing.T) {
 	p := netlabtest.Prefix(t)
 	apply(t, routed(p))
+	for _, ns := range []string{"sw", "r", "a", "b", "c"} {
+		awaitLinks(t, p+ns)
+	}
 	state := func() (s []string) {
 		for _, ns := range []string{"sw", "r", "a", "b", "c"} {
 			for _, argv := range [][]string{{"ip", "-br", "link"}, {"ip", "-br", "addr"}, {"ip", "route"}, {"ip", "-6", "route"}} {
@@ -143,6 +146,27 @@ func TestApplyAgainChangesNothing(t *testing.T) {
 	apply(t, routed(p))
 	if diff := cmp.Diff(before, state()); diff != "" {
 		t.Errorf("a second Apply changed the network (-first +second):\n%s", diff)
+	}
+}
+
+// awaitLinks waits for what the kernel does by itself some time after a link is
+// up at both ends: the link operates, and has its link-local address.
+func awaitLinks(t *testing.T, name string) {
+	t.Helper()
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
+		links := output(t, name, "ip", "-br", "addr")
+		waiting := 0
+		for line := range strings.Lines(links) {
+			if f := strings.Fields(line); f[0] != "lo" && (f[1] != "UP" || !strings.Contains(line, " fe80::")) {
+				waiting++
+			}
+		}
+		if waiting == 0 {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("links of %s do not come up:\n%s", name, links)
+		}
 	}
 }
 
