@@ -258,9 +258,20 @@ func TestWithoutRootNothingStarts(t *testing.T) {
 	c.wantNothingLeft()
 }
 
+func TestMistakesInCommandLinesAreOnesOfUsage(t *testing.T) {
+	c := newBench(t)
+	c.fails(c.run("bogus"), 2, `unknown command "bogus"`)
+	c.fails(c.run("node", "bogus"), 2, `unknown command "bogus"`, "fairlead-lab node --help")
+	c.fails(c.run("node", "remove"), 2, "NAME is missing", "fairlead-lab node remove --help")
+	c.fails(c.run("logs", "a", "b"), 2, `"b" is one argument too many, want COMPONENT`)
+	c.fails(c.run("exec", "client"), 2, "a place and a command are needed")
+	c.fails(c.run("up", "--nodes", "two"), 2, `--nodes "two": must be a whole number`)
+	c.wantNothingLeft()
+}
+
 func TestMistakesInOptionsAreReportedAllAtOnce(t *testing.T) {
 	c := newBench(t)
-	r := c.run("up", "--prefix", "Q", "--zones", "a,us-west-2a", "--nodes", "99", "--api-port", "7", "--engine-port", "7")
-	c.fails(r, 2, `--prefix "Q"`, `zone "a"`, "--nodes 99", "both 7")
+	r := c.run("up", "--prefix", "Q", "--zones", "a,us-west-2a", "--nodes", "99", "--api-port", "7", "--engine-port", "7", "--without", "edge,controler")
+	c.fails(r, 2, `--without "controler": must be one of etcd, kube-apiserver, `, `--prefix "Q"`, `zone "a"`, "--nodes 99", "both 7")
 	c.wantNothingLeft()
 }

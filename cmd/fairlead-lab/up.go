@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/fairlead-lb/fairlead/internal/lab"
+	"github.com/fairlead-lb/fairlead/internal/lab/component"
 )
 
 func newUpCommand(stateDir *string) *cobra.Command {
@@ -40,7 +41,7 @@ by itself until 'fairlead-lab down'.`,
 	f.StringVar(&o.Binaries.Fairlead, "fairlead", "", "path of the fairlead program (default: the one beside this program)")
 	f.BoolVar(&o.AllowOverlap, "allow-overlap", false, "start although the host has addresses of the lab's ranges")
 	f.BoolVar(&o.KeepOnFailure, "keep-on-failure", false, "leave a lab that does not come up for a look at it")
-	f.StringSliceVar(&o.Without, "without", nil, "kinds of components to leave out, such as controller")
+	f.StringSliceVar(&o.Without, "without", nil, "kinds of components to leave out, of "+strings.Join(component.Kinds(), ", "))
 	return cmd
 }
 

@@ -32,9 +32,16 @@ goes to the lab.`,
 	}
 }
 
+func placeAndCommand(_ *cobra.Command, args []string) error {
+	if len(args) < 2 {
+		return cli.Usagef("a place and a command are needed, such as client -- curl -s http://NAME/")
+	}
+	return nil
+}
+
 func newExecCommand(stateDir *string) *cobra.Command {
 	return &cobra.Command{
-		Use: "exec PLACE -- COMMAND [ARGUMENT...]", Short: "Run a command somewhere in the lab", Args: cobra.MinimumNArgs(2),
+		Use: "exec PLACE -- COMMAND [ARGUMENT...]", Short: "Run a command somewhere in the lab", Args: placeAndCommand, DisableFlagsInUseLine: true,
 		Long: `exec runs a program of this machine in the network of a place, with the cluster's
 DNS: client or client-2 (outside the VPC), control, node/NAME, edge/ZONE, or
 pod/NAMESPACE/NAME.`,
@@ -96,7 +103,7 @@ func printReport(cmd *cobra.Command, r lab.Report, output string) error {
 func newLogsCommand(stateDir *string) *cobra.Command {
 	var follow bool
 	cmd := &cobra.Command{
-		Use: "logs COMPONENT", Short: "Print the log of a component", Args: cobra.ExactArgs(1),
+		Use: "logs COMPONENT", Short: "Print the log of a component; 'status' lists them", Args: cli.Arguments("COMPONENT"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			l, err := lab.Open(*stateDir)
 			if err != nil {
@@ -112,7 +119,7 @@ func newLogsCommand(stateDir *string) *cobra.Command {
 func newRestartCommand(stateDir *string) *cobra.Command {
 	var kill bool
 	cmd := &cobra.Command{
-		Use: "restart COMPONENT", Short: "Restart a component and wait until it serves again", Args: cobra.ExactArgs(1),
+		Use: "restart COMPONENT", Short: "Restart a component and wait until it serves again", Args: cli.Arguments("COMPONENT"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			l, err := lab.Open(*stateDir)
 			if err != nil {
@@ -148,7 +155,7 @@ func newNodeCommand(stateDir *string) *cobra.Command {
 	}
 	add.Flags().StringVar(&zone, "zone", "", "zone of the node (default: the lab's first)")
 	remove := &cobra.Command{
-		Use: "remove NAME", Short: "Remove a node as a terminated instance goes", Args: cobra.ExactArgs(1),
+		Use: "remove NAME", Short: "Remove a node as a terminated instance goes", Args: cli.Arguments("NAME"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			l, err := lab.Open(*stateDir)
 			if err != nil {

@@ -1,12 +1,12 @@
 package main
 
 import (
+	"cmp"
 	"context"
-	"fmt"
 	"log/slog"
 	"math"
 	"os"
-	"strings"
+	"regexp"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -26,8 +26,7 @@ import (
 type controllerFlags struct {
 	kubeconfig, cluster, region, vpc string
 	scheme, targetType               string
-	logLevel                         string
-	level                            slog.Level // logLevel, once checked
+	level                            slog.Level
 	requestRate                      float64
 	config                           controller.Config
 }
@@ -55,8 +54,8 @@ func (f *controllerFlags) register(cmd *cobra.Command) {
 	fl.DurationVar(&c.RetryMax, "retry-max", time.Minute, "longest time between tries after errors that time may cure")
 	fl.BoolVar(&c.LeaderElection, "leader-elect", true, "work only while holding the lease fairlead-controller")
 	fl.StringVar(&c.LeaseNamespace, "leader-elect-namespace", "kube-system", "namespace of the lease")
-	fl.StringVar(&c.MetricsListen, "metrics-listen", "127.0.0.1:7470", "host:port of /metrics; 0: none")
-	fl.StringVar(&c.HealthListen, "health-listen", "127.0.0.1:7471", "host:port of /healthz and /readyz; 0: none")
+	fl.StringVar(&c.MetricsListen, "metrics-listen", "127.0.0.1:7470", "host:port of /metrics; empty or 0: none")
+	fl.StringVar(&c.HealthListen, "health-listen", "127.0.0.1:7471", "host:port of /healthz and /readyz; empty or 0: none")
 }
 
 // registerShared are the flags that decide what a Service gets: a preview needs
@@ -74,30 +73,63 @@ func (f *controllerFlags) registerShared(cmd *cobra.Command) {
 	fl.DurationVar(&c.Defaults.HealthInterval, "default-health-check-interval", 10*time.Second, "time between health checks, 5s to 300s")
 	fl.IntVar(&c.Defaults.HealthyThreshold, "default-healthy-threshold", 3, "passed checks in a row that make a target healthy, 2 to 10")
 	fl.IntVar(&c.Defaults.UnhealthyThreshold, "default-unhealthy-threshold", 3, "failed checks in a row that make a target unhealthy, 2 to 10")
-	fl.StringVar(&f.logLevel, "log-level", "info", "debug, info, warn or error")
+	cli.LogLevel(fl, &f.level)
 	c.Workers, c.Sweep, c.Resync, c.RetryMax, c.RetryBase = 1, time.Hour, time.Hour, time.Minute, 200*time.Millisecond
+	c.MetricsListen, c.HealthListen = none, none
 }
 
-// check reports everything that is wrong with the flags at once.
-func (f *controllerFlags) check() error {
-	var wrong flagProblems
+// none is a listener that is not wanted, in controller-runtime's words.
+const none = "0"
+
+var (
+	regionPattern  = regexp.MustCompile(`^[a-z0-9]+(-[a-z0-9]+)+$`)
+	vpcPattern     = regexp.MustCompile(`^vpc-[0-9a-f]{8,17}$`)
+	clusterPattern = regexp.MustCompile(`^[A-Za-z0-9_.:/=+@-]{1,100}$`) // with its prefix a tag key of EC2
+)
+
+// check notes everything that is wrong with the flags.
+func (f *controllerFlags) check(p *cli.Problems) {
+	p.Required("cluster-name", f.cluster)
+	p.Unless(f.cluster == "" || clusterPattern.MatchString(f.cluster), "--cluster-name %q: must be 1 to 100 letters, digits or characters of _.:/=+@-", f.cluster)
+	p.Unless(f.region == "" || regionPattern.MatchString(f.region), "--region %q: must be a region such as us-west-2", f.region)
+	p.Unless(f.vpc == "" || vpcPattern.MatchString(f.vpc), "--vpc-id %q: must be vpc- and 8 or 17 hexadecimal digits", f.vpc)
+	p.Unless(f.requestRate >= 0, "--aws-request-rate %g: must not be negative", f.requestRate)
+	f.checkDefaults(p)
+	f.checkLoop(p)
+}
+
+// checkDefaults looks at what Services get that do not say.
+func (f *controllerFlags) checkDefaults(p *cli.Problems) {
 	d := &f.config.Defaults
-	wrong.unless(f.cluster != "", "--cluster-name is required")
-	wrong.unless(f.level.UnmarshalText([]byte(f.logLevel)) == nil, "--log-level %q must be debug, info, warn or error", f.logLevel)
-	wrong.unless(f.scheme == string(lb.InternetFacing) || f.scheme == string(lb.Internal), "--default-scheme %q must be internet-facing or internal", f.scheme)
-	wrong.unless(f.targetType == string(lb.InstanceTarget) || f.targetType == string(lb.IPTarget), "--default-target-type %q must be instance or ip", f.targetType)
-	wrong.unless(d.HealthInterval >= 5*time.Second && d.HealthInterval <= 300*time.Second && d.HealthInterval%time.Second == 0, "--default-health-check-interval %s must be whole seconds from 5s to 300s", d.HealthInterval)
-	wrong.unless(d.HealthyThreshold >= 2 && d.HealthyThreshold <= 10, "--default-healthy-threshold %d must be 2 to 10", d.HealthyThreshold)
-	wrong.unless(d.UnhealthyThreshold >= 2 && d.UnhealthyThreshold <= 10, "--default-unhealthy-threshold %d must be 2 to 10", d.UnhealthyThreshold)
-	wrong.unless(f.requestRate >= 0, "--aws-request-rate %g must not be negative", f.requestRate)
-	wrong.unless(f.config.Workers >= 1, "--workers %d must be at least 1", f.config.Workers)
-	wrong.unless(f.config.Sweep >= time.Minute, "--resync %s must be at least 1m", f.config.Sweep)
-	wrong.unless(f.config.Resync >= time.Minute, "--deep-resync %s must be at least 1m", f.config.Resync)
-	wrong.unless(f.config.RetryMax >= time.Second, "--retry-max %s must be at least 1s", f.config.RetryMax)
-	return wrong.err()
+	p.Unless(f.scheme == string(lb.InternetFacing) || f.scheme == string(lb.Internal), "--default-scheme %q: must be internet-facing or internal", f.scheme)
+	p.Unless(f.targetType == string(lb.InstanceTarget) || f.targetType == string(lb.IPTarget), "--default-target-type %q: must be instance or ip", f.targetType)
+	p.Unless(d.HealthInterval >= 5*time.Second && d.HealthInterval <= 300*time.Second && d.HealthInterval%time.Second == 0, "--default-health-check-interval %s: must be whole seconds from 5s to 300s", d.HealthInterval)
+	p.Unless(d.HealthyThreshold >= 2 && d.HealthyThreshold <= 10, "--default-healthy-threshold %d: must be 2 to 10", d.HealthyThreshold)
+	p.Unless(d.UnhealthyThreshold >= 2 && d.UnhealthyThreshold <= 10, "--default-unhealthy-threshold %d: must be 2 to 10", d.UnhealthyThreshold)
+}
+
+// checkLoop looks at what the controller alone needs; a preview leaves it as it is.
+func (f *controllerFlags) checkLoop(p *cli.Problems) {
+	c := &f.config
+	p.Unless(c.Workers >= 1, "--workers %d: must be at least 1", c.Workers)
+	p.Unless(c.Sweep >= time.Minute, "--resync %s: must be at least 1m", c.Sweep)
+	p.Unless(c.Resync >= time.Minute, "--deep-resync %s: must be at least 1m", c.Resync)
+	p.Unless(c.RetryMax >= time.Second, "--retry-max %s: must be at least 1s", c.RetryMax)
+	for _, listen := range []struct {
+		flag  string
+		value *string
+	}{{"metrics-listen", &c.MetricsListen}, {"health-listen", &c.HealthListen}} {
+		if *listen.value = cmp.Or(*listen.value, none); *listen.value != none {
+			p.HostPort(listen.flag, *listen.value)
+		}
+	}
 }
 
 func (f *controllerFlags) run(ctx context.Context) error {
+	var p cli.Problems
+	if f.check(&p); p.Err() != nil {
+		return p.Err()
+	}
 	c, err := f.complete(ctx)
 	if err != nil {
 		return err
@@ -120,15 +152,12 @@ func reach(ctx context.Context, kube *rest.Config) error {
 	return client.Discovery().RESTClient().Get().AbsPath("/version").Do(ctx).Error()
 }
 
-// complete makes a whole configuration of the flags.
+// complete makes a whole configuration of flags that were checked.
 func (f *controllerFlags) complete(ctx context.Context) (controller.Config, error) {
 	c := f.config
-	if err := f.check(); err != nil {
-		return c, err
-	}
 	kube, err := kubeConfig(f.kubeconfig)
 	if err != nil {
-		return c, &cli.Error{What: "find the API server", Err: err, Hint: "give --kubeconfig, or run in a pod with a service account"}
+		return c, &cli.Error{What: "find the API server", Err: err, Hint: "name a kubeconfig file with --kubeconfig or KUBECONFIG, or run in a pod with a service account"}
 	}
 	if f.region, f.vpc, err = awssdk.Place(ctx, f.region, f.vpc); err != nil {
 		return c, &cli.Error{What: "find the region and the VPC", Err: err, Hint: "give --region and --vpc-id: only on an EC2 instance, and in pods that may ask its metadata, they are known without"}
@@ -163,20 +192,4 @@ func kubeConfig(path string) (*rest.Config, error) {
 	}
 	cfg.QPS, cfg.Burst = 100, 200 // the API server has its own fairness; the default of 5 would slow restarts
 	return cfg, nil
-}
-
-// flagProblems collects what is wrong with flags.
-type flagProblems []string
-
-func (p *flagProblems) unless(ok bool, format string, args ...any) {
-	if !ok {
-		*p = append(*p, fmt.Sprintf(format, args...))
-	}
-}
-
-func (p flagProblems) err() error {
-	if len(p) == 0 {
-		return nil
-	}
-	return cli.Usagef("%s", strings.Join(p, "; "))
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"net"
 	"os"
 	"sync"
 
@@ -33,6 +32,7 @@ type edgeFlags struct {
 	dataPath                                        datapath.Config
 	xdpMode                                         string
 	sockets                                         socketFlags
+	level                                           slog.Level
 }
 
 // xdpModes are the values of --xdp-mode.
@@ -55,7 +55,7 @@ removes it.`,
 				return err
 			}
 			f.dataPath.Mode = xdpModes[f.xdpMode]
-			f.dataPath.Logger = cli.Logger(os.Stderr, slog.LevelInfo)
+			f.dataPath.Logger = cli.Logger(os.Stderr, f.level)
 			return explainEdge("run the edge", runEdge(cmd.Context(), f))
 		},
 	}
@@ -68,6 +68,7 @@ removes it.`,
 	flags.BoolVar(&f.dataPath.Echo, "echo", false, "answer echo requests to load balancer addresses; a Network Load Balancer does not")
 	flags.StringVar(&f.metricsListen, "metrics-listen", defaultEdgeMetrics, "address of /metrics, /healthz, /readyz and /state; empty: none")
 	f.sockets.register(flags)
+	cli.LogLevel(flags, &f.level)
 	common.StringVar(&f.dataPath.Interface, "interface", "eth0", "the uplink: clients and targets are reached by it")
 	common.StringVar(&f.dataPath.PinDir, "pin-dir", defaultEdgePinDir, "directory where flows and program outlive the process; it gets a BPF file system when it lies on none")
 	common.StringVar(&f.stateDir, "state-dir", defaultEdgeStateDir, "directory of this edge alone, for the last snapshot and health")
@@ -85,20 +86,23 @@ removes it.`,
 	return cmd
 }
 
+// validate reports everything that is wrong with the flags at once.
 func (f edgeFlags) validate() error {
-	var errs []error
-	for _, required := range []struct{ name, value string }{{"zone", f.zone}, {"engine", f.engine}, {"identity", f.identity}} {
-		if required.value == "" {
-			errs = append(errs, cli.Usagef("--%s is required", required.name))
-		}
+	var p cli.Problems
+	p.Required("zone", f.zone)
+	p.Required("engine", f.engine)
+	p.Required("identity", f.identity)
+	if f.engine != "" {
+		p.HostPort("engine", f.engine)
 	}
-	if _, _, err := net.SplitHostPort(f.engine); f.engine != "" && err != nil {
-		errs = append(errs, cli.Usagef("--engine %q: want host:port: %v", f.engine, err))
+	if f.metricsListen != "" {
+		p.HostPort("metrics-listen", f.metricsListen)
 	}
-	if _, ok := xdpModes[f.xdpMode]; !ok {
-		errs = append(errs, cli.Usagef("--xdp-mode %q: want native, generic or auto", f.xdpMode))
-	}
-	return errors.Join(append(errs, f.sockets.validate())...)
+	_, ok := xdpModes[f.xdpMode]
+	p.Unless(ok, "--xdp-mode %q: must be native, generic or auto", f.xdpMode)
+	p.Unless(f.dataPath.Flows >= 1, "--flows %d: must be at least 1", f.dataPath.Flows)
+	f.sockets.validate(&p)
+	return p.Err()
 }
 
 func runEdge(ctx context.Context, f edgeFlags) error {

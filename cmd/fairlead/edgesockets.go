@@ -6,6 +6,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/netip"
+	"net/url"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -48,17 +49,17 @@ func (f *socketFlags) register(flags *pflag.FlagSet) {
 	flags.DurationVar(&f.handover, "handover-timeout", time.Hour, "the same when another edge over the same state directory takes its place")
 }
 
-func (f *socketFlags) validate() error {
-	if !slices.Contains([]string{pathXDP, pathUserspace, pathAuto}, f.dataPath) {
-		return cli.Usagef("--data-path %q: want xdp, userspace or auto", f.dataPath)
+func (f *socketFlags) validate(p *cli.Problems) {
+	p.Unless(slices.Contains([]string{pathXDP, pathUserspace, pathAuto}, f.dataPath), "--data-path %q: must be xdp, userspace or auto", f.dataPath)
+	_, err := netip.ParseAddr(f.address)
+	p.Unless(err == nil, "--userspace-address %q: must be an address such as 127.0.0.1", f.address)
+	p.Unless(f.accessLogDir == "" || f.accessLogS3 == "", "--access-log-dir and --access-log-s3 exclude each other")
+	if f.accessLogS3 != "" {
+		at, err := url.Parse(f.accessLogS3)
+		p.Unless(err == nil && at.Host != "" && (at.Scheme == "http" || at.Scheme == "https"), "--access-log-s3 %q: must be a URL such as https://s3.us-west-2.amazonaws.com", f.accessLogS3)
 	}
-	if _, err := netip.ParseAddr(f.address); err != nil {
-		return cli.Usagef("--userspace-address %q: want an address such as 127.0.0.1", f.address)
-	}
-	if f.accessLogDir != "" && f.accessLogS3 != "" {
-		return cli.Usagef("--access-log-dir and --access-log-s3 exclude each other")
-	}
-	return nil
+	p.Unless(f.drain >= 0, "--drain-timeout %s: must not be negative", f.drain)
+	p.Unless(f.handover >= 0, "--handover-timeout %s: must not be negative", f.handover)
 }
 
 // keepsLogs says whether access logs go anywhere.

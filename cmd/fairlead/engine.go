@@ -37,7 +37,7 @@ type engineFlags struct {
 	http, anyHTTP     bool
 	certFile, keyFile string
 	tlsHosts          []string
-	debug             bool
+	level             slog.Level
 	trouble           troubleFlags
 }
 
@@ -74,7 +74,7 @@ At its first start it makes a root key and prints it once.`,
 	flags.IntVar(&f.config.Quotas.TargetGroups, "max-target-groups", f.config.Quotas.TargetGroups, "target groups at most; an AWS account starts with 3000")
 	flags.Int64Var(&f.config.AuditMaxBytes, "audit-max-bytes", engine.DefaultAuditMaxBytes, "size of a file of the audit log, audit.jsonl in the state directory, in bytes")
 	flags.IntVar(&f.config.AuditFiles, "audit-files", engine.DefaultAuditFiles, "files of the audit log at most; the oldest goes")
-	flags.BoolVar(&f.debug, "debug", false, "log reads as well")
+	cli.LogLevel(flags, &f.level)
 	f.trouble.register(flags)
 	cmd.PersistentFlags().StringVar(&f.config.StateDir, "state-dir", defaultEngineState, "directory of the state, the root key and the edges' authority")
 	cmd.AddCommand(newIssueEdgeCommand(&f.config.StateDir), newRevokeEdgeCommand(&f.config.StateDir),
@@ -88,19 +88,15 @@ func (f *engineFlags) run(ctx context.Context, out io.Writer) error {
 	if err := f.check(); err != nil {
 		return err
 	}
-	level := slog.LevelInfo
-	if f.debug {
-		level = slog.LevelDebug
-	}
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	f.config.Logger, f.config.Metrics = cli.Logger(os.Stderr, level), registry
+	f.config.Logger, f.config.Metrics = cli.Logger(os.Stderr, f.level), registry
 	var err error
-	if f.config.Trouble, err = f.trouble.settings(); err != nil {
-		return err
-	}
 	if f.listeners.TLS, err = f.tls(); err != nil {
-		return &cli.Error{What: engineWhat, Err: err, Hint: "name a certificate and its key with --tls-cert and --tls-key"}
+		if f.certFile != "" {
+			return &cli.Error{What: engineWhat, Err: err, Hint: "name a certificate and its key in PEM with --tls-cert and --tls-key"}
+		}
+		return explainEngine(err)
 	}
 	e, err := engine.Open(f.config)
 	if err != nil {
@@ -114,31 +110,49 @@ func (f *engineFlags) run(ctx context.Context, out io.Writer) error {
 	return explainEngine(errors.Join(err, e.Close()))
 }
 
+// check reports everything that is wrong with the flags at once.
 func (f *engineFlags) check() error {
-	var problems []error
-	if f.config.Inventory == "" {
-		problems = append(problems, errors.New("--inventory is required"))
+	var p cli.Problems
+	c := &f.config
+	p.Required("inventory", c.Inventory)
+	p.Unless(regionPattern.MatchString(c.Region), "--region %q: must be a region such as us-west-2", c.Region)
+	p.Unless(accountPattern.MatchString(c.AccountID), "--account-id %q: must be twelve digits", c.AccountID)
+	p.Unless(c.StateDir != "", "--state-dir is required")
+	p.Unless(c.DNSTTL >= 0 && c.DNSTTL <= 24*time.Hour && c.DNSTTL%time.Second == 0, "--dns-ttl %s: must be whole seconds from 0s to 24h", c.DNSTTL)
+	for _, most := range []struct {
+		flag  string
+		value int
+	}{
+		{"max-load-balancers", c.Quotas.LoadBalancers}, {"max-classic-load-balancers", c.Classic.LoadBalancers},
+		{"max-target-groups", c.Quotas.TargetGroups}, {"audit-files", c.AuditFiles},
+	} {
+		p.Unless(most.value >= 1, "--%s %d: must be at least 1", most.flag, most.value)
 	}
-	if !accountPattern.MatchString(f.config.AccountID) {
-		problems = append(problems, fmt.Errorf("--account-id %q is not twelve digits", f.config.AccountID))
-	}
-	if (f.certFile == "") != (f.keyFile == "") {
-		problems = append(problems, errors.New("--tls-cert and --tls-key belong together"))
-	}
-	if f.certFile != "" && (f.http || f.anyHTTP) {
-		problems = append(problems, errors.New("--tls-cert has no use with --http or --insecure-http"))
-	}
-	host, _, err := net.SplitHostPort(f.listeners.API)
-	if err != nil {
-		problems = append(problems, fmt.Errorf("--listen %q is no address with a port", f.listeners.API))
-	} else if f.http && !f.anyHTTP && !loopback(host) {
-		problems = append(problems, fmt.Errorf("--http is for loopback addresses only and --listen is %s; use --insecure-http if everyone on the way may read along", f.listeners.API))
-	}
-	if len(problems) > 0 {
-		return cli.Usagef("%w", errors.Join(problems...))
-	}
-	return nil
+	p.Unless(c.AuditMaxBytes >= 1<<10, "--audit-max-bytes %d: must be at least 1024", c.AuditMaxBytes)
+	f.checkListeners(&p)
+	var err error
+	c.Trouble, err = f.trouble.settings()
+	p.Add(err)
+	return p.Err()
 }
+
+func (f *engineFlags) checkListeners(p *cli.Problems) {
+	p.HostPort("listen", f.listeners.API)
+	p.HostPort("edge-listen", f.listeners.Edges)
+	if f.listeners.DNS != "" {
+		p.HostPort("dns-listen", f.listeners.DNS)
+	}
+	if f.listeners.Metrics != "" {
+		p.HostPort("metrics-listen", f.listeners.Metrics)
+	}
+	p.Unless((f.certFile == "") == (f.keyFile == ""), "--tls-cert and --tls-key belong together")
+	p.Unless(f.certFile == "" || !f.plain(), "--tls-cert has no use with --http or --insecure-http")
+	host, _, _ := net.SplitHostPort(f.listeners.API)
+	p.Unless(!f.http || f.anyHTTP || loopback(host), "--http is for loopback addresses only and --listen is %s; use --insecure-http if everyone on the way may read along", f.listeners.API)
+}
+
+// plain says whether the API is served over plain HTTP.
+func (f *engineFlags) plain() bool { return f.http || f.anyHTTP }
 
 func loopback(host string) bool {
 	ip := net.ParseIP(host)
@@ -148,7 +162,7 @@ func loopback(host string) bool {
 // tls is the configuration of the API's endpoint, nil for plain HTTP.
 func (f *engineFlags) tls() (*tls.Config, error) {
 	switch {
-	case f.http || f.anyHTTP:
+	case f.plain():
 		return nil, nil
 	case f.certFile != "":
 		return engine.ServerTLS(f.certFile, f.keyFile)
@@ -176,8 +190,14 @@ func explainEngine(err error) error {
 		failed.Hint = "stop what listens there, or name another address with --listen, --edge-listen, --dns-listen or --metrics-listen"
 	case errors.Is(err, sealed.ErrUnreadable):
 		failed.Hint = "restore the data-key.json that the state was written with; secrets in the state cannot be read without it"
+	case errors.Is(err, os.ErrNotExist):
+		failed.Hint = "name files and directories that there are, with --inventory, --iam and --state-dir"
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		failed.Hint = "listen on addresses of this machine: 'ip address' lists them"
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EROFS), errors.Is(err, syscall.ENOTDIR):
+		failed.Hint = "make room for the state, or name another directory with --state-dir"
 	case errors.Is(err, os.ErrPermission):
-		failed.Hint = "run it as the owner of the state directory, or name another with --state-dir"
+		failed.Hint = "run it as a user who may do that: the files are the state directory's owner's, ports below 1024 take CAP_NET_BIND_SERVICE"
 	}
 	return failed
 }

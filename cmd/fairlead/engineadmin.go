@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"syscall"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -67,7 +68,25 @@ func (f *adminFlags) tls() (*tls.Config, error) {
 
 // failed explains why an engine could not be talked to.
 func (f *adminFlags) failed(what string, err error) error {
-	return &cli.Error{What: what, Err: err, Hint: "run it as the user that owns the engine's state directory " + *f.stateDir + ", and name the engine's URL with --endpoint"}
+	failed := &cli.Error{What: what, Err: err}
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		failed.Hint = "name the state directory that the engine runs with by --state-dir"
+	case errors.Is(err, fs.ErrPermission):
+		failed.Hint = "run it as the user that owns the engine's state directory " + *f.stateDir
+	case errors.Is(err, syscall.ECONNREFUSED):
+		failed.Hint = "start the engine, or name its URL with --endpoint"
+	case isCertificate(err):
+		failed.Hint = "name the engine's certificate with --ca, and one of its hosts with --endpoint; http:// when it serves plain HTTP"
+	}
+	return failed
+}
+
+// isCertificate says whether TLS was not had with whoever listens there.
+func isCertificate(err error) bool {
+	_, untrusted := errors.AsType[*tls.CertificateVerificationError](err)
+	_, noTLS := errors.AsType[tls.RecordHeaderError](err)
+	return untrusted || noTLS
 }
 
 func newBackupCommand(stateDir *string) *cobra.Command {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"time"
@@ -24,13 +25,21 @@ connected renews it by itself, into the same directory, when a third of them is
 left. An edge that runs takes another identity from its directory when it
 connects anew.`, int(edgeapi.EdgeValidity/(24*time.Hour))),
 		Args: cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error {
-			if zone == "" || out == "" {
-				return cli.Usagef("--zone and --out are required")
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			var p cli.Problems
+			p.Required("zone", zone)
+			p.Required("out", out)
+			if err := p.Err(); err != nil {
+				return err
 			}
+			_, none := edgeapi.ReadAuthority(*stateDir)
 			if err := issueEdge(*stateDir, zone, out); err != nil {
 				return failedOnEdge("issue an edge's identity", *stateDir, err)
 			}
+			if errors.Is(none, os.ErrNotExist) {
+				cmd.PrintErrf("%s had no authority for edges and has one now; start the engine with this --state-dir\n", *stateDir)
+			}
+			cmd.PrintErrf("%s holds the identity of the edge of %s until %s\n", out, zone, time.Now().Add(edgeapi.EdgeValidity).UTC().Format(time.DateOnly))
 			return nil
 		},
 	}
@@ -51,9 +60,10 @@ more, so that they learn of no change and of no key; what they forward they know
 already, until they are stopped. Identities issued later are not concerned:
 'fairlead engine issue-edge' makes the next one.`,
 		Args: cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error {
-			if zone == "" {
-				return cli.Usagef("--zone is required")
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			var p cli.Problems
+			if p.Required("zone", zone); p.Err() != nil {
+				return p.Err()
 			}
 			authority, err := edgeapi.ReadAuthority(*stateDir)
 			if err == nil {
@@ -62,6 +72,7 @@ already, until they are stopped. Identities issued later are not concerned:
 			if err != nil {
 				return failedOnEdge("revoke an edge's identities", *stateDir, err)
 			}
+			cmd.PrintErrf("no identity that was issued for the edge of %s until now is let in any more\n", zone)
 			return nil
 		},
 	}
@@ -70,7 +81,14 @@ already, until they are stopped. Identities issued later are not concerned:
 }
 
 func failedOnEdge(what, stateDir string, err error) error {
-	return &cli.Error{What: what, Err: err, Hint: "run it as the user that owns the engine's state directory " + stateDir}
+	failed := &cli.Error{What: what, Err: err}
+	switch {
+	case errors.Is(err, os.ErrPermission):
+		failed.Hint = "run it as the user that owns the engine's state directory " + stateDir
+	case errors.Is(err, os.ErrNotExist):
+		failed.Hint = "name the directories that there are: the engine's with --state-dir, the identity's with --out"
+	}
+	return failed
 }
 
 func issueEdge(stateDir, zone, out string) error {

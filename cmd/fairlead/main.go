@@ -15,8 +15,9 @@ func main() { os.Exit(cli.Main(newRootCommand())) }
 
 func newRootCommand() *cobra.Command {
 	root := &cobra.Command{
-		Use:   "fairlead",
-		Short: "A Network Load Balancer for Kubernetes Services",
+		Use:     "fairlead",
+		Short:   "A Network Load Balancer for Kubernetes Services",
+		Version: cli.Version,
 	}
 	root.AddCommand(newControllerCommand(), newPlanCommand(), newEngineCommand(), newEdgeCommand(), newTraceCommand(), newNodeCommand())
 	return root

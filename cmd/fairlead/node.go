@@ -23,6 +23,7 @@ const (
 func newNodeCommand() *cobra.Command {
 	var cfg node.Config
 	var metricsListen string
+	var level slog.Level
 	cmd := &cobra.Command{
 		Use:   "node",
 		Short: "Send replies of this target back through the edge of their flow",
@@ -33,7 +34,10 @@ client's address. It needs no configuration of edges. When it ends, its programs
 stay attached and traffic goes on; 'fairlead node detach' removes them.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			cfg.Log = cli.Logger(os.Stderr, slog.LevelInfo)
+			if err := checkNode(cfg, metricsListen); err != nil {
+				return err
+			}
+			cfg.Log = cli.Logger(os.Stderr, level)
 			return explainNode(runNode(cmd.Context(), cfg, metricsListen))
 		},
 	}
@@ -41,6 +45,7 @@ stay attached and traffic goes on; 'fairlead node detach' removes them.`,
 	flags.StringVar(&cfg.Interface, "interface", "eth0", "the interface that edges reach this machine by")
 	flags.Uint32Var(&cfg.MaxFlows, "max-flows", node.DefaultMaxFlows, "flows remembered at most, about 120 bytes each, allocated at the start")
 	flags.StringVar(&metricsListen, "metrics-listen", defaultNodeMetrics, "address of /metrics, /healthz and /readyz; empty: none")
+	cli.LogLevel(flags, &level)
 	cmd.PersistentFlags().StringVar(&cfg.PinDir, "pin-dir", defaultNodePinDir, "directory where flows and programs outlive the process; it gets a BPF file system when it lies on none")
 	cmd.AddCommand(&cobra.Command{
 		Use:   "detach",
@@ -54,6 +59,15 @@ stay attached and traffic goes on; 'fairlead node detach' removes them.`,
 		},
 	})
 	return cmd
+}
+
+func checkNode(cfg node.Config, metricsListen string) error {
+	var p cli.Problems
+	p.Unless(cfg.MaxFlows >= 1, "--max-flows 0: must be at least 1")
+	if metricsListen != "" {
+		p.HostPort("metrics-listen", metricsListen)
+	}
+	return p.Err()
 }
 
 func runNode(ctx context.Context, cfg node.Config, metricsListen string) error {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 
 	"github.com/spf13/cobra"
 
@@ -24,12 +23,16 @@ func newPlanCommand() *cobra.Command {
 			"Give it the controller's own flags and AWS environment. It exits with 3 when the Service cannot be served.",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if output != "text" && output != "json" {
-				return cli.Usagef("--output %q must be text or json", output)
-			}
-			manifest, err := readManifest(cmd.InOrStdin(), file)
-			if err != nil {
+			var p cli.Problems
+			p.Required("filename", file)
+			p.Unless(output == "text" || output == "json", "--output %q: must be text or json", output)
+			f.check(&p)
+			if err := p.Err(); err != nil {
 				return err
+			}
+			manifest, err := readInput(cmd.InOrStdin(), file)
+			if err != nil {
+				return &cli.Error{What: "read the manifest", Err: err, Hint: "name a file with one Service, or - for standard input, with --filename"}
 			}
 			c, err := f.complete(cmd.Context())
 			if err != nil {
@@ -37,7 +40,7 @@ func newPlanCommand() *cobra.Command {
 			}
 			preview, err := controller.PlanFor(cmd.Context(), c, manifest)
 			if err != nil {
-				return &cli.Error{What: "plan " + file, Err: err}
+				return &cli.Error{What: "plan " + file, Err: err, Hint: "give plan the controller's own flags and AWS environment, and a manifest that 'kubectl apply --dry-run=server' takes"}
 			}
 			return printPreview(cmd.OutOrStdout(), preview, output)
 		},
@@ -46,20 +49,6 @@ func newPlanCommand() *cobra.Command {
 	cmd.Flags().StringVarP(&file, "filename", "f", "", "manifest of one Service; - is standard input (required)")
 	cmd.Flags().StringVarP(&output, "output", "o", "text", "text or json")
 	return cmd
-}
-
-func readManifest(stdin io.Reader, file string) ([]byte, error) {
-	switch file {
-	case "":
-		return nil, cli.Usagef("-f is required")
-	case "-":
-		return io.ReadAll(stdin)
-	}
-	text, err := os.ReadFile(file)
-	if err != nil {
-		return nil, &cli.Error{What: "read the manifest", Err: err}
-	}
-	return text, nil
 }
 
 func printPreview(w io.Writer, p controller.Preview, output string) error {
@@ -73,7 +62,7 @@ func printPreview(w io.Writer, p controller.Preview, output string) error {
 		printText(w, p)
 	}
 	if n := len(intent.Errors(p.Problems)); n > 0 {
-		return &cli.Error{What: "plan Service " + p.Service, Err: fmt.Errorf("%d problems", n), Hint: "correct them; the controller does nothing for the Service before", Code: cli.ExitUnhealthy}
+		return &cli.Error{What: "plan Service " + p.Service, Err: fmt.Errorf("problems: %d", n), Hint: "correct them; the controller does nothing for the Service before", Code: cli.ExitUnhealthy}
 	}
 	if p.Claim == intent.NotOurs {
 		err := errors.New("the controller does not take it: its type or class is not ours, or it has no class and --take-unclassed is off")

@@ -61,25 +61,18 @@ Run it on the edge's machine; the edge itself need not run.`,
 }
 
 func (f *traceFlags) parse(args []string) error {
-	var errs []error
+	var p cli.Problems
 	for i, to := range []*netip.AddrPort{&f.query.From, &f.query.To} {
 		at, err := netip.ParseAddrPort(args[i])
-		if err != nil {
-			errs = append(errs, cli.Usagef("%q: want ADDRESS:PORT or [ADDRESS]:PORT", args[i]))
-		}
+		p.Unless(err == nil, "%q: must be ADDRESS:PORT or [ADDRESS]:PORT", args[i])
 		*to = netip.AddrPortFrom(at.Addr().Unmap(), at.Port())
 	}
-	if f.query.From.Addr().BitLen() != f.query.To.Addr().BitLen() && len(errs) == 0 {
-		errs = append(errs, cli.Usagef("%s and %s are of two address families", args[0], args[1]))
-	}
+	from, to := f.query.From.Addr(), f.query.To.Addr()
+	p.Unless(!from.IsValid() || !to.IsValid() || from.BitLen() == to.BitLen(), "%s and %s are of two address families", args[0], args[1])
 	f.query.Protocol = lb.Protocol(strings.ToUpper(f.proto))
-	if f.query.Protocol != lb.TCP && f.query.Protocol != lb.UDP {
-		errs = append(errs, cli.Usagef("--proto %q: want tcp or udp", f.proto))
-	}
-	if f.query.Protocol == lb.UDP && f.query.SYN {
-		errs = append(errs, cli.Usagef("--syn: UDP has none"))
-	}
-	return errors.Join(errs...)
+	p.Unless(f.query.Protocol == lb.TCP || f.query.Protocol == lb.UDP, "--proto %q: must be tcp or udp", f.proto)
+	p.Unless(f.query.Protocol != lb.UDP || !f.query.SYN, "--syn: UDP has none")
+	return p.Err()
 }
 
 func runTrace(out io.Writer, f traceFlags) error {

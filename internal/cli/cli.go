@@ -13,6 +13,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -54,20 +55,49 @@ func Usagef(format string, args ...any) error {
 func Main(root *cobra.Command) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	root.SilenceErrors, root.SilenceUsage = true, true
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	err := root.ExecuteContext(ctx)
+	cmd, err := execute(ctx, root)
 	if err == nil {
 		return ExitOK
 	}
 	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
 		return ExitInterrupt
 	}
-	return report(root.ErrOrStderr(), root.Name(), err)
+	return report(root.ErrOrStderr(), cmd, err)
 }
 
-func report(w io.Writer, name string, err error) int {
-	fmt.Fprintf(w, "%s: %v\n", name, err)
+// execute runs the command that the arguments name. What fails before it begins
+// is a mistake in what was typed.
+func execute(ctx context.Context, root *cobra.Command) (*cobra.Command, error) {
+	begun := false
+	root.SilenceErrors, root.SilenceUsage = true, true
+	root.SetFlagErrorFunc(flagError)
+	prepare(root, &begun)
+	cmd, err := root.ExecuteContextC(ctx)
+	if err != nil && !begun {
+		err = usageError{err}
+	}
+	return cmd, err
+}
+
+// prepare makes every command of a tree note that it begins, and one that only
+// groups others refuse what is none of them, as the root does by itself.
+func prepare(cmd *cobra.Command, begun *bool) {
+	switch run := cmd.RunE; {
+	case run != nil:
+		cmd.RunE = func(cmd *cobra.Command, args []string) error {
+			*begun = true
+			return run(cmd, args)
+		}
+	case cmd.HasParent() && cmd.HasSubCommands():
+		cmd.Args, cmd.RunE = cobra.NoArgs, func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
+	}
+	for _, sub := range cmd.Commands() {
+		prepare(sub, begun)
+	}
+}
+
+func report(w io.Writer, cmd *cobra.Command, err error) int {
+	fmt.Fprintf(w, "%s: %s\n", cmd.Root().Name(), strings.TrimSpace(err.Error()))
 	if e, ok := errors.AsType[*Error](err); ok {
 		if e.Hint != "" {
 			fmt.Fprintf(w, "  next: %s\n", e.Hint)
@@ -78,7 +108,7 @@ func report(w io.Writer, name string, err error) int {
 		return ExitFailure
 	}
 	if _, ok := errors.AsType[usageError](err); ok {
-		fmt.Fprintf(w, "  next: run '%s --help' for the flags and their values\n", name)
+		fmt.Fprintf(w, "  next: run '%s --help' for what it takes\n", cmd.CommandPath())
 		return ExitUsage
 	}
 	return ExitFailure

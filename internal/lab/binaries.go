@@ -94,7 +94,7 @@ func (f *finder) check() {
 		}
 		if _, err := exec.LookPath(p.path); err != nil {
 			f.problems = append(f.problems, problem{
-				"a program of the lab cannot be run", err.Error(), "run 'make build', or name it with " + p.flag,
+				"a program of the lab cannot be run", err.Error(), "run 'make build kube', or name it with " + p.flag,
 			})
 		}
 	}

@@ -6,6 +6,8 @@ import (
 	"io"
 	"path/filepath"
 	"regexp"
+	"slices"
+	"strings"
 
 	"github.com/fairlead-lb/fairlead/internal/lab/component"
 	"github.com/fairlead-lb/fairlead/internal/lab/layout"
@@ -77,6 +79,11 @@ func (o Options) validate() error {
 	}
 	if o.Nodes < 0 || o.Nodes > len(o.Zones)*layout.MaxNodesPerZone {
 		add("--nodes %d: must be 0 to %d, %d for each zone", o.Nodes, len(o.Zones)*layout.MaxNodesPerZone, layout.MaxNodesPerZone)
+	}
+	for _, kind := range o.Without {
+		if !slices.Contains(component.Kinds(), kind) {
+			add("--without %q: must be one of %s", kind, strings.Join(component.Kinds(), ", "))
+		}
 	}
 	var specs []layout.NodeSpec
 	if len(problems) == 0 && len(o.Zones) > 0 {

@@ -54,6 +54,14 @@ const (
 	Controller        = "controller"
 )
 
+// Kinds are all of them, for whoever chooses among them.
+func Kinds() []string {
+	return []string{
+		Etcd, APIServer, ControllerManager, Scheduler, Bootstrap, ClusterDNS, KubeProxy, NodeAgent,
+		Engine, EdgeIdentity, Edge, NodeHelper, Controller,
+	}
+}
+
 // Config is what components are made from.
 type Config struct {
 	Layout  layout.Layout
