@@ -23,6 +23,10 @@ type Options struct {
 // maxPipes is how many pipes may have bytes in them at a time.
 const maxPipes = 256
 
+// yieldEvery is how long a loop keeps its processor: half of what Go's scheduler
+// lets it.
+const yieldEvery = 5 * time.Millisecond
+
 // Group is loops that share the work: a connection stays with the loop that
 // accepted it.
 type Group struct {
@@ -92,11 +96,12 @@ func (g *Group) Stop() {
 
 // loop serves its connections, in one goroutine.
 type loop struct {
-	opts   Options
-	poller *poller
-	wheel  *wheel
-	start  time.Time
-	now    time.Duration // since start, as of the last events
+	opts    Options
+	poller  *poller
+	wheel   *wheel
+	start   time.Time
+	now     time.Duration // since start, as of the last events
+	yielded time.Duration // the same, of the last yield
 
 	conns     map[Server]map[*conn]struct{} // of servers that have some
 	accepting map[*Listener]*accepting
@@ -159,8 +164,19 @@ func (l *loop) run() {
 		l.goOn()
 		l.wheel.advance(l.now)
 		l.obey()
+		l.yield()
 	}
 	l.release()
+}
+
+// yield goes through Go's scheduler. A goroutine that has not for 10 ms loses its
+// processor whenever the runtime's monitor finds it in a system call, where a loop
+// nearly always is, and the monitor looks again 20 µs after each time.
+func (l *loop) yield() {
+	if l.now-l.yielded >= yieldEvery {
+		l.yielded = l.now
+		runtime.Gosched()
+	}
 }
 
 // patience is how long the loop may wait for events; negative: for ever.
