@@ -19,18 +19,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/fairlead-lb/fairlead/internal/engine/elbv2"
+	"github.com/fairlead-lb/fairlead/internal/netlab/netlabtest"
 )
-
-// freeAddress is an address that nobody listens on at this moment.
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer ln.Close()
-	return ln.Addr().String()
-}
 
 func TestRunServesEverySocketAndStopsWhenTold(t *testing.T) {
 	dir := t.TempDir()
@@ -46,11 +36,13 @@ func TestRunServesEverySocketAndStopsWhenTold(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	config, err := GeneratedTLS(e.StateDir, []string{"127.0.0.1"})
+	address := func() string { return netlabtest.Address(t).String() }
+	l := Listeners{API: address(), Edges: address(), DNS: address(), Metrics: address()}
+	host, _, _ := net.SplitHostPort(l.API)
+	l.TLS, err = GeneratedTLS(e.StateDir, []string{host})
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := Listeners{API: freeAddress(t), Edges: freeAddress(t), DNS: freeAddress(t), Metrics: freeAddress(t), TLS: config}
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- e.Run(ctx, l, registry) }()
@@ -90,7 +82,7 @@ func TestRunServesEverySocketAndStopsWhenTold(t *testing.T) {
 
 func awaitOK(t *testing.T, c *http.Client, url string) {
 	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(time.Millisecond) {
 		if response, err := c.Get(url); err == nil {
 			_ = response.Body.Close()
 			if response.StatusCode == http.StatusOK {

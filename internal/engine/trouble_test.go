@@ -10,9 +10,9 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	elb "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2"
 	"github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2/types"
-	"github.com/aws/smithy-go"
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/fairlead-lb/fairlead/internal/apitest"
 	"github.com/fairlead-lb/fairlead/internal/engine/admin"
 	"github.com/fairlead-lb/fairlead/internal/engine/trouble"
 	"github.com/fairlead-lb/fairlead/internal/iam/directory"
@@ -50,13 +50,6 @@ func (r *rig) exists(name string) bool {
 	return err == nil
 }
 
-func apiCode(err error) string {
-	if e, ok := errors.AsType[smithy.APIError](err); ok {
-		return e.ErrorCode()
-	}
-	return ""
-}
-
 func TestFaultsReachClients(t *testing.T) {
 	r := newRig(t)
 	r.setTrouble(trouble.Settings{Faults: []trouble.Fault{
@@ -71,7 +64,7 @@ func TestFaultsReachClients(t *testing.T) {
 		{"timeout-before", "", false}, {"timeout-after", "", true}, // without an answer there is no code
 	} {
 		err := r.createBalancer(step.name)
-		if err == nil || apiCode(err) != step.code || r.exists(step.name) != step.made {
+		if err == nil || apitest.Code(err) != step.code || r.exists(step.name) != step.made {
 			t.Errorf("%s: %v, made %t; want code %q, made %t", step.name, err, r.exists(step.name), step.code, step.made)
 		}
 	}

@@ -2,7 +2,6 @@ package acm
 
 import (
 	"bytes"
-	"context"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -12,55 +11,23 @@ import (
 	"crypto/x509/pkix"
 	"encoding/pem"
 	"errors"
-	"log/slog"
-	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	sdk "github.com/aws/aws-sdk-go-v2/service/acm"
 	"github.com/aws/aws-sdk-go-v2/service/acm/types"
-	"github.com/aws/smithy-go"
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/fairlead-lb/fairlead/internal/cloud/plainbody"
+	"github.com/fairlead-lb/fairlead/internal/apitest"
 	"github.com/fairlead-lb/fairlead/internal/engine/sealed"
 	"github.com/fairlead-lb/fairlead/internal/engine/state"
 	"github.com/fairlead-lb/fairlead/internal/engine/state/statetest"
 	"github.com/fairlead-lb/fairlead/internal/store"
-	"github.com/fairlead-lb/fairlead/internal/wire"
 )
-
-type testKey struct{}
-
-func (testKey) Retrieve(context.Context) (aws.Credentials, error) {
-	return aws.Credentials{AccessKeyID: "AKIAFAIRLEADTEST0001", SecretAccessKey: "s"}, nil
-}
-
-func (testKey) Credential(string) (wire.Credential, bool) {
-	return wire.Credential{Caller: wire.Caller{AccountID: "000000000000", Name: "tester"}, SecretAccessKey: "s"}, true
-}
-
-// judge is an Authorizer that remembers what it was asked and denies one action.
-type judge struct {
-	mu    sync.Mutex
-	deny  string
-	asked []string
-}
-
-func (j *judge) Authorize(_ context.Context, action, resource string, _ map[string][]string) error {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	j.asked = append(j.asked, action+" "+resource)
-	if action == j.deny {
-		return wire.AccessDeniedf("no")
-	}
-	return nil
-}
 
 // bench is an ACM endpoint with a real client.
 type bench struct {
@@ -68,14 +35,14 @@ type bench struct {
 	service *Service
 	db      *store.Store
 	path    string
-	judge   *judge
+	judge   *apitest.Judge
 	now     time.Time
 	users   []string
 }
 
 func newBench(t *testing.T) *bench {
 	t.Helper()
-	b := &bench{path: filepath.Join(t.TempDir(), "db"), judge: &judge{}, now: time.Now()}
+	b := &bench{path: filepath.Join(t.TempDir(), "db"), judge: &apitest.Judge{}, now: time.Now()}
 	b.db = statetest.Open(t, b.path)
 	box, err := sealed.New(bytes.Repeat([]byte{7}, 32))
 	if err != nil {
@@ -85,33 +52,8 @@ func newBench(t *testing.T) *bench {
 		Region: "us-west-2", AccountID: "000000000000", DB: b.db, Box: box, Authorizer: b.judge,
 		Users: func(store.Reader, string) []string { return b.users }, Now: func() time.Time { return b.now },
 	})
-	server := httptest.NewServer(wire.NewHandler(wire.Config{
-		APIs: []wire.API{b.service.API()}, Credentials: testKey{}, Region: "us-west-2", Now: time.Now, Logger: slog.New(slog.DiscardHandler),
-	}))
-	t.Cleanup(server.Close)
-	b.Client = sdk.NewFromConfig(aws.Config{
-		Region: "us-west-2", BaseEndpoint: &server.URL, Credentials: testKey{}, HTTPClient: plainbody.Client(server.Client()),
-		Retryer: func() aws.Retryer { return aws.NopRetryer{} },
-	})
+	b.Client = sdk.NewFromConfig(apitest.Serve(t, b.service.API()))
 	return b
-}
-
-func must[O any](t *testing.T) func(O, error) O {
-	return func(out O, err error) O {
-		t.Helper()
-		if err != nil {
-			t.Fatal(err)
-		}
-		return out
-	}
-}
-
-func codeOf(err error) string {
-	e, ok := errors.AsType[smithy.APIError](err)
-	if !ok {
-		return ""
-	}
-	return e.ErrorCode()
 }
 
 // signer is a certificate with its key.
@@ -169,11 +111,11 @@ func TestTheLifeOfAnImportedCertificate(t *testing.T) {
 	ca := made(t, "ca", ecKey(t), nil)
 	leaf := made(t, "www.example.com", ecKey(t), &ca)
 	secret := keyPEM(t, leaf.key)
-	imported := must[*sdk.ImportCertificateOutput](t)(b.ImportCertificate(ctx, &sdk.ImportCertificateInput{
+	imported := apitest.Must(b.ImportCertificate(ctx, &sdk.ImportCertificateInput{
 		Certificate: leaf.pem(), PrivateKey: secret, CertificateChain: ca.pem(), Tags: []types.Tag{{Key: aws.String("team"), Value: aws.String("a")}},
-	}))
+	}))(t)
 	arn := imported.CertificateArn
-	d := must[*sdk.DescribeCertificateOutput](t)(b.DescribeCertificate(ctx, &sdk.DescribeCertificateInput{CertificateArn: arn})).Certificate
+	d := apitest.Must(b.DescribeCertificate(ctx, &sdk.DescribeCertificateInput{CertificateArn: arn}))(t).Certificate
 	got := []string{*d.DomainName, d.SubjectAlternativeNames[0], string(d.Type), string(d.Status), string(d.KeyAlgorithm), *d.SignatureAlgorithm, *d.Subject, *d.Issuer}
 	if diff := cmp.Diff([]string{"www.example.com", "www.example.com", "IMPORTED", "ISSUED", "EC_prime256v1", "SHA256WITHECDSA", "CN=www.example.com", "ca"}, got); diff != "" {
 		t.Errorf("description (-want +got):\n%s", diff)
@@ -181,7 +123,7 @@ func TestTheLifeOfAnImportedCertificate(t *testing.T) {
 	if !d.NotAfter.Equal(leaf.cert.NotAfter) || d.ImportedAt == nil || d.IssuedAt != nil || len(d.DomainValidationOptions) > 0 {
 		t.Errorf("times: not after %v, imported %v, issued %v", d.NotAfter, d.ImportedAt, d.IssuedAt)
 	}
-	pem := must[*sdk.GetCertificateOutput](t)(b.GetCertificate(ctx, &sdk.GetCertificateInput{CertificateArn: arn}))
+	pem := apitest.Must(b.GetCertificate(ctx, &sdk.GetCertificateInput{CertificateArn: arn}))(t)
 	if *pem.Certificate+"\n" != string(leaf.pem()) || *pem.CertificateChain+"\n" != string(ca.pem()) {
 		t.Error("GetCertificate does not return what was imported")
 	}
@@ -194,24 +136,24 @@ func TestTheLifeOfAnImportedCertificate(t *testing.T) {
 	}
 
 	again := made(t, "www.example.com", ecKey(t), nil)
-	must[*sdk.ImportCertificateOutput](t)(b.ImportCertificate(ctx, &sdk.ImportCertificateInput{CertificateArn: arn, Certificate: again.pem(), PrivateKey: keyPEM(t, again.key)}))
-	if pem := must[*sdk.GetCertificateOutput](t)(b.GetCertificate(ctx, &sdk.GetCertificateInput{CertificateArn: arn})); *pem.Certificate+"\n" != string(again.pem()) || pem.CertificateChain != nil {
+	apitest.Must(b.ImportCertificate(ctx, &sdk.ImportCertificateInput{CertificateArn: arn, Certificate: again.pem(), PrivateKey: keyPEM(t, again.key)}))(t)
+	if pem := apitest.Must(b.GetCertificate(ctx, &sdk.GetCertificateInput{CertificateArn: arn}))(t); *pem.Certificate+"\n" != string(again.pem()) || pem.CertificateChain != nil {
 		t.Error("the second import did not replace the first")
 	}
-	tags := must[*sdk.ListTagsForCertificateOutput](t)(b.ListTagsForCertificate(ctx, &sdk.ListTagsForCertificateInput{CertificateArn: arn})).Tags
+	tags := apitest.Must(b.ListTagsForCertificate(ctx, &sdk.ListTagsForCertificateInput{CertificateArn: arn}))(t).Tags
 	if len(tags) != 1 || *tags[0].Value != "a" {
 		t.Errorf("tags %v after a second import", tags)
 	}
 
 	b.users = []string{"arn:aws:elasticloadbalancing:us-west-2:000000000000:loadbalancer/net/web/1"}
-	if _, err := b.DeleteCertificate(ctx, &sdk.DeleteCertificateInput{CertificateArn: arn}); codeOf(err) != "ResourceInUseException" {
+	if _, err := b.DeleteCertificate(ctx, &sdk.DeleteCertificateInput{CertificateArn: arn}); apitest.Code(err) != "ResourceInUseException" {
 		t.Errorf("delete in use: %v", err)
 	}
-	if d := must[*sdk.DescribeCertificateOutput](t)(b.DescribeCertificate(ctx, &sdk.DescribeCertificateInput{CertificateArn: arn})); !cmp.Equal(d.Certificate.InUseBy, b.users) {
+	if d := apitest.Must(b.DescribeCertificate(ctx, &sdk.DescribeCertificateInput{CertificateArn: arn}))(t); !cmp.Equal(d.Certificate.InUseBy, b.users) {
 		t.Errorf("in use by %v", d.Certificate.InUseBy)
 	}
 	b.users = nil
-	must[*sdk.DeleteCertificateOutput](t)(b.DeleteCertificate(ctx, &sdk.DeleteCertificateInput{CertificateArn: arn}))
+	apitest.Must(b.DeleteCertificate(ctx, &sdk.DeleteCertificateInput{CertificateArn: arn}))(t)
 	_, err = b.DescribeCertificate(ctx, &sdk.DescribeCertificateInput{CertificateArn: arn})
 	if _, typed := errors.AsType[*types.ResourceNotFoundException](err); !typed {
 		t.Errorf("describe after delete: %v", err)
@@ -227,14 +169,14 @@ func TestRequestedCertificatesAreIssuedAndTrusted(t *testing.T) {
 		DomainName: aws.String("WWW.example.com"), SubjectAlternativeNames: []string{"*.example.org", "www.example.com"},
 		ValidationMethod: types.ValidationMethodDns, KeyAlgorithm: types.KeyAlgorithmEcPrime256v1, IdempotencyToken: aws.String("once"),
 	}
-	arn := must[*sdk.RequestCertificateOutput](t)(b.RequestCertificate(ctx, in)).CertificateArn
-	if again := must[*sdk.RequestCertificateOutput](t)(b.RequestCertificate(ctx, in)).CertificateArn; *again != *arn {
+	arn := apitest.Must(b.RequestCertificate(ctx, in))(t).CertificateArn
+	if again := apitest.Must(b.RequestCertificate(ctx, in))(t).CertificateArn; *again != *arn {
 		t.Error("the same token made a second certificate")
 	}
 	if err := sdk.NewCertificateValidatedWaiter(b).Wait(ctx, &sdk.DescribeCertificateInput{CertificateArn: arn}, time.Second); err != nil {
 		t.Errorf("the SDK's waiter: %v", err)
 	}
-	d := must[*sdk.DescribeCertificateOutput](t)(b.DescribeCertificate(ctx, &sdk.DescribeCertificateInput{CertificateArn: arn})).Certificate
+	d := apitest.Must(b.DescribeCertificate(ctx, &sdk.DescribeCertificateInput{CertificateArn: arn}))(t).Certificate
 	if diff := cmp.Diff([]string{"www.example.com", "*.example.org"}, d.SubjectAlternativeNames); diff != "" || d.Type != types.CertificateTypeAmazonIssued {
 		t.Errorf("names of a certificate of type %s (-want +got):\n%s", d.Type, diff)
 	}
@@ -248,7 +190,7 @@ func TestRequestedCertificatesAreIssuedAndTrusted(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		out := must[*sdk.GetCertificateOutput](t)(b.GetCertificate(ctx, &sdk.GetCertificateInput{CertificateArn: arn}))
+		out := apitest.Must(b.GetCertificate(ctx, &sdk.GetCertificateInput{CertificateArn: arn}))(t)
 		roots := x509.NewCertPool()
 		if !roots.AppendCertsFromPEM([]byte(*out.CertificateChain)) {
 			t.Fatal("there is no authority to trust")
@@ -278,13 +220,13 @@ func TestRSAIsTheDefaultAndListsNameKeyTypesToSeeOthers(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, c := range []signer{made(t, "rsa.example.com", key, nil), made(t, "ec.example.com", ecKey(t), nil)} {
-		must[*sdk.ImportCertificateOutput](t)(b.ImportCertificate(ctx, &sdk.ImportCertificateInput{Certificate: c.pem(), PrivateKey: keyPEM(t, c.key)}))
+		apitest.Must(b.ImportCertificate(ctx, &sdk.ImportCertificateInput{Certificate: c.pem(), PrivateKey: keyPEM(t, c.key)}))(t)
 	}
 	list := func(in *sdk.ListCertificatesInput) string {
 		t.Helper()
 		var names []string
 		for pages := sdk.NewListCertificatesPaginator(b, in); pages.HasMorePages(); {
-			out := must[*sdk.ListCertificatesOutput](t)(pages.NextPage(ctx))
+			out := apitest.Must(pages.NextPage(ctx))(t)
 			for _, c := range out.CertificateSummaryList {
 				names = append(names, *c.DomainName)
 			}
@@ -359,12 +301,12 @@ func TestRequestsThatAreRefused(t *testing.T) {
 		}), "LimitExceededException", "domain names"},
 		"an aws: tag": {request("a.example", func(in *sdk.RequestCertificateInput) { in.Tags = []types.Tag{{Key: aws.String("aws:x")}} }),
 			"InvalidTagException", "aws:x"},
-		"a bad ARN":             {errorOf(b.DescribeCertificate(ctx, &sdk.DescribeCertificateInput{CertificateArn: aws.String("nonsense-of-some-length")})), "InvalidArnException", "nonsense"},
-		"an absent certificate": {errorOf(b.DeleteCertificate(ctx, &sdk.DeleteCertificateInput{CertificateArn: absent})), "ResourceNotFoundException", *absent},
-		"tags on an absent certificate": {errorOf(b.AddTagsToCertificate(ctx, &sdk.AddTagsToCertificateInput{CertificateArn: absent, Tags: []types.Tag{{Key: aws.String("k")}}})),
+		"a bad ARN":             {apitest.Err(b.DescribeCertificate(ctx, &sdk.DescribeCertificateInput{CertificateArn: aws.String("nonsense-of-some-length")})), "InvalidArnException", "nonsense"},
+		"an absent certificate": {apitest.Err(b.DeleteCertificate(ctx, &sdk.DeleteCertificateInput{CertificateArn: absent})), "ResourceNotFoundException", *absent},
+		"tags on an absent certificate": {apitest.Err(b.AddTagsToCertificate(ctx, &sdk.AddTagsToCertificateInput{CertificateArn: absent, Tags: []types.Tag{{Key: aws.String("k")}}})),
 			"ResourceNotFoundException", *absent},
 	} {
-		if codeOf(test.err) != test.code || !strings.Contains(test.err.Error(), test.message) {
+		if apitest.Code(test.err) != test.code || !strings.Contains(test.err.Error(), test.message) {
 			t.Errorf("%s: got %v, want %s with …%s…", name, test.err, test.code, test.message)
 		}
 	}
@@ -373,41 +315,39 @@ func TestRequestsThatAreRefused(t *testing.T) {
 	}
 }
 
-func errorOf[O any](_ O, err error) error { return err }
-
 func TestEveryActionAsksForItsPermission(t *testing.T) {
 	b, ctx := newBench(t), t.Context()
 	leaf := made(t, "www.example.com", ecKey(t), nil)
-	arn := must[*sdk.ImportCertificateOutput](t)(b.ImportCertificate(ctx, &sdk.ImportCertificateInput{Certificate: leaf.pem(), PrivateKey: keyPEM(t, leaf.key)})).CertificateArn
+	arn := apitest.Must(b.ImportCertificate(ctx, &sdk.ImportCertificateInput{Certificate: leaf.pem(), PrivateKey: keyPEM(t, leaf.key)}))(t).CertificateArn
 	tags := []types.Tag{{Key: aws.String("k"), Value: aws.String("v")}}
 	for action, call := range map[string]func() error{
 		"ImportCertificate": func() error {
-			return errorOf(b.ImportCertificate(ctx, &sdk.ImportCertificateInput{Certificate: leaf.pem(), PrivateKey: keyPEM(t, leaf.key)}))
+			return apitest.Err(b.ImportCertificate(ctx, &sdk.ImportCertificateInput{Certificate: leaf.pem(), PrivateKey: keyPEM(t, leaf.key)}))
 		},
 		"RequestCertificate": func() error {
-			return errorOf(b.RequestCertificate(ctx, &sdk.RequestCertificateInput{DomainName: aws.String("a.example")}))
+			return apitest.Err(b.RequestCertificate(ctx, &sdk.RequestCertificateInput{DomainName: aws.String("a.example")}))
 		},
 		"DescribeCertificate": func() error {
-			return errorOf(b.DescribeCertificate(ctx, &sdk.DescribeCertificateInput{CertificateArn: arn}))
+			return apitest.Err(b.DescribeCertificate(ctx, &sdk.DescribeCertificateInput{CertificateArn: arn}))
 		},
-		"GetCertificate":   func() error { return errorOf(b.GetCertificate(ctx, &sdk.GetCertificateInput{CertificateArn: arn})) },
-		"ListCertificates": func() error { return errorOf(b.ListCertificates(ctx, &sdk.ListCertificatesInput{})) },
+		"GetCertificate":   func() error { return apitest.Err(b.GetCertificate(ctx, &sdk.GetCertificateInput{CertificateArn: arn})) },
+		"ListCertificates": func() error { return apitest.Err(b.ListCertificates(ctx, &sdk.ListCertificatesInput{})) },
 		"DeleteCertificate": func() error {
-			return errorOf(b.DeleteCertificate(ctx, &sdk.DeleteCertificateInput{CertificateArn: arn}))
+			return apitest.Err(b.DeleteCertificate(ctx, &sdk.DeleteCertificateInput{CertificateArn: arn}))
 		},
 		"AddTagsToCertificate": func() error {
-			return errorOf(b.AddTagsToCertificate(ctx, &sdk.AddTagsToCertificateInput{CertificateArn: arn, Tags: tags}))
+			return apitest.Err(b.AddTagsToCertificate(ctx, &sdk.AddTagsToCertificateInput{CertificateArn: arn, Tags: tags}))
 		},
 		"RemoveTagsFromCertificate": func() error {
-			return errorOf(b.RemoveTagsFromCertificate(ctx, &sdk.RemoveTagsFromCertificateInput{CertificateArn: arn, Tags: tags}))
+			return apitest.Err(b.RemoveTagsFromCertificate(ctx, &sdk.RemoveTagsFromCertificateInput{CertificateArn: arn, Tags: tags}))
 		},
 		"ListTagsForCertificate": func() error {
-			return errorOf(b.ListTagsForCertificate(ctx, &sdk.ListTagsForCertificateInput{CertificateArn: arn}))
+			return apitest.Err(b.ListTagsForCertificate(ctx, &sdk.ListTagsForCertificateInput{CertificateArn: arn}))
 		},
 	} {
-		b.judge.deny, b.judge.asked = "acm:"+action, nil
+		b.judge.Deny("acm:" + action)
 		before := b.db.Current().Number()
-		if err := call(); codeOf(err) != "AccessDeniedException" {
+		if err := call(); apitest.Code(err) != "AccessDeniedException" {
 			t.Errorf("%s: got %v", action, err)
 		}
 		if after := b.db.Current().Number(); after != before {
@@ -421,7 +361,7 @@ func TestABoxIsCheckedAgainstTheState(t *testing.T) {
 	if err := CheckBox(b.db.Current(), b.service.Box); err != nil {
 		t.Errorf("an empty state: %v", err)
 	}
-	must[*sdk.RequestCertificateOutput](t)(b.RequestCertificate(t.Context(), &sdk.RequestCertificateInput{DomainName: aws.String("a.example"), KeyAlgorithm: types.KeyAlgorithmEcPrime256v1}))
+	apitest.Must(b.RequestCertificate(t.Context(), &sdk.RequestCertificateInput{DomainName: aws.String("a.example"), KeyAlgorithm: types.KeyAlgorithmEcPrime256v1}))(t)
 	other, err := sealed.New(bytes.Repeat([]byte{8}, 32))
 	if err != nil {
 		t.Fatal(err)

@@ -1,30 +1,22 @@
 package ec2
 
 import (
-	"context"
-	"errors"
-	"log/slog"
-	"net/http/httptest"
 	"net/netip"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
-	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	sdk "github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
-	"github.com/aws/smithy-go"
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/fairlead-lb/fairlead/internal/cloud/plainbody"
+	"github.com/fairlead-lb/fairlead/internal/apitest"
 	"github.com/fairlead-lb/fairlead/internal/engine/state"
 	"github.com/fairlead-lb/fairlead/internal/engine/state/statetest"
 	"github.com/fairlead-lb/fairlead/internal/engine/vpc"
 	"github.com/fairlead-lb/fairlead/internal/inventory"
 	"github.com/fairlead-lb/fairlead/internal/store"
-	"github.com/fairlead-lb/fairlead/internal/wire"
 )
 
 const (
@@ -35,8 +27,6 @@ const (
 	nodeSG   = "sg-0123456789abcdef0"
 	node1    = "i-01111111111111111"
 	node2    = "i-02222222222222222"
-	account  = "000000000000"
-	region   = "us-west-2"
 )
 
 const inventoryYAML = `
@@ -64,43 +54,11 @@ edges:
 - {availabilityZone: us-west-2a, addresses: [198.18.16.4]}
 `
 
-// verdict is an Authorizer that asks a function and remembers what it was asked.
-type verdict struct {
-	mu    sync.Mutex
-	deny  func(action, resource string) bool
-	asked []question
-}
-
-type question struct {
-	Action, Resource string
-	Keys             map[string][]string
-}
-
-func (v *verdict) Authorize(_ context.Context, action, resource string, keys map[string][]string) error {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	v.asked = append(v.asked, question{action, resource, keys})
-	if v.deny != nil && v.deny(action, resource) {
-		return wire.AccessDeniedf("no %s on %s", action, resource)
-	}
-	return nil
-}
-
-type testKey struct{}
-
-func (testKey) Retrieve(context.Context) (aws.Credentials, error) {
-	return aws.Credentials{AccessKeyID: "AKIAFAIRLEADTEST0001", SecretAccessKey: "s"}, nil
-}
-
-func (testKey) Credential(string) (wire.Credential, bool) {
-	return wire.Credential{Caller: wire.Caller{AccountID: account, Name: "tester"}, SecretAccessKey: "s"}, true
-}
-
 // bench is an EC2 endpoint with a real client.
 type bench struct {
 	*sdk.Client
 	db   *store.Store
-	auth *verdict
+	auth *apitest.Judge
 }
 
 func newBench(t *testing.T) bench {
@@ -110,34 +68,16 @@ func newBench(t *testing.T) bench {
 		t.Fatal(err)
 	}
 	db := statetest.New(t)
-	index, auth := inventory.NewIndex(file), &verdict{}
+	index, auth := inventory.NewIndex(file), &apitest.Judge{}
 	view := vpc.NewView(func() *inventory.Index { return index }, db)
-	service := New(Config{Region: region, AccountID: account, DB: db, Network: view.Current, Authorizer: auth})
-	server := httptest.NewServer(wire.NewHandler(wire.Config{
-		APIs: []wire.API{service.API()}, Credentials: testKey{}, Region: region, Now: time.Now, Logger: slog.New(slog.DiscardHandler),
-	}))
-	t.Cleanup(server.Close)
-	return bench{sdk.NewFromConfig(aws.Config{
-		Region: region, BaseEndpoint: aws.String(server.URL), Credentials: testKey{}, HTTPClient: plainbody.Client(server.Client()),
-		Retryer: func() aws.Retryer { return aws.NopRetryer{} },
-	}), db, auth}
+	service := New(Config{Region: apitest.Region, AccountID: apitest.AccountID, DB: db, Network: view.Current, Authorizer: auth})
+	return bench{sdk.NewFromConfig(apitest.Serve(t, service.API())), db, auth}
 }
 
 func wantCode(t *testing.T, err error, code string) {
 	t.Helper()
-	e, ok := errors.AsType[smithy.APIError](err)
-	if !ok || e.ErrorCode() != code {
+	if apitest.Code(err) != code {
 		t.Errorf("got %v, want %s", err, code)
-	}
-}
-
-func must[O any](t *testing.T) func(O, error) O {
-	return func(out O, err error) O {
-		t.Helper()
-		if err != nil {
-			t.Fatal(err)
-		}
-		return out
 	}
 }
 
@@ -147,20 +87,20 @@ func filter(name string, values ...string) types.Filter {
 
 func TestVpcs(t *testing.T) {
 	b := newBench(t)
-	out := must[*sdk.DescribeVpcsOutput](t)(b.DescribeVpcs(t.Context(), &sdk.DescribeVpcsInput{Filters: []types.Filter{filter("tag:Name", "l?b")}}))
+	out := apitest.Must(b.DescribeVpcs(t.Context(), &sdk.DescribeVpcsInput{Filters: []types.Filter{filter("tag:Name", "l?b")}}))(t)
 	if len(out.Vpcs) != 1 {
 		t.Fatalf("got %d VPCs, want the one with the tag", len(out.Vpcs))
 	}
 	v := out.Vpcs[0]
 	got := []string{*v.VpcId, *v.CidrBlock, *v.Ipv6CidrBlockAssociationSet[0].Ipv6CidrBlock, string(v.State), *v.OwnerId, *v.Tags[0].Value}
-	if diff := cmp.Diff([]string{vpcID, "198.18.0.0/16", "2001:db8::/32", "available", account, "lab"}, got); diff != "" || !*v.IsDefault {
+	if diff := cmp.Diff([]string{vpcID, "198.18.0.0/16", "2001:db8::/32", "available", apitest.AccountID, "lab"}, got); diff != "" || !*v.IsDefault {
 		t.Errorf("VPC (-want +got):\n%s", diff)
 	}
 	_, err := b.DescribeVpcs(t.Context(), &sdk.DescribeVpcsInput{VpcIds: []string{vpcID, "vpc-1"}})
 	wantCode(t, err, "InvalidVpcID.NotFound")
 	_, err = b.DescribeVpcs(t.Context(), &sdk.DescribeVpcsInput{Filters: []types.Filter{filter("colour", "red")}})
 	wantCode(t, err, "InvalidParameterValue")
-	none := must[*sdk.DescribeVpcsOutput](t)(b.DescribeVpcs(t.Context(), &sdk.DescribeVpcsInput{Filters: []types.Filter{filter("vpc-id", "vpc-1")}}))
+	none := apitest.Must(b.DescribeVpcs(t.Context(), &sdk.DescribeVpcsInput{Filters: []types.Filter{filter("vpc-id", "vpc-1")}}))(t)
 	if len(none.Vpcs) != 0 {
 		t.Errorf("a filter on an absent ID gives %d VPCs", len(none.Vpcs))
 	}
@@ -176,9 +116,9 @@ func TestSubnetsZonesAndRegions(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	out := must[*sdk.DescribeSubnetsOutput](t)(b.DescribeSubnets(t.Context(), &sdk.DescribeSubnetsInput{
+	out := apitest.Must(b.DescribeSubnets(t.Context(), &sdk.DescribeSubnetsInput{
 		Filters: []types.Filter{filter("vpc-id", vpcID), filter("tag-key", "kubernetes.io/role/*")},
-	}))
+	}))(t)
 	if len(out.Subnets) != 1 {
 		t.Fatalf("got %d subnets, want the one with a role", len(out.Subnets))
 	}
@@ -191,7 +131,7 @@ func TestSubnetsZonesAndRegions(t *testing.T) {
 	_, err = b.DescribeSubnets(t.Context(), &sdk.DescribeSubnetsInput{SubnetIds: []string{"subnet-1"}})
 	wantCode(t, err, "InvalidSubnetID.NotFound")
 
-	zones := must[*sdk.DescribeAvailabilityZonesOutput](t)(b.DescribeAvailabilityZones(t.Context(), &sdk.DescribeAvailabilityZonesInput{}))
+	zones := apitest.Must(b.DescribeAvailabilityZones(t.Context(), &sdk.DescribeAvailabilityZonesInput{}))(t)
 	var names []string
 	for _, z := range zones.AvailabilityZones {
 		names = append(names, *z.ZoneName+" "+*z.ZoneId+" "+string(z.State))
@@ -202,13 +142,13 @@ func TestSubnetsZonesAndRegions(t *testing.T) {
 	_, err = b.DescribeAvailabilityZones(t.Context(), &sdk.DescribeAvailabilityZonesInput{ZoneNames: []string{"us-west-2z"}})
 	wantCode(t, err, "InvalidParameterValue")
 
-	regions := must[*sdk.DescribeRegionsOutput](t)(b.DescribeRegions(t.Context(), &sdk.DescribeRegionsInput{RegionNames: []string{region}}))
-	if len(regions.Regions) != 1 || *regions.Regions[0].RegionName != region {
+	regions := apitest.Must(b.DescribeRegions(t.Context(), &sdk.DescribeRegionsInput{RegionNames: []string{apitest.Region}}))(t)
+	if len(regions.Regions) != 1 || *regions.Regions[0].RegionName != apitest.Region {
 		t.Errorf("regions are %v", regions.Regions)
 	}
-	attributes := must[*sdk.DescribeAccountAttributesOutput](t)(b.DescribeAccountAttributes(t.Context(), &sdk.DescribeAccountAttributesInput{
+	attributes := apitest.Must(b.DescribeAccountAttributes(t.Context(), &sdk.DescribeAccountAttributesInput{
 		AttributeNames: []types.AccountAttributeName{"default-vpc"},
-	}))
+	}))(t)
 	if got := *attributes.AccountAttributes[0].AttributeValues[0].AttributeValue; got != vpcID {
 		t.Errorf("default VPC is %s", got)
 	}
@@ -216,7 +156,7 @@ func TestSubnetsZonesAndRegions(t *testing.T) {
 
 func TestInstances(t *testing.T) {
 	b := newBench(t)
-	out := must[*sdk.DescribeInstancesOutput](t)(b.DescribeInstances(t.Context(), &sdk.DescribeInstancesInput{InstanceIds: []string{node1}}))
+	out := apitest.Must(b.DescribeInstances(t.Context(), &sdk.DescribeInstancesInput{InstanceIds: []string{node1}}))(t)
 	i := out.Reservations[0].Instances[0]
 	nic := i.NetworkInterfaces[0]
 	got := []string{
@@ -247,7 +187,7 @@ func TestInstances(t *testing.T) {
 		"tag key":                    {[]types.Filter{filter("tag-key", "Name")}, []string{node1}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			out := must[*sdk.DescribeInstancesOutput](t)(b.DescribeInstances(t.Context(), &sdk.DescribeInstancesInput{Filters: tc.filters}))
+			out := apitest.Must(b.DescribeInstances(t.Context(), &sdk.DescribeInstancesInput{Filters: tc.filters}))(t)
 			var got []string
 			for _, r := range out.Reservations {
 				got = append(got, *r.Instances[0].InstanceId)
@@ -267,9 +207,9 @@ func TestInstances(t *testing.T) {
 
 func TestRoutesSayWhichSubnetsReachTheInternet(t *testing.T) {
 	b := newBench(t)
-	public := must[*sdk.DescribeRouteTablesOutput](t)(b.DescribeRouteTables(t.Context(), &sdk.DescribeRouteTablesInput{
+	public := apitest.Must(b.DescribeRouteTables(t.Context(), &sdk.DescribeRouteTablesInput{
 		Filters: []types.Filter{filter("association.subnet-id", subnetA)},
-	})).RouteTables
+	}))(t).RouteTables
 	if len(public) != 1 {
 		t.Fatalf("got %d route tables for the public subnet", len(public))
 	}
@@ -280,13 +220,13 @@ func TestRoutesSayWhichSubnetsReachTheInternet(t *testing.T) {
 	if diff := cmp.Diff([]string{"198.18.0.0/16 loc", "2001:db8::/32 loc", "0.0.0.0/0 igw", "::/0 igw"}, routes); diff != "" {
 		t.Errorf("routes (-want +got):\n%s", diff)
 	}
-	main := must[*sdk.DescribeRouteTablesOutput](t)(b.DescribeRouteTables(t.Context(), &sdk.DescribeRouteTablesInput{
+	main := apitest.Must(b.DescribeRouteTables(t.Context(), &sdk.DescribeRouteTablesInput{
 		Filters: []types.Filter{filter("association.main", "true"), filter("vpc-id", vpcID)},
-	})).RouteTables
+	}))(t).RouteTables
 	if len(main) != 1 || len(main[0].Routes) != 2 {
 		t.Errorf("main route tables are %v, want one with local routes", main)
 	}
-	gateways := must[*sdk.DescribeInternetGatewaysOutput](t)(b.DescribeInternetGateways(t.Context(), &sdk.DescribeInternetGatewaysInput{})).InternetGateways
+	gateways := apitest.Must(b.DescribeInternetGateways(t.Context(), &sdk.DescribeInternetGatewaysInput{}))(t).InternetGateways
 	if len(gateways) != 1 || *gateways[0].InternetGatewayId != *public[0].Routes[2].GatewayId || *gateways[0].Attachments[0].VpcId != vpcID {
 		t.Errorf("gateways are %v", gateways)
 	}
@@ -320,29 +260,29 @@ func TestInterfacesIncludeThoseOfLoadBalancers(t *testing.T) {
 	wait := &sdk.DescribeNetworkInterfacesInput{Filters: []types.Filter{
 		filter("attachment.instance-owner-id", "amazon-aws"), filter("description", "ELB net/web/0123456789abcdef"),
 	}}
-	if out := must[*sdk.DescribeNetworkInterfacesOutput](t)(b.DescribeNetworkInterfaces(t.Context(), wait)); len(out.NetworkInterfaces) != 0 {
+	if out := apitest.Must(b.DescribeNetworkInterfaces(t.Context(), wait))(t); len(out.NetworkInterfaces) != 0 {
 		t.Errorf("interfaces of no load balancer: %v", out.NetworkInterfaces)
 	}
 	putBalancer(t, b.db, nodeSG)
-	out := must[*sdk.DescribeNetworkInterfacesOutput](t)(b.DescribeNetworkInterfaces(t.Context(), wait)).NetworkInterfaces
+	out := apitest.Must(b.DescribeNetworkInterfaces(t.Context(), wait))(t).NetworkInterfaces
 	slices.SortFunc(out, func(x, y types.NetworkInterface) int { return strings.Compare(*x.SubnetId, *y.SubnetId) })
 	if len(out) != 2 || *out[0].PrivateIpAddress != "198.18.16.9" || *out[0].Ipv6Addresses[0].Ipv6Address != "2001:db8:0:1::9" ||
 		*out[1].SubnetId != subnetB || out[0].InterfaceType != "network_load_balancer" || !*out[0].RequesterManaged || *out[0].Groups[0].GroupName != "nodes" {
 		t.Errorf("interfaces of the load balancer: %v", out)
 	}
-	byID := must[*sdk.DescribeNetworkInterfacesOutput](t)(b.DescribeNetworkInterfaces(t.Context(), &sdk.DescribeNetworkInterfacesInput{
+	byID := apitest.Must(b.DescribeNetworkInterfaces(t.Context(), &sdk.DescribeNetworkInterfacesInput{
 		NetworkInterfaceIds: []string{*out[1].NetworkInterfaceId, "eni-01111111111111111"},
-	})).NetworkInterfaces
+	}))(t).NetworkInterfaces
 	if len(byID) != 2 {
 		t.Errorf("got %d interfaces by ID, want 2", len(byID))
 	}
-	pod := must[*sdk.DescribeNetworkInterfacesOutput](t)(b.DescribeNetworkInterfaces(t.Context(), &sdk.DescribeNetworkInterfacesInput{
+	pod := apitest.Must(b.DescribeNetworkInterfaces(t.Context(), &sdk.DescribeNetworkInterfacesInput{
 		Filters: []types.Filter{filter("attachment.instance-id", node2)},
-	})).NetworkInterfaces
+	}))(t).NetworkInterfaces
 	if len(pod) != 1 || *pod[0].Attachment.InstanceId != node2 || pod[0].Status != "in-use" {
 		t.Errorf("interfaces of an instance: %v", pod)
 	}
-	addresses := must[*sdk.DescribeAddressesOutput](t)(b.DescribeAddresses(t.Context(), &sdk.DescribeAddressesInput{PublicIps: []string{"203.0.113.200"}})).Addresses
+	addresses := apitest.Must(b.DescribeAddresses(t.Context(), &sdk.DescribeAddressesInput{PublicIps: []string{"203.0.113.200"}}))(t).Addresses
 	if len(addresses) != 1 || *addresses[0].NetworkInterfaceId != *out[0].NetworkInterfaceId {
 		t.Errorf("addresses: %v, want the one on %s", addresses, *out[0].NetworkInterfaceId)
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
+	"github.com/fairlead-lb/fairlead/internal/apitest"
 	"github.com/fairlead-lb/fairlead/internal/engine/state"
 )
 
@@ -23,7 +24,7 @@ func createGroup(t *testing.T, b bench, name string, tags ...types.Tag) string {
 	if len(tags) > 0 {
 		in.TagSpecifications = []types.TagSpecification{{ResourceType: types.ResourceTypeSecurityGroup, Tags: tags}}
 	}
-	return *must[*sdk.CreateSecurityGroupOutput](t)(b.CreateSecurityGroup(t.Context(), in)).GroupId
+	return *apitest.Must(b.CreateSecurityGroup(t.Context(), in))(t).GroupId
 }
 
 func tag(key, value string) types.Tag { return types.Tag{Key: &key, Value: &value} }
@@ -44,7 +45,7 @@ func ingress(t *testing.T, b bench, id string, permissions ...types.IpPermission
 
 func describeGroup(t *testing.T, b bench, id string) types.SecurityGroup {
 	t.Helper()
-	return must[*sdk.DescribeSecurityGroupsOutput](t)(b.DescribeSecurityGroups(t.Context(), &sdk.DescribeSecurityGroupsInput{GroupIds: []string{id}})).SecurityGroups[0]
+	return apitest.Must(b.DescribeSecurityGroups(t.Context(), &sdk.DescribeSecurityGroupsInput{GroupIds: []string{id}}))(t).SecurityGroups[0]
 }
 
 // permissionTexts are permissions as one line each.
@@ -92,9 +93,9 @@ func TestAGroupsLife(t *testing.T) {
 	_, err := b.CreateSecurityGroup(t.Context(), &sdk.CreateSecurityGroupInput{GroupName: aws.String("front"), Description: aws.String("x"), VpcId: aws.String(vpcID)})
 	wantCode(t, err, "InvalidGroup.Duplicate")
 
-	list := must[*sdk.CreateManagedPrefixListOutput](t)(b.CreateManagedPrefixList(t.Context(), &sdk.CreateManagedPrefixListInput{
+	list := apitest.Must(b.CreateManagedPrefixList(t.Context(), &sdk.CreateManagedPrefixListInput{
 		PrefixListName: aws.String("offices"), AddressFamily: aws.String("IPv4"), MaxEntries: aws.Int32(5),
-	})).PrefixList.PrefixListId
+	}))(t).PrefixList.PrefixListId
 	described := types.IpPermission{
 		IpProtocol: aws.String("TCP"), FromPort: aws.Int32(80), ToPort: aws.Int32(80),
 		IpRanges:         []types.IpRange{{CidrIp: aws.String("10.1.2.3/8"), Description: aws.String("inside")}},
@@ -122,15 +123,15 @@ func TestAGroupsLife(t *testing.T) {
 
 	_, err = b.RevokeSecurityGroupIngress(t.Context(), &sdk.RevokeSecurityGroupIngressInput{GroupId: &id, IpPermissions: []types.IpPermission{tcp(22, 22, "0.0.0.0/0")}})
 	wantCode(t, err, "InvalidPermission.NotFound")
-	revoked := must[*sdk.RevokeSecurityGroupIngressOutput](t)(b.RevokeSecurityGroupIngress(t.Context(), &sdk.RevokeSecurityGroupIngressInput{
+	revoked := apitest.Must(b.RevokeSecurityGroupIngress(t.Context(), &sdk.RevokeSecurityGroupIngressInput{
 		GroupId: &id, IpPermissions: []types.IpPermission{described, ping},
-	}))
+	}))(t)
 	if len(revoked.RevokedSecurityGroupRules) != 5 {
 		t.Errorf("revoked %d rules, want 5", len(revoked.RevokedSecurityGroupRules))
 	}
-	rules := must[*sdk.DescribeSecurityGroupRulesOutput](t)(b.DescribeSecurityGroupRules(t.Context(), &sdk.DescribeSecurityGroupRulesInput{
+	rules := apitest.Must(b.DescribeSecurityGroupRules(t.Context(), &sdk.DescribeSecurityGroupRulesInput{
 		Filters: []types.Filter{filter("group-id", id)},
-	})).SecurityGroupRules
+	}))(t).SecurityGroupRules
 	var ids, egress []string
 	for _, r := range rules {
 		if *r.IsEgress {
@@ -144,12 +145,12 @@ func TestAGroupsLife(t *testing.T) {
 	}
 	_, err = b.RevokeSecurityGroupIngress(t.Context(), &sdk.RevokeSecurityGroupIngressInput{GroupId: &id, SecurityGroupRuleIds: egress})
 	wantCode(t, err, "InvalidSecurityGroupRuleId.NotFound")
-	must[*sdk.RevokeSecurityGroupIngressOutput](t)(b.RevokeSecurityGroupIngress(t.Context(), &sdk.RevokeSecurityGroupIngressInput{GroupId: &id, SecurityGroupRuleIds: ids}))
-	must[*sdk.RevokeSecurityGroupEgressOutput](t)(b.RevokeSecurityGroupEgress(t.Context(), &sdk.RevokeSecurityGroupEgressInput{GroupId: &id, SecurityGroupRuleIds: egress}))
+	apitest.Must(b.RevokeSecurityGroupIngress(t.Context(), &sdk.RevokeSecurityGroupIngressInput{GroupId: &id, SecurityGroupRuleIds: ids}))(t)
+	apitest.Must(b.RevokeSecurityGroupEgress(t.Context(), &sdk.RevokeSecurityGroupEgressInput{GroupId: &id, SecurityGroupRuleIds: egress}))(t)
 	if g := describeGroup(t, b, id); len(g.IpPermissions)+len(g.IpPermissionsEgress) != 0 {
 		t.Errorf("rules are left: %v %v", g.IpPermissions, g.IpPermissionsEgress)
 	}
-	must[*sdk.DeleteSecurityGroupOutput](t)(b.DeleteSecurityGroup(t.Context(), &sdk.DeleteSecurityGroupInput{GroupId: &id}))
+	apitest.Must(b.DeleteSecurityGroup(t.Context(), &sdk.DeleteSecurityGroupInput{GroupId: &id}))(t)
 	_, err = b.DeleteSecurityGroup(t.Context(), &sdk.DeleteSecurityGroupInput{GroupId: &id})
 	wantCode(t, err, "InvalidGroup.NotFound")
 	if n := state.SecurityGroupRules.Len(b.db.Current()) + state.TagSets.Len(b.db.Current()); n != 0 {
@@ -186,9 +187,9 @@ func TestAGroupInUseIsNotDeleted(t *testing.T) {
 func TestRulesThatAreRefused(t *testing.T) {
 	b := newBench(t)
 	id := createGroup(t, b, "front")
-	other := *must[*sdk.CreateSecurityGroupOutput](t)(b.CreateSecurityGroup(t.Context(), &sdk.CreateSecurityGroupInput{
+	other := *apitest.Must(b.CreateSecurityGroup(t.Context(), &sdk.CreateSecurityGroupInput{
 		GroupName: aws.String("front"), Description: aws.String("x"), VpcId: aws.String(otherVPC),
-	})).GroupId
+	}))(t).GroupId
 	long := tcp(1, 1, "0.0.0.0/0")
 	long.IpRanges[0].Description = aws.String(strings.Repeat("x", 256))
 	for name, tc := range map[string]struct {
@@ -264,7 +265,7 @@ func TestFindingGroups(t *testing.T) {
 		"by ID":                   {[]types.Filter{filter("group-id", back, "sg-0")}, []string{back}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			out := must[*sdk.DescribeSecurityGroupsOutput](t)(b.DescribeSecurityGroups(t.Context(), &sdk.DescribeSecurityGroupsInput{Filters: tc.filters}))
+			out := apitest.Must(b.DescribeSecurityGroups(t.Context(), &sdk.DescribeSecurityGroupsInput{Filters: tc.filters}))(t)
 			var got []string
 			for _, g := range out.SecurityGroups {
 				got = append(got, *g.GroupId)
@@ -275,7 +276,7 @@ func TestFindingGroups(t *testing.T) {
 			}
 		})
 	}
-	named := must[*sdk.DescribeSecurityGroupsOutput](t)(b.DescribeSecurityGroups(t.Context(), &sdk.DescribeSecurityGroupsInput{GroupNames: []string{"back"}}))
+	named := apitest.Must(b.DescribeSecurityGroups(t.Context(), &sdk.DescribeSecurityGroupsInput{GroupNames: []string{"back"}}))(t)
 	if len(named.SecurityGroups) != 1 || *named.SecurityGroups[0].GroupId != back {
 		t.Errorf("by name in the default VPC: %v", named.SecurityGroups)
 	}
@@ -295,7 +296,7 @@ func TestPagesAreTheWholeListInOrder(t *testing.T) {
 	var got []string
 	pages := sdk.NewDescribeSecurityGroupsPaginator(b, &sdk.DescribeSecurityGroupsInput{MaxResults: aws.Int32(5)})
 	for pages.HasMorePages() {
-		page := must[*sdk.DescribeSecurityGroupsOutput](t)(pages.NextPage(t.Context()))
+		page := apitest.Must(pages.NextPage(t.Context()))(t)
 		if len(page.SecurityGroups) > 5 {
 			t.Errorf("a page of %d groups", len(page.SecurityGroups))
 		}
@@ -358,7 +359,7 @@ func TestTags(t *testing.T) {
 	if err := create([]types.Tag{tag("a", "2"), tag("b", "")}, id, subnetB, node1); err != nil {
 		t.Fatal(err)
 	}
-	out := must[*sdk.DescribeTagsOutput](t)(b.DescribeTags(t.Context(), &sdk.DescribeTagsInput{Filters: []types.Filter{filter("key", "a", "Name")}}))
+	out := apitest.Must(b.DescribeTags(t.Context(), &sdk.DescribeTagsInput{Filters: []types.Filter{filter("key", "a", "Name")}}))(t)
 	var got []string
 	for _, d := range out.Tags {
 		got = append(got, strings.Join([]string{*d.ResourceId, string(d.ResourceType), *d.Key, *d.Value}, " "))
@@ -429,22 +430,22 @@ func TestWhatIAMIsAsked(t *testing.T) {
 		}
 		return all
 	}
-	want := []question{
-		{"ec2:CreateSecurityGroup", group + "*", with(request, vpc)},
-		{"ec2:CreateSecurityGroup", "arn:aws:ec2:us-west-2:000000000000:vpc/" + vpcID, map[string][]string{"aws:ResourceTag/Name": {"lab"}, "ec2:ResourceTag/Name": {"lab"}}},
-		{"ec2:CreateTags", group + "*", with(request, map[string][]string{"ec2:CreateAction": {"CreateSecurityGroup"}})},
-		{"ec2:AuthorizeSecurityGroupIngress", group + id, with(own, vpc)},
-		{"ec2:CreateTags", group + id, with(own, map[string][]string{"aws:RequestTag/x": {"y"}, "aws:TagKeys": {"x"}})},
-		{"ec2:DeleteSecurityGroup", group + id, with(own, vpc, map[string][]string{"aws:ResourceTag/x": {"y"}, "ec2:ResourceTag/x": {"y"}})},
-		{"ec2:DescribeVpcs", "*", map[string][]string{}},
+	want := []apitest.Question{
+		{Action: "ec2:CreateSecurityGroup", Resource: group + "*", Keys: with(request, vpc)},
+		{Action: "ec2:CreateSecurityGroup", Resource: "arn:aws:ec2:us-west-2:000000000000:vpc/" + vpcID, Keys: map[string][]string{"aws:ResourceTag/Name": {"lab"}, "ec2:ResourceTag/Name": {"lab"}}},
+		{Action: "ec2:CreateTags", Resource: group + "*", Keys: with(request, map[string][]string{"ec2:CreateAction": {"CreateSecurityGroup"}})},
+		{Action: "ec2:AuthorizeSecurityGroupIngress", Resource: group + id, Keys: with(own, vpc)},
+		{Action: "ec2:CreateTags", Resource: group + id, Keys: with(own, map[string][]string{"aws:RequestTag/x": {"y"}, "aws:TagKeys": {"x"}})},
+		{Action: "ec2:DeleteSecurityGroup", Resource: group + id, Keys: with(own, vpc, map[string][]string{"aws:ResourceTag/x": {"y"}, "ec2:ResourceTag/x": {"y"}})},
+		{Action: "ec2:DescribeVpcs", Resource: "*", Keys: map[string][]string{}},
 	}
 	if err := ingress(t, b, id, tcp(1, 1, "0.0.0.0/0")); err != nil {
 		t.Fatal(err)
 	}
-	must[*sdk.CreateTagsOutput](t)(b.CreateTags(t.Context(), &sdk.CreateTagsInput{Resources: []string{id}, Tags: []types.Tag{tag("x", "y")}}))
-	must[*sdk.DeleteSecurityGroupOutput](t)(b.DeleteSecurityGroup(t.Context(), &sdk.DeleteSecurityGroupInput{GroupId: &id}))
-	must[*sdk.DescribeVpcsOutput](t)(b.DescribeVpcs(t.Context(), &sdk.DescribeVpcsInput{}))
-	if diff := cmp.Diff(want, b.auth.asked); diff != "" {
+	apitest.Must(b.CreateTags(t.Context(), &sdk.CreateTagsInput{Resources: []string{id}, Tags: []types.Tag{tag("x", "y")}}))(t)
+	apitest.Must(b.DeleteSecurityGroup(t.Context(), &sdk.DeleteSecurityGroupInput{GroupId: &id}))(t)
+	apitest.Must(b.DescribeVpcs(t.Context(), &sdk.DescribeVpcsInput{}))(t)
+	if diff := cmp.Diff(want, b.auth.Take()); diff != "" {
 		t.Errorf("questions (-want +got):\n%s", diff)
 	}
 }
@@ -457,7 +458,7 @@ func TestDeniedActionsChangeNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	before := b.db.Current().Number()
-	b.auth.deny = func(string, string) bool { return true }
+	b.auth.Deny("ec2:*")
 	rule := []types.IpPermission{tcp(1, 1, "0.0.0.0/0")}
 	more := []types.IpPermission{tcp(2, 2, "0.0.0.0/0")}
 	for name, call := range map[string]func(context.Context) error{

@@ -8,6 +8,8 @@ import (
 	sdk "github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/fairlead-lb/fairlead/internal/apitest"
 )
 
 func (b bench) makePrefixList(t *testing.T, size int32, cidrs ...string) string {
@@ -19,7 +21,7 @@ func (b bench) makePrefixList(t *testing.T, size int32, cidrs ...string) string 
 	for _, c := range cidrs {
 		in.Entries = append(in.Entries, types.AddPrefixListEntry{Cidr: &c})
 	}
-	return *must[*sdk.CreateManagedPrefixListOutput](t)(b.CreateManagedPrefixList(t.Context(), in)).PrefixList.PrefixListId
+	return *apitest.Must(b.CreateManagedPrefixList(t.Context(), in))(t).PrefixList.PrefixListId
 }
 
 // entries of a list with their descriptions, a page of one at a time.
@@ -45,36 +47,36 @@ func TestTheLifeOfAPrefixList(t *testing.T) {
 	if diff := cmp.Diff([]string{"192.0.2.0/24", "203.0.113.0/24"}, b.entries(t, id)); diff != "" {
 		t.Errorf("entries (-want +got):\n%s", diff)
 	}
-	modified := must[*sdk.ModifyManagedPrefixListOutput](t)(b.ModifyManagedPrefixList(ctx, &sdk.ModifyManagedPrefixListInput{
+	modified := apitest.Must(b.ModifyManagedPrefixList(ctx, &sdk.ModifyManagedPrefixListInput{
 		PrefixListId: &id, CurrentVersion: aws.Int64(1), PrefixListName: aws.String("homes"),
 		AddEntries:    []types.AddPrefixListEntry{{Cidr: aws.String("198.51.100.0/24"), Description: aws.String("new")}},
 		RemoveEntries: []types.RemovePrefixListEntry{{Cidr: aws.String("192.0.2.0/24")}},
-	})).PrefixList
+	}))(t).PrefixList
 	if *modified.Version != 2 || *modified.PrefixListName != "homes" || modified.State != types.PrefixListStateModifyComplete {
 		t.Errorf("modified: %+v", modified)
 	}
 	if diff := cmp.Diff([]string{"198.51.100.0/24 (new)", "203.0.113.0/24"}, b.entries(t, id)); diff != "" {
 		t.Errorf("entries (-want +got):\n%s", diff)
 	}
-	found := must[*sdk.DescribeManagedPrefixListsOutput](t)(b.DescribeManagedPrefixLists(ctx, &sdk.DescribeManagedPrefixListsInput{
+	found := apitest.Must(b.DescribeManagedPrefixLists(ctx, &sdk.DescribeManagedPrefixListsInput{
 		Filters: []types.Filter{filter("prefix-list-name", "hom*"), filter("tag:Name", "ours")},
-	})).PrefixLists
+	}))(t).PrefixLists
 	if len(found) != 1 || *found[0].PrefixListId != id || *found[0].MaxEntries != 3 || *found[0].AddressFamily != "IPv4" {
 		t.Errorf("described: %+v", found)
 	}
-	group := *must[*sdk.CreateSecurityGroupOutput](t)(b.CreateSecurityGroup(ctx, &sdk.CreateSecurityGroupInput{GroupName: aws.String("front"), Description: aws.String("x"), VpcId: aws.String(vpcID)})).GroupId
+	group := *apitest.Must(b.CreateSecurityGroup(ctx, &sdk.CreateSecurityGroupInput{GroupName: aws.String("front"), Description: aws.String("x"), VpcId: aws.String(vpcID)}))(t).GroupId
 	from := types.IpPermission{IpProtocol: aws.String("tcp"), FromPort: aws.Int32(80), ToPort: aws.Int32(80), PrefixListIds: []types.PrefixListId{{PrefixListId: &id}}}
 	if err := ingress(t, b, group, from); err != nil {
 		t.Fatal(err)
 	}
-	used := must[*sdk.GetManagedPrefixListAssociationsOutput](t)(b.GetManagedPrefixListAssociations(ctx, &sdk.GetManagedPrefixListAssociationsInput{PrefixListId: &id})).PrefixListAssociations
+	used := apitest.Must(b.GetManagedPrefixListAssociations(ctx, &sdk.GetManagedPrefixListAssociationsInput{PrefixListId: &id}))(t).PrefixListAssociations
 	if len(used) != 1 || *used[0].ResourceId != group {
 		t.Errorf("used by %+v", used)
 	}
 	_, err := b.DeleteManagedPrefixList(ctx, &sdk.DeleteManagedPrefixListInput{PrefixListId: &id})
 	wantCode(t, err, "DependencyViolation")
-	must[*sdk.RevokeSecurityGroupIngressOutput](t)(b.RevokeSecurityGroupIngress(ctx, &sdk.RevokeSecurityGroupIngressInput{GroupId: &group, IpPermissions: []types.IpPermission{from}}))
-	must[*sdk.DeleteManagedPrefixListOutput](t)(b.DeleteManagedPrefixList(ctx, &sdk.DeleteManagedPrefixListInput{PrefixListId: &id}))
+	apitest.Must(b.RevokeSecurityGroupIngress(ctx, &sdk.RevokeSecurityGroupIngressInput{GroupId: &group, IpPermissions: []types.IpPermission{from}}))(t)
+	apitest.Must(b.DeleteManagedPrefixList(ctx, &sdk.DeleteManagedPrefixListInput{PrefixListId: &id}))(t)
 	_, err = b.DescribeManagedPrefixLists(ctx, &sdk.DescribeManagedPrefixListsInput{PrefixListIds: []string{id}})
 	wantCode(t, err, "InvalidPrefixListID.NotFound")
 	wantCode(t, ingress(t, b, group, from), "InvalidPrefixListID.NotFound")
@@ -82,7 +84,7 @@ func TestTheLifeOfAPrefixList(t *testing.T) {
 
 func TestAPrefixListCountsWithItsSizeInTheQuotaOfRules(t *testing.T) {
 	b, ctx := newBench(t), t.Context()
-	group := *must[*sdk.CreateSecurityGroupOutput](t)(b.CreateSecurityGroup(ctx, &sdk.CreateSecurityGroupInput{GroupName: aws.String("front"), Description: aws.String("x"), VpcId: aws.String(vpcID)})).GroupId
+	group := *apitest.Must(b.CreateSecurityGroup(ctx, &sdk.CreateSecurityGroupInput{GroupName: aws.String("front"), Description: aws.String("x"), VpcId: aws.String(vpcID)}))(t).GroupId
 	permission := func(id string) types.IpPermission {
 		return types.IpPermission{IpProtocol: aws.String("tcp"), FromPort: aws.Int32(80), ToPort: aws.Int32(80), PrefixListIds: []types.PrefixListId{{PrefixListId: &id}}}
 	}
@@ -94,7 +96,7 @@ func TestAPrefixListCountsWithItsSizeInTheQuotaOfRules(t *testing.T) {
 	wantCode(t, ingress(t, b, group, tcp(82, 82, "0.0.0.0/0")), "RulesPerSecurityGroupLimitExceeded")
 	_, err := b.ModifyManagedPrefixList(ctx, &sdk.ModifyManagedPrefixListInput{PrefixListId: &small, MaxEntries: aws.Int32(60)})
 	wantCode(t, err, "InvalidParameterValue")
-	must[*sdk.ModifyManagedPrefixListOutput](t)(b.ModifyManagedPrefixList(ctx, &sdk.ModifyManagedPrefixListInput{PrefixListId: &small, MaxEntries: aws.Int32(58)}))
+	apitest.Must(b.ModifyManagedPrefixList(ctx, &sdk.ModifyManagedPrefixListInput{PrefixListId: &small, MaxEntries: aws.Int32(58)}))(t)
 	if err := ingress(t, b, group, tcp(82, 82, "0.0.0.0/0")); err != nil {
 		t.Error(err)
 	}

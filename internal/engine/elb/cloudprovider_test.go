@@ -9,6 +9,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/elasticloadbalancing/types"
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/fairlead-lb/fairlead/internal/apitest"
 	"github.com/fairlead-lb/fairlead/internal/lb"
 )
 
@@ -32,13 +33,13 @@ func TestCloudProviderCreates(t *testing.T) {
 	r.create(service, cloudProviderBalancer)
 
 	// The annotation for the PROXY protocol.
-	must(r.CreateLoadBalancerPolicy(ctx, &sdk.CreateLoadBalancerPolicyInput{
+	apitest.Must(r.CreateLoadBalancerPolicy(ctx, &sdk.CreateLoadBalancerPolicyInput{
 		LoadBalancerName: name, PolicyName: aws.String("k8s-proxyprotocol-enabled"), PolicyTypeName: aws.String("ProxyProtocolPolicyType"),
 		PolicyAttributes: []types.PolicyAttribute{{AttributeName: aws.String("ProxyProtocol"), AttributeValue: aws.String("true")}},
 	}))(t)
-	must(r.SetLoadBalancerPoliciesForBackendServer(ctx, &sdk.SetLoadBalancerPoliciesForBackendServerInput{LoadBalancerName: name, InstancePort: aws.Int32(30080), PolicyNames: []string{"k8s-proxyprotocol-enabled"}}))(t)
+	apitest.Must(r.SetLoadBalancerPoliciesForBackendServer(ctx, &sdk.SetLoadBalancerPoliciesForBackendServerInput{LoadBalancerName: name, InstancePort: aws.Int32(30080), PolicyNames: []string{"k8s-proxyprotocol-enabled"}}))(t)
 
-	attributes := must(r.DescribeLoadBalancerAttributes(ctx, &sdk.DescribeLoadBalancerAttributesInput{LoadBalancerName: name}))(t).LoadBalancerAttributes
+	attributes := apitest.Must(r.DescribeLoadBalancerAttributes(ctx, &sdk.DescribeLoadBalancerAttributesInput{LoadBalancerName: name}))(t).LoadBalancerAttributes
 	want := &types.LoadBalancerAttributes{
 		AccessLog: &types.AccessLog{}, ConnectionDraining: &types.ConnectionDraining{Timeout: aws.Int32(300)}, ConnectionSettings: &types.ConnectionSettings{IdleTimeout: aws.Int32(60)},
 		CrossZoneLoadBalancing: &types.CrossZoneLoadBalancing{},
@@ -47,12 +48,12 @@ func TestCloudProviderCreates(t *testing.T) {
 	if diff := cmp.Diff(want, attributes, ignoreInternals); diff != "" {
 		t.Errorf("attributes (-want +got):\n%s", diff)
 	}
-	must(r.ModifyLoadBalancerAttributes(ctx, &sdk.ModifyLoadBalancerAttributesInput{LoadBalancerName: name, LoadBalancerAttributes: &types.LoadBalancerAttributes{
+	apitest.Must(r.ModifyLoadBalancerAttributes(ctx, &sdk.ModifyLoadBalancerAttributesInput{LoadBalancerName: name, LoadBalancerAttributes: &types.LoadBalancerAttributes{
 		AccessLog: &types.AccessLog{}, ConnectionDraining: &types.ConnectionDraining{}, ConnectionSettings: &types.ConnectionSettings{IdleTimeout: aws.Int32(60)},
 		CrossZoneLoadBalancing: &types.CrossZoneLoadBalancing{},
 	}}))(t)
 	r.describe(service)
-	must(r.ConfigureHealthCheck(ctx, &sdk.ConfigureHealthCheckInput{LoadBalancerName: name, HealthCheck: check("TCP:30080")}))(t)
+	apitest.Must(r.ConfigureHealthCheck(ctx, &sdk.ConfigureHealthCheckInput{LoadBalancerName: name, HealthCheck: check("TCP:30080")}))(t)
 	r.register(service, "i-a", "i-b")
 
 	got := r.describe(service)
@@ -84,15 +85,15 @@ func TestCloudProviderSetsTheTLSPolicy(t *testing.T) {
 	if _, typed := errors.AsType[*types.PolicyNotFoundException](err); !typed {
 		t.Fatalf("describe a policy that is not there: %v", err)
 	}
-	must(r.CreateLoadBalancerPolicy(ctx, &sdk.CreateLoadBalancerPolicyInput{
+	apitest.Must(r.CreateLoadBalancerPolicy(ctx, &sdk.CreateLoadBalancerPolicyInput{
 		LoadBalancerName: name, PolicyName: &policy, PolicyTypeName: aws.String("SSLNegotiationPolicyType"),
 		PolicyAttributes: []types.PolicyAttribute{{AttributeName: aws.String("Reference-Security-Policy"), AttributeValue: aws.String("ELBSecurityPolicy-TLS-1-2-2017-01")}},
 	}))(t)
-	must(r.SetLoadBalancerPoliciesOfListener(ctx, &sdk.SetLoadBalancerPoliciesOfListenerInput{LoadBalancerName: name, LoadBalancerPort: 443, PolicyNames: []string{policy}}))(t)
+	apitest.Must(r.SetLoadBalancerPoliciesOfListener(ctx, &sdk.SetLoadBalancerPoliciesOfListenerInput{LoadBalancerName: name, LoadBalancerPort: 443, PolicyNames: []string{policy}}))(t)
 	if diff := cmp.Diff([]string{policy}, r.describe(service).ListenerDescriptions[0].PolicyNames); diff != "" {
 		t.Errorf("policies of the listener (-want +got):\n%s", diff)
 	}
-	described := must(r.DescribeLoadBalancerPolicies(ctx, &sdk.DescribeLoadBalancerPoliciesInput{LoadBalancerName: name, PolicyNames: []string{policy}}))(t)
+	described := apitest.Must(r.DescribeLoadBalancerPolicies(ctx, &sdk.DescribeLoadBalancerPoliciesInput{LoadBalancerName: name, PolicyNames: []string{policy}}))(t)
 	values := map[string]string{}
 	for _, a := range described.PolicyDescriptions[0].PolicyAttributeDescriptions {
 		values[*a.AttributeName] = *a.AttributeValue
@@ -113,21 +114,21 @@ func TestCloudProviderUpdates(t *testing.T) {
 	r.create(service, cloudProviderBalancer)
 	r.register(service, "i-a", "i-b")
 
-	must(r.AttachLoadBalancerToSubnets(ctx, &sdk.AttachLoadBalancerToSubnetsInput{LoadBalancerName: name, Subnets: []string{"subnet-c"}}))(t)
-	must(r.DetachLoadBalancerFromSubnets(ctx, &sdk.DetachLoadBalancerFromSubnetsInput{LoadBalancerName: name, Subnets: []string{"subnet-b"}}))(t)
-	groups := must(r.ApplySecurityGroupsToLoadBalancer(ctx, &sdk.ApplySecurityGroupsToLoadBalancerInput{LoadBalancerName: name, SecurityGroups: []string{"sg-default", "sg-front"}}))(t)
+	apitest.Must(r.AttachLoadBalancerToSubnets(ctx, &sdk.AttachLoadBalancerToSubnetsInput{LoadBalancerName: name, Subnets: []string{"subnet-c"}}))(t)
+	apitest.Must(r.DetachLoadBalancerFromSubnets(ctx, &sdk.DetachLoadBalancerFromSubnetsInput{LoadBalancerName: name, Subnets: []string{"subnet-b"}}))(t)
+	groups := apitest.Must(r.ApplySecurityGroupsToLoadBalancer(ctx, &sdk.ApplySecurityGroupsToLoadBalancerInput{LoadBalancerName: name, SecurityGroups: []string{"sg-default", "sg-front"}}))(t)
 	if diff := cmp.Diff([]string{"sg-default", "sg-front"}, groups.SecurityGroups); diff != "" {
 		t.Errorf("security groups (-want +got):\n%s", diff)
 	}
 	// A changed listener is dropped and made anew.
-	must(r.DeleteLoadBalancerListeners(ctx, &sdk.DeleteLoadBalancerListenersInput{LoadBalancerName: name, LoadBalancerPorts: []int32{80, 8080}}))(t)
-	must(r.CreateLoadBalancerListeners(ctx, &sdk.CreateLoadBalancerListenersInput{LoadBalancerName: name, Listeners: []types.Listener{listens("TCP", 80, "TCP", 30081)}}))(t)
-	must(r.AddTags(ctx, &sdk.AddTagsInput{LoadBalancerNames: []string{service}, Tags: []types.Tag{{Key: aws.String("team"), Value: aws.String("b")}}}))(t)
+	apitest.Must(r.DeleteLoadBalancerListeners(ctx, &sdk.DeleteLoadBalancerListenersInput{LoadBalancerName: name, LoadBalancerPorts: []int32{80, 8080}}))(t)
+	apitest.Must(r.CreateLoadBalancerListeners(ctx, &sdk.CreateLoadBalancerListenersInput{LoadBalancerName: name, Listeners: []types.Listener{listens("TCP", 80, "TCP", 30081)}}))(t)
+	apitest.Must(r.AddTags(ctx, &sdk.AddTagsInput{LoadBalancerNames: []string{service}, Tags: []types.Tag{{Key: aws.String("team"), Value: aws.String("b")}}}))(t)
 	// Without the annotation, also for ports that no listener uses any more.
-	must(r.SetLoadBalancerPoliciesForBackendServer(ctx, &sdk.SetLoadBalancerPoliciesForBackendServerInput{LoadBalancerName: name, InstancePort: aws.Int32(30080), PolicyNames: []string{}}))(t)
-	must(r.ConfigureHealthCheck(ctx, &sdk.ConfigureHealthCheckInput{LoadBalancerName: name, HealthCheck: check("HTTP:31000/healthz")}))(t)
+	apitest.Must(r.SetLoadBalancerPoliciesForBackendServer(ctx, &sdk.SetLoadBalancerPoliciesForBackendServerInput{LoadBalancerName: name, InstancePort: aws.Int32(30080), PolicyNames: []string{}}))(t)
+	apitest.Must(r.ConfigureHealthCheck(ctx, &sdk.ConfigureHealthCheckInput{LoadBalancerName: name, HealthCheck: check("HTTP:31000/healthz")}))(t)
 	r.register(service, "i-c")
-	must(r.DeregisterInstancesFromLoadBalancer(ctx, &sdk.DeregisterInstancesFromLoadBalancerInput{LoadBalancerName: name, Instances: instances("i-b")}))(t)
+	apitest.Must(r.DeregisterInstancesFromLoadBalancer(ctx, &sdk.DeregisterInstancesFromLoadBalancerInput{LoadBalancerName: name, Instances: instances("i-b")}))(t)
 	r.report("us-west-2c", service, "i-c", 31000, lb.Healthy)
 
 	got := r.describe(service)
@@ -141,7 +142,7 @@ func TestCloudProviderUpdates(t *testing.T) {
 	if diff := cmp.Diff(states, r.health(service)); diff != "" {
 		t.Errorf("health (-want +got):\n%s", diff)
 	}
-	tags := must(r.DescribeTags(ctx, &sdk.DescribeTagsInput{LoadBalancerNames: []string{service}}))(t).TagDescriptions
+	tags := apitest.Must(r.DescribeTags(ctx, &sdk.DescribeTagsInput{LoadBalancerNames: []string{service}}))(t).TagDescriptions
 	if len(tags) != 1 || *tags[0].LoadBalancerName != service || len(tags[0].Tags) != 3 || *tags[0].Tags[2].Key != "team" {
 		t.Errorf("tags %+v", tags)
 	}
@@ -157,7 +158,7 @@ func TestCloudProviderDeletes(t *testing.T) {
 	if got := *r.describe(service).SourceSecurityGroup.GroupName; got != "k8s-elb-"+service {
 		t.Errorf("source security group %s", got)
 	}
-	must(r.DeleteLoadBalancer(ctx, &sdk.DeleteLoadBalancerInput{LoadBalancerName: aws.String(service)}))(t)
+	apitest.Must(r.DeleteLoadBalancer(ctx, &sdk.DeleteLoadBalancerInput{LoadBalancerName: aws.String(service)}))(t)
 	r.aws("ec2", "delete-security-group", "--group-id", group) // in use until then
 	if got := r.aws("resourcegroupstaggingapi", "get-resources", "--query", "length(ResourceTagMappingList)"); got != "0" {
 		t.Errorf("%s tagged resources are left", got)

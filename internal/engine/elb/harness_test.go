@@ -21,6 +21,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/goleak"
 
+	"github.com/fairlead-lb/fairlead/internal/apitest"
 	"github.com/fairlead-lb/fairlead/internal/cloud/plainbody"
 	"github.com/fairlead-lb/fairlead/internal/engine"
 	"github.com/fairlead-lb/fairlead/internal/engine/elbv2"
@@ -132,17 +133,6 @@ func (r *rig) certificate() string {
 	return r.aws("acm", "request-certificate", "--domain-name", "www.example.com", "--key-algorithm", "EC_prime256v1", "--query", "CertificateArn")
 }
 
-// must ends the test on an error.
-func must[T any](out T, err error) func(t *testing.T) T {
-	return func(t *testing.T) T {
-		t.Helper()
-		if err != nil {
-			t.Fatal(err)
-		}
-		return out
-	}
-}
-
 // listens is a listener; the protocol of the instances may be left out.
 func listens(protocol string, port int32, instanceProtocol string, instancePort int32) types.Listener {
 	l := types.Listener{Protocol: &protocol, LoadBalancerPort: port, InstancePort: &instancePort}
@@ -166,12 +156,12 @@ func input(name string, edits ...func(*sdk.CreateLoadBalancerInput)) *sdk.Create
 
 func (r *rig) create(name string, edits ...func(*sdk.CreateLoadBalancerInput)) {
 	r.t.Helper()
-	must(r.CreateLoadBalancer(r.t.Context(), input(name, edits...)))(r.t)
+	apitest.Must(r.CreateLoadBalancer(r.t.Context(), input(name, edits...)))(r.t)
 }
 
 func (r *rig) describe(name string) types.LoadBalancerDescription {
 	r.t.Helper()
-	out := must(r.DescribeLoadBalancers(r.t.Context(), &sdk.DescribeLoadBalancersInput{LoadBalancerNames: []string{name}}))(r.t)
+	out := apitest.Must(r.DescribeLoadBalancers(r.t.Context(), &sdk.DescribeLoadBalancersInput{LoadBalancerNames: []string{name}}))(r.t)
 	if len(out.LoadBalancerDescriptions) != 1 {
 		r.t.Fatalf("%d load balancers named %s", len(out.LoadBalancerDescriptions), name)
 	}
@@ -188,13 +178,13 @@ func instances(ids ...string) []types.Instance {
 
 func (r *rig) register(name string, ids ...string) {
 	r.t.Helper()
-	must(r.RegisterInstancesWithLoadBalancer(r.t.Context(), &sdk.RegisterInstancesWithLoadBalancerInput{LoadBalancerName: &name, Instances: instances(ids...)}))(r.t)
+	apitest.Must(r.RegisterInstancesWithLoadBalancer(r.t.Context(), &sdk.RegisterInstancesWithLoadBalancerInput{LoadBalancerName: &name, Instances: instances(ids...)}))(r.t)
 }
 
 // health is the instances' states, as "id state reason: description".
 func (r *rig) health(name string, ids ...string) []string {
 	r.t.Helper()
-	out := must(r.DescribeInstanceHealth(r.t.Context(), &sdk.DescribeInstanceHealthInput{LoadBalancerName: &name, Instances: instances(ids...)}))(r.t)
+	out := apitest.Must(r.DescribeInstanceHealth(r.t.Context(), &sdk.DescribeInstanceHealthInput{LoadBalancerName: &name, Instances: instances(ids...)}))(r.t)
 	states := []string{}
 	for _, s := range out.InstanceStates {
 		states = append(states, fmt.Sprintf("%s %s %s: %s", *s.InstanceId, *s.State, *s.ReasonCode, *s.Description))

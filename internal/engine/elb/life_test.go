@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
+	"github.com/fairlead-lb/fairlead/internal/apitest"
 	"github.com/fairlead-lb/fairlead/internal/lb"
 )
 
@@ -69,11 +70,11 @@ func TestAnInternalLoadBalancerWithoutGroups(t *testing.T) {
 		in.Subnets, in.SecurityGroups, in.Scheme = nil, nil, aws.String("internal")
 		in.AvailabilityZones = []string{"us-west-2b"}
 	})
-	enabled := must(r.EnableAvailabilityZonesForLoadBalancer(t.Context(), &sdk.EnableAvailabilityZonesForLoadBalancerInput{LoadBalancerName: aws.String("zones"), AvailabilityZones: []string{"us-west-2a", "us-west-2b"}}))(t)
+	enabled := apitest.Must(r.EnableAvailabilityZonesForLoadBalancer(t.Context(), &sdk.EnableAvailabilityZonesForLoadBalancerInput{LoadBalancerName: aws.String("zones"), AvailabilityZones: []string{"us-west-2a", "us-west-2b"}}))(t)
 	if diff := cmp.Diff([]string{"us-west-2a", "us-west-2b"}, enabled.AvailabilityZones); diff != "" {
 		t.Errorf("enabled zones (-want +got):\n%s", diff)
 	}
-	disabled := must(r.DisableAvailabilityZonesForLoadBalancer(t.Context(), &sdk.DisableAvailabilityZonesForLoadBalancerInput{LoadBalancerName: aws.String("zones"), AvailabilityZones: []string{"us-west-2b"}}))(t)
+	disabled := apitest.Must(r.DisableAvailabilityZonesForLoadBalancer(t.Context(), &sdk.DisableAvailabilityZonesForLoadBalancerInput{LoadBalancerName: aws.String("zones"), AvailabilityZones: []string{"us-west-2b"}}))(t)
 	if diff := cmp.Diff([]string{"us-west-2a"}, disabled.AvailabilityZones); diff != "" {
 		t.Errorf("zones left (-want +got):\n%s", diff)
 	}
@@ -90,8 +91,8 @@ func TestCreateIsIdempotentForTheSameSettingsOnly(t *testing.T) {
 	tagged := func(in *sdk.CreateLoadBalancerInput) {
 		in.Tags = []types.Tag{{Key: aws.String("team"), Value: aws.String("a")}}
 	}
-	first := must(r.CreateLoadBalancer(t.Context(), input("web", tagged)))(t)
-	again := must(r.CreateLoadBalancer(t.Context(), input("web", tagged)))(t)
+	first := apitest.Must(r.CreateLoadBalancer(t.Context(), input("web", tagged)))(t)
+	again := apitest.Must(r.CreateLoadBalancer(t.Context(), input("web", tagged)))(t)
 	if *first.DNSName != *again.DNSName {
 		t.Errorf("the second create answers %s, the first %s", *again.DNSName, *first.DNSName)
 	}
@@ -129,8 +130,8 @@ func TestAddressesComeFromTheSubnetsAndGoBack(t *testing.T) {
 	if got := addresses(); got != "198.18.16.4\t198.18.32.4" {
 		t.Errorf("addresses %q, want the first free one of each subnet", got)
 	}
-	must(r.AttachLoadBalancerToSubnets(t.Context(), &sdk.AttachLoadBalancerToSubnetsInput{LoadBalancerName: aws.String("web"), Subnets: []string{"subnet-c", "subnet-b"}}))(t)
-	left := must(r.DetachLoadBalancerFromSubnets(t.Context(), &sdk.DetachLoadBalancerFromSubnetsInput{LoadBalancerName: aws.String("web"), Subnets: []string{"subnet-a", "subnet-a2"}}))(t)
+	apitest.Must(r.AttachLoadBalancerToSubnets(t.Context(), &sdk.AttachLoadBalancerToSubnetsInput{LoadBalancerName: aws.String("web"), Subnets: []string{"subnet-c", "subnet-b"}}))(t)
+	left := apitest.Must(r.DetachLoadBalancerFromSubnets(t.Context(), &sdk.DetachLoadBalancerFromSubnetsInput{LoadBalancerName: aws.String("web"), Subnets: []string{"subnet-a", "subnet-a2"}}))(t)
 	if diff := cmp.Diff([]string{"subnet-b", "subnet-c"}, left.Subnets); diff != "" {
 		t.Errorf("subnets left (-want +got):\n%s", diff)
 	}
@@ -138,7 +139,7 @@ func TestAddressesComeFromTheSubnetsAndGoBack(t *testing.T) {
 		t.Errorf("addresses %q: a subnet that stays keeps its address", got)
 	}
 	for range 2 { // the second deletes what is not there
-		must(r.DeleteLoadBalancer(t.Context(), &sdk.DeleteLoadBalancerInput{LoadBalancerName: aws.String("web")}))(t)
+		apitest.Must(r.DeleteLoadBalancer(t.Context(), &sdk.DeleteLoadBalancerInput{LoadBalancerName: aws.String("web")}))(t)
 	}
 	if got := addresses(); got != "" {
 		t.Errorf("addresses %q after the load balancer was deleted", got)
@@ -176,7 +177,7 @@ func TestInstanceHealthIsWhatEdgesFound(t *testing.T) {
 	if got := r.health("web", "i-b"); got[0] != want[1] {
 		t.Errorf("%s, want what the edge of its own zone found", got[0])
 	}
-	must(r.ConfigureHealthCheck(t.Context(), &sdk.ConfigureHealthCheckInput{LoadBalancerName: aws.String("web"), HealthCheck: check("HTTP:31000/healthz")}))(t)
+	apitest.Must(r.ConfigureHealthCheck(t.Context(), &sdk.ConfigureHealthCheckInput{LoadBalancerName: aws.String("web"), HealthCheck: check("HTTP:31000/healthz")}))(t)
 	if got := r.health("web", "i-a"); got[0] != want[0] {
 		t.Errorf("%s under a new health check, want that it begins anew", got[0])
 	}
@@ -201,11 +202,11 @@ func TestRegistrationAnswersWithAllInstances(t *testing.T) {
 	}
 	name := aws.String("web")
 	r.register("web", "i-b")
-	registered := must(r.RegisterInstancesWithLoadBalancer(t.Context(), &sdk.RegisterInstancesWithLoadBalancerInput{LoadBalancerName: name, Instances: instances("i-a", "i-b")}))(t)
+	registered := apitest.Must(r.RegisterInstancesWithLoadBalancer(t.Context(), &sdk.RegisterInstancesWithLoadBalancerInput{LoadBalancerName: name, Instances: instances("i-a", "i-b")}))(t)
 	if diff := cmp.Diff([]string{"i-a", "i-b"}, ids(registered.Instances)); diff != "" {
 		t.Errorf("registered (-want +got):\n%s", diff)
 	}
-	left := must(r.DeregisterInstancesFromLoadBalancer(t.Context(), &sdk.DeregisterInstancesFromLoadBalancerInput{LoadBalancerName: name, Instances: instances("i-b", "i-c")}))(t)
+	left := apitest.Must(r.DeregisterInstancesFromLoadBalancer(t.Context(), &sdk.DeregisterInstancesFromLoadBalancerInput{LoadBalancerName: name, Instances: instances("i-b", "i-c")}))(t)
 	if diff := cmp.Diff([]string{"i-a"}, ids(left.Instances)); diff != "" {
 		t.Errorf("left (-want +got):\n%s", diff)
 	}
@@ -216,10 +217,10 @@ func TestRegistrationAnswersWithAllInstances(t *testing.T) {
 	if diff := cmp.Diff([]string{"i-a"}, ids(r.describe("web").Instances)); diff != "" {
 		t.Errorf("after a refused registration (-want +got):\n%s", diff)
 	}
-	must(r.ModifyLoadBalancerAttributes(t.Context(), &sdk.ModifyLoadBalancerAttributesInput{LoadBalancerName: name, LoadBalancerAttributes: &types.LoadBalancerAttributes{
+	apitest.Must(r.ModifyLoadBalancerAttributes(t.Context(), &sdk.ModifyLoadBalancerAttributesInput{LoadBalancerName: name, LoadBalancerAttributes: &types.LoadBalancerAttributes{
 		ConnectionDraining: &types.ConnectionDraining{Enabled: true}}}))(t)
 	r.report("us-west-2a", "web", "i-a", 30080, lb.Healthy)
-	must(r.DeregisterInstancesFromLoadBalancer(t.Context(), &sdk.DeregisterInstancesFromLoadBalancerInput{LoadBalancerName: name, Instances: instances("i-a")}))(t)
+	apitest.Must(r.DeregisterInstancesFromLoadBalancer(t.Context(), &sdk.DeregisterInstancesFromLoadBalancerInput{LoadBalancerName: name, Instances: instances("i-a")}))(t)
 	if got := r.health("web", "i-a"); got[0] != "i-a InService N/A: Instance deregistration currently in progress." {
 		t.Errorf("while connections drain: %s", got[0])
 	}

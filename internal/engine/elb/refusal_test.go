@@ -8,6 +8,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	sdk "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancing"
 	"github.com/aws/aws-sdk-go-v2/service/elasticloadbalancing/types"
+
+	"github.com/fairlead-lb/fairlead/internal/apitest"
 )
 
 func TestRefusedCreates(t *testing.T) {
@@ -69,7 +71,7 @@ func TestRefusedCreates(t *testing.T) {
 			}
 		})
 	}
-	if got := must(r.DescribeLoadBalancers(t.Context(), &sdk.DescribeLoadBalancersInput{}))(t); len(got.LoadBalancerDescriptions) != 0 {
+	if got := apitest.Must(r.DescribeLoadBalancers(t.Context(), &sdk.DescribeLoadBalancersInput{}))(t); len(got.LoadBalancerDescriptions) != 0 {
 		t.Errorf("refused creates left %d load balancers", len(got.LoadBalancerDescriptions))
 	}
 }

@@ -10,6 +10,8 @@ import (
 	sdk "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancing"
 	"github.com/aws/aws-sdk-go-v2/service/elasticloadbalancing/types"
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/fairlead-lb/fairlead/internal/apitest"
 )
 
 // names lists what a list of policies is called.
@@ -29,16 +31,16 @@ func TestPoliciesFitWhatTheyAreSetFor(t *testing.T) {
 		https.SSLCertificateId = &certificate
 		in.Listeners = []types.Listener{listens("HTTP", 80, "HTTP", 30080), listens("TCP", 81, "TCP", 30081), https}
 	})
-	must(r.CreateLBCookieStickinessPolicy(ctx, &sdk.CreateLBCookieStickinessPolicyInput{LoadBalancerName: web, PolicyName: aws.String("session")}))(t)
-	must(r.CreateLBCookieStickinessPolicy(ctx, &sdk.CreateLBCookieStickinessPolicyInput{LoadBalancerName: web, PolicyName: aws.String("minute"), CookieExpirationPeriod: aws.Int64(60)}))(t)
-	must(r.CreateAppCookieStickinessPolicy(ctx, &sdk.CreateAppCookieStickinessPolicyInput{LoadBalancerName: web, PolicyName: aws.String("app"), CookieName: aws.String("SID")}))(t)
+	apitest.Must(r.CreateLBCookieStickinessPolicy(ctx, &sdk.CreateLBCookieStickinessPolicyInput{LoadBalancerName: web, PolicyName: aws.String("session")}))(t)
+	apitest.Must(r.CreateLBCookieStickinessPolicy(ctx, &sdk.CreateLBCookieStickinessPolicyInput{LoadBalancerName: web, PolicyName: aws.String("minute"), CookieExpirationPeriod: aws.Int64(60)}))(t)
+	apitest.Must(r.CreateAppCookieStickinessPolicy(ctx, &sdk.CreateAppCookieStickinessPolicyInput{LoadBalancerName: web, PolicyName: aws.String("app"), CookieName: aws.String("SID")}))(t)
 	for _, in := range []*sdk.CreateLoadBalancerPolicyInput{
 		policy("proxy", "ProxyProtocolPolicyType", "ProxyProtocol", "true"),
 		policy("tls", "SSLNegotiationPolicyType", "Protocol-TLSv1.2", "true", "AES128-SHA", "true"),
 		policy("key", "PublicKeyPolicyType", "PublicKey", "MIIB"),
 		policy("auth", "BackendServerAuthenticationPolicyType", "PublicKeyPolicyName", "key"),
 	} {
-		must(r.CreateLoadBalancerPolicy(ctx, in))(t)
+		apitest.Must(r.CreateLoadBalancerPolicy(ctx, in))(t)
 	}
 	if _, err := r.CreateLoadBalancerPolicy(ctx, policy("proxy", "ProxyProtocolPolicyType", "ProxyProtocol", "true")); failure(err) != "DuplicatePolicyName 400" {
 		t.Errorf("a second policy of a name: %v", err)
@@ -80,7 +82,7 @@ func TestPoliciesFitWhatTheyAreSetFor(t *testing.T) {
 			t.Errorf("delete policy %s: %v, want %q", name, err, want)
 		}
 	}
-	all := must(r.DescribeLoadBalancerPolicies(ctx, &sdk.DescribeLoadBalancerPoliciesInput{LoadBalancerName: web}))(t)
+	all := apitest.Must(r.DescribeLoadBalancerPolicies(ctx, &sdk.DescribeLoadBalancerPoliciesInput{LoadBalancerName: web}))(t)
 	if diff := cmp.Diff([]string{"ELBSecurityPolicy-2016-08", "app", "auth", "key", "minute", "proxy", "tls"}, names(all.PolicyDescriptions)); diff != "" {
 		t.Errorf("policies left (-want +got):\n%s", diff)
 	}
@@ -94,11 +96,11 @@ func TestPoliciesFitWhatTheyAreSetFor(t *testing.T) {
 	}
 
 	// With the listener goes what was set for its instance port.
-	must(r.DeleteLoadBalancerListeners(ctx, &sdk.DeleteLoadBalancerListenersInput{LoadBalancerName: web, LoadBalancerPorts: []int32{81}}))(t)
+	apitest.Must(r.DeleteLoadBalancerListeners(ctx, &sdk.DeleteLoadBalancerListenersInput{LoadBalancerName: web, LoadBalancerPorts: []int32{81}}))(t)
 	if got := r.describe("web").BackendServerDescriptions; len(got) != 1 || *got[0].InstancePort != 30443 {
 		t.Errorf("backends after their listener went: %+v", got)
 	}
-	must(r.SetLoadBalancerListenerSSLCertificate(ctx, &sdk.SetLoadBalancerListenerSSLCertificateInput{LoadBalancerName: web, LoadBalancerPort: 443, SSLCertificateId: aws.String(r.certificate())}))(t)
+	apitest.Must(r.SetLoadBalancerListenerSSLCertificate(ctx, &sdk.SetLoadBalancerListenerSSLCertificateInput{LoadBalancerName: web, LoadBalancerPort: 443, SSLCertificateId: aws.String(r.certificate())}))(t)
 	if got := *r.describe("web").ListenerDescriptions[1].Listener.SSLCertificateId; got == certificate {
 		t.Error("the listener still has its old certificate")
 	}
@@ -106,7 +108,7 @@ func TestPoliciesFitWhatTheyAreSetFor(t *testing.T) {
 
 func TestPolicyTypesAndSamples(t *testing.T) {
 	r := newRig(t)
-	all := must(r.DescribeLoadBalancerPolicyTypes(t.Context(), &sdk.DescribeLoadBalancerPolicyTypesInput{}))(t)
+	all := apitest.Must(r.DescribeLoadBalancerPolicyTypes(t.Context(), &sdk.DescribeLoadBalancerPolicyTypesInput{}))(t)
 	got := map[string][]string{}
 	for _, p := range all.PolicyTypeDescriptions {
 		for _, a := range p.PolicyAttributeTypeDescriptions {
@@ -127,7 +129,7 @@ func TestPolicyTypesAndSamples(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("attributes of policy types (-want +got):\n%s", diff)
 	}
-	samples := must(r.DescribeLoadBalancerPolicies(t.Context(), &sdk.DescribeLoadBalancerPoliciesInput{}))(t)
+	samples := apitest.Must(r.DescribeLoadBalancerPolicies(t.Context(), &sdk.DescribeLoadBalancerPoliciesInput{}))(t)
 	for _, name := range []string{"ELBSecurityPolicy-2016-08", "ELBSecurityPolicy-TLS-1-1-2017-01", "ELBSecurityPolicy-TLS-1-2-2017-01"} {
 		if !slices.Contains(names(samples.PolicyDescriptions), name) {
 			t.Errorf("no sample %s in %q", name, names(samples.PolicyDescriptions))
@@ -140,7 +142,7 @@ func TestAttributesThatAreNotMentionedStay(t *testing.T) {
 	r.create("web")
 	modify := func(a types.LoadBalancerAttributes) *types.LoadBalancerAttributes {
 		t.Helper()
-		return must(r.ModifyLoadBalancerAttributes(t.Context(), &sdk.ModifyLoadBalancerAttributesInput{LoadBalancerName: aws.String("web"), LoadBalancerAttributes: &a}))(t).LoadBalancerAttributes
+		return apitest.Must(r.ModifyLoadBalancerAttributes(t.Context(), &sdk.ModifyLoadBalancerAttributesInput{LoadBalancerName: aws.String("web"), LoadBalancerAttributes: &a}))(t).LoadBalancerAttributes
 	}
 	answer := modify(types.LoadBalancerAttributes{CrossZoneLoadBalancing: &types.CrossZoneLoadBalancing{Enabled: true}})
 	want := &types.LoadBalancerAttributes{CrossZoneLoadBalancing: &types.CrossZoneLoadBalancing{Enabled: true}}
@@ -153,7 +155,7 @@ func TestAttributesThatAreNotMentionedStay(t *testing.T) {
 	})
 	modify(types.LoadBalancerAttributes{ConnectionDraining: &types.ConnectionDraining{Enabled: true, Timeout: aws.Int32(10)}})
 	modify(types.LoadBalancerAttributes{ConnectionSettings: &types.ConnectionSettings{IdleTimeout: aws.Int32(4000)}})
-	got := must(r.DescribeLoadBalancerAttributes(t.Context(), &sdk.DescribeLoadBalancerAttributesInput{LoadBalancerName: aws.String("web")}))(t).LoadBalancerAttributes
+	got := apitest.Must(r.DescribeLoadBalancerAttributes(t.Context(), &sdk.DescribeLoadBalancerAttributesInput{LoadBalancerName: aws.String("web")}))(t).LoadBalancerAttributes
 	want = &types.LoadBalancerAttributes{
 		CrossZoneLoadBalancing: &types.CrossZoneLoadBalancing{Enabled: true},
 		AccessLog:              &types.AccessLog{Enabled: true, S3BucketName: aws.String("logs"), S3BucketPrefix: aws.String("web"), EmitInterval: aws.Int32(60)},
@@ -173,9 +175,9 @@ func TestTagsComeAndGo(t *testing.T) {
 	})
 	r.create("plain")
 	web := []string{"web"}
-	must(r.AddTags(t.Context(), &sdk.AddTagsInput{LoadBalancerNames: web, Tags: []types.Tag{{Key: aws.String("a"), Value: aws.String("3")}, {Key: aws.String("c")}}}))(t)
-	must(r.RemoveTags(t.Context(), &sdk.RemoveTagsInput{LoadBalancerNames: web, Tags: []types.TagKeyOnly{{Key: aws.String("b")}, {Key: aws.String("z")}}}))(t)
-	got := must(r.DescribeTags(t.Context(), &sdk.DescribeTagsInput{LoadBalancerNames: []string{"web", "plain"}}))(t).TagDescriptions
+	apitest.Must(r.AddTags(t.Context(), &sdk.AddTagsInput{LoadBalancerNames: web, Tags: []types.Tag{{Key: aws.String("a"), Value: aws.String("3")}, {Key: aws.String("c")}}}))(t)
+	apitest.Must(r.RemoveTags(t.Context(), &sdk.RemoveTagsInput{LoadBalancerNames: web, Tags: []types.TagKeyOnly{{Key: aws.String("b")}, {Key: aws.String("z")}}}))(t)
+	got := apitest.Must(r.DescribeTags(t.Context(), &sdk.DescribeTagsInput{LoadBalancerNames: []string{"web", "plain"}}))(t).TagDescriptions
 	want := []types.TagDescription{
 		{LoadBalancerName: aws.String("web"), Tags: []types.Tag{{Key: aws.String("a"), Value: aws.String("3")}, {Key: aws.String("c"), Value: aws.String("")}}},
 		{LoadBalancerName: aws.String("plain"), Tags: []types.Tag{}},
@@ -202,7 +204,7 @@ func TestPagesHoldEveryLoadBalancerOnce(t *testing.T) {
 	pages := sdk.NewDescribeLoadBalancersPaginator(r.Client, &sdk.DescribeLoadBalancersInput{PageSize: aws.Int32(2)})
 	n := 0
 	for ; pages.HasMorePages(); n++ {
-		for _, b := range must(pages.NextPage(t.Context()))(t).LoadBalancerDescriptions {
+		for _, b := range apitest.Must(pages.NextPage(t.Context()))(t).LoadBalancerDescriptions {
 			got = append(got, *b.LoadBalancerName)
 		}
 	}
@@ -214,7 +216,7 @@ func TestPagesHoldEveryLoadBalancerOnce(t *testing.T) {
 func TestQuotasAreShownAndEnforced(t *testing.T) {
 	r := newRig(t)
 	limits := map[string]string{}
-	for _, l := range must(r.DescribeAccountLimits(t.Context(), &sdk.DescribeAccountLimitsInput{}))(t).Limits {
+	for _, l := range apitest.Must(r.DescribeAccountLimits(t.Context(), &sdk.DescribeAccountLimitsInput{}))(t).Limits {
 		limits[*l.Name] = *l.Max
 	}
 	if diff := cmp.Diff(map[string]string{"classic-load-balancers": "20000", "classic-listeners": "100", "classic-registered-instances": "1000"}, limits); diff != "" {

@@ -11,6 +11,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2/types"
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"github.com/fairlead-lb/fairlead/internal/apitest"
 )
 
 var hexID = regexp.MustCompile(`[0-9a-f]{16}`)
@@ -22,7 +24,7 @@ func TestWhatIAMIsAsked(t *testing.T) {
 	tags := []types.Tag{{Key: aws.String("owner"), Value: aws.String("me")}}
 	b := h.balancer("web", func(in *elb.CreateLoadBalancerInput) { in.Tags = tags })
 	g := h.group("pods")
-	h.asked.take()
+	h.asked.Take()
 
 	const balancer, group = "arn:aws:elasticloadbalancing:us-west-2:000000000000:loadbalancer/net/", "arn:aws:elasticloadbalancing:us-west-2:000000000000:targetgroup/"
 	requested := map[string][]string{"aws:RequestTag/owner": {"me"}, "aws:TagKeys": {"owner"}}
@@ -36,56 +38,56 @@ func TestWhatIAMIsAsked(t *testing.T) {
 	}
 	tests := map[string]struct {
 		call func() error
-		want []question
+		want []apitest.Question
 	}{
 		"CreateLoadBalancer with tags": {func() error {
 			_, err := h.CreateLoadBalancer(h.ctx(), &elb.CreateLoadBalancerInput{Name: aws.String("other"), Type: types.LoadBalancerTypeEnumNetwork, Subnets: []string{"subnet-a"}, SecurityGroups: []string{"sg-nodes"}, Tags: tags})
 			return err
-		}, []question{
-			{"elasticloadbalancing:CreateLoadBalancer", balancer + "other/*", with(requested, map[string][]string{
+		}, []apitest.Question{
+			{Action: "elasticloadbalancing:CreateLoadBalancer", Resource: balancer + "other/*", Keys: with(requested, map[string][]string{
 				"elasticloadbalancing:Scheme": {"internet-facing"}, "elasticloadbalancing:Subnet": {"subnet-a"}, "elasticloadbalancing:SecurityGroup": {"sg-nodes"}})},
-			{"elasticloadbalancing:AddTags", balancer + "other/*", with(requested, map[string][]string{"elasticloadbalancing:CreateAction": {"CreateLoadBalancer"}})},
+			{Action: "elasticloadbalancing:AddTags", Resource: balancer + "other/*", Keys: with(requested, map[string][]string{"elasticloadbalancing:CreateAction": {"CreateLoadBalancer"}})},
 		}},
 		"CreateTargetGroup without tags": {func() error {
 			_, err := h.CreateTargetGroup(h.ctx(), &elb.CreateTargetGroupInput{Name: aws.String("pods"), Protocol: types.ProtocolEnumTcp, Port: aws.Int32(30080), VpcId: aws.String("vpc-1")})
 			return err
-		}, []question{{"elasticloadbalancing:CreateTargetGroup", group + "pods/*", nil}}},
+		}, []apitest.Question{{Action: "elasticloadbalancing:CreateTargetGroup", Resource: group + "pods/*"}}},
 		"CreateListener with tags": {func() error {
 			in := listenTo(b, g, 80)
 			in.Tags = tags
 			_, err := h.CreateListener(h.ctx(), in)
 			return err
-		}, []question{
-			{"elasticloadbalancing:CreateListener", balancer + "web/ID", with(requested, existing, map[string][]string{"elasticloadbalancing:ListenerProtocol": {"TCP"}})},
-			{"elasticloadbalancing:AddTags", "arn:aws:elasticloadbalancing:us-west-2:000000000000:listener/net/web/ID/*", with(requested, map[string][]string{"elasticloadbalancing:CreateAction": {"CreateListener"}})},
+		}, []apitest.Question{
+			{Action: "elasticloadbalancing:CreateListener", Resource: balancer + "web/ID", Keys: with(requested, existing, map[string][]string{"elasticloadbalancing:ListenerProtocol": {"TCP"}})},
+			{Action: "elasticloadbalancing:AddTags", Resource: "arn:aws:elasticloadbalancing:us-west-2:000000000000:listener/net/web/ID/*", Keys: with(requested, map[string][]string{"elasticloadbalancing:CreateAction": {"CreateListener"}})},
 		}},
 		"AddTags": {func() error {
 			_, err := h.AddTags(h.ctx(), &elb.AddTagsInput{ResourceArns: []string{*b.LoadBalancerArn}, Tags: tags})
 			return err
-		}, []question{{"elasticloadbalancing:AddTags", balancer + "web/ID", with(requested, existing)}}},
+		}, []apitest.Question{{Action: "elasticloadbalancing:AddTags", Resource: balancer + "web/ID", Keys: with(requested, existing)}}},
 		"RegisterTargets": {func() error {
 			_, err := h.RegisterTargets(h.ctx(), &elb.RegisterTargetsInput{TargetGroupArn: g.TargetGroupArn, Targets: instances("i-a")})
 			return err
-		}, []question{{"elasticloadbalancing:RegisterTargets", group + "pods/ID", nil}}},
+		}, []apitest.Question{{Action: "elasticloadbalancing:RegisterTargets", Resource: group + "pods/ID"}}},
 		"SetSubnets": {func() error {
 			_, err := h.SetSubnets(h.ctx(), &elb.SetSubnetsInput{LoadBalancerArn: b.LoadBalancerArn, Subnets: []string{"subnet-a"}})
 			return err
-		}, []question{{"elasticloadbalancing:SetSubnets", balancer + "web/ID", with(existing, map[string][]string{"elasticloadbalancing:Subnet": {"subnet-a"}})}}},
+		}, []apitest.Question{{Action: "elasticloadbalancing:SetSubnets", Resource: balancer + "web/ID", Keys: with(existing, map[string][]string{"elasticloadbalancing:Subnet": {"subnet-a"}})}}},
 		"DescribeLoadBalancers": {func() error {
 			_, err := h.DescribeLoadBalancers(h.ctx(), &elb.DescribeLoadBalancersInput{Names: []string{"web"}})
 			return err
-		}, []question{{"elasticloadbalancing:DescribeLoadBalancers", "*", nil}}},
+		}, []apitest.Question{{Action: "elasticloadbalancing:DescribeLoadBalancers", Resource: "*"}}},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			if err := test.call(); err != nil {
 				t.Fatal(err)
 			}
-			asked := h.asked.take()
+			asked := h.asked.Take()
 			for i := range asked {
-				asked[i].resource = hexID.ReplaceAllString(asked[i].resource, "ID")
+				asked[i].Resource = hexID.ReplaceAllString(asked[i].Resource, "ID")
 			}
-			if diff := cmp.Diff(test.want, asked, cmp.AllowUnexported(question{}), cmpopts.EquateEmpty()); diff != "" {
+			if diff := cmp.Diff(test.want, asked, cmpopts.EquateEmpty()); diff != "" {
 				t.Errorf("questions (-want +got):\n%s", diff)
 			}
 		})
@@ -94,9 +96,9 @@ func TestWhatIAMIsAsked(t *testing.T) {
 
 func TestACreateWithTagsNeedsAddTags(t *testing.T) {
 	h := newHarness(t)
-	h.asked.deny = "elasticloadbalancing:AddTags"
+	h.asked.Deny("elasticloadbalancing:AddTags")
 	_, err := h.CreateLoadBalancer(h.ctx(), &elb.CreateLoadBalancerInput{Name: aws.String("web"), Type: types.LoadBalancerTypeEnumNetwork, Subnets: []string{"subnet-a"}, Tags: []types.Tag{{Key: aws.String("k")}}})
-	if codeOf(err) != "AccessDenied" || h.db.Current().Number() != 0 {
+	if apitest.Code(err) != "AccessDenied" || h.db.Current().Number() != 0 {
 		t.Errorf("a create with tags that may not be added: %v, revision %d", err, h.db.Current().Number())
 	}
 }
@@ -110,12 +112,12 @@ func TestEveryActionAsksIAMFirst(t *testing.T) {
 		t.Errorf("%d actions, want all 51 of the API", len(actions))
 	}
 	for _, a := range actions {
-		h.asked.deny = "elasticloadbalancing:" + a.Name()
+		h.asked.Deny("elasticloadbalancing:" + a.Name())
 		method := reflect.ValueOf(h.Client).MethodByName(a.Name())
 		in := reflect.New(method.Type().In(1).Elem())
 		fill(in.Elem(), 0)
 		out := method.Call([]reflect.Value{reflect.ValueOf(h.ctx()), in})
-		if err, _ := reflect.TypeAssert[error](out[1]); codeOf(err) != "AccessDenied" {
+		if err, _ := reflect.TypeAssert[error](out[1]); apitest.Code(err) != "AccessDenied" {
 			t.Errorf("%s: %v, want AccessDenied", a.Name(), err)
 		}
 	}

@@ -4,10 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
-	"net/http/httptest"
 	"path/filepath"
-	"sync"
 	"testing"
 	"time"
 
@@ -16,13 +13,12 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2/types"
 	"github.com/aws/smithy-go"
 
-	"github.com/fairlead-lb/fairlead/internal/cloud/plainbody"
+	"github.com/fairlead-lb/fairlead/internal/apitest"
 	"github.com/fairlead-lb/fairlead/internal/engine/balancing"
 	"github.com/fairlead-lb/fairlead/internal/engine/state/statetest"
 	"github.com/fairlead-lb/fairlead/internal/engine/targethealth"
 	"github.com/fairlead-lb/fairlead/internal/inventory"
 	"github.com/fairlead-lb/fairlead/internal/store"
-	"github.com/fairlead-lb/fairlead/internal/wire"
 )
 
 const network = `
@@ -62,50 +58,12 @@ type harness struct {
 	db      *store.Store
 	health  *targethealth.Registry
 	service *Service
-	asked   *askedFor
-}
-
-// askedFor is an Authorizer that remembers the questions and denies what it is
-// told to.
-type askedFor struct {
-	mu    sync.Mutex
-	asked []question
-	deny  string // an action
-}
-
-type question struct {
-	action, resource string
-	keys             map[string][]string
-}
-
-func (a *askedFor) Authorize(_ context.Context, action, resource string, keys map[string][]string) error {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.asked = append(a.asked, question{action, resource, keys})
-	if action == a.deny {
-		return wire.AccessDeniedf("denied: %s", action)
-	}
-	return nil
-}
-
-// take returns the questions since the last take.
-func (a *askedFor) take() []question {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	asked := a.asked
-	a.asked = nil
-	return asked
-}
-
-type oneKey struct{}
-
-func (oneKey) Credential(id string) (wire.Credential, bool) {
-	return wire.Credential{Caller: wire.Caller{AccountID: "000000000000", Name: "test", ARN: "arn:aws:iam::000000000000:user/test", AccessKeyID: id}, SecretAccessKey: "secret"}, id == "AKIDTEST"
+	asked   *apitest.Judge
 }
 
 func newHarness(t *testing.T, configure ...func(*Config)) *harness {
 	t.Helper()
-	h := &harness{t: t, path: filepath.Join(t.TempDir(), "state.db"), health: targethealth.NewRegistry(), asked: &askedFor{}}
+	h := &harness{t: t, path: filepath.Join(t.TempDir(), "state.db"), health: targethealth.NewRegistry(), asked: &apitest.Judge{}}
 	h.start(configure...)
 	return h
 }
@@ -127,31 +85,10 @@ func (h *harness) start(configure ...func(*Config)) {
 		c(&config)
 	}
 	h.service = New(config)
-	handler := wire.NewHandler(wire.Config{
-		APIs: []wire.API{h.service.API()}, Credentials: oneKey{}, Region: "us-west-2", Now: time.Now, Logger: slog.New(slog.DiscardHandler),
-	})
-	server := httptest.NewServer(handler)
-	h.t.Cleanup(server.Close)
-	h.Client = elb.New(elb.Options{
-		Region: "us-west-2", BaseEndpoint: &server.URL, Retryer: aws.NopRetryer{}, HTTPClient: plainbody.Client(nil),
-		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
-			return aws.Credentials{AccessKeyID: "AKIDTEST", SecretAccessKey: "secret"}, nil
-		}),
-	})
+	h.Client = elb.NewFromConfig(apitest.Serve(h.t, h.service.API()))
 }
 
 func (h *harness) ctx() context.Context { return h.t.Context() }
-
-// must ends the test on an error.
-func must[T any](out T, err error) func(t *testing.T) T {
-	return func(t *testing.T) T {
-		t.Helper()
-		if err != nil {
-			t.Fatal(err)
-		}
-		return out
-	}
-}
 
 func (h *harness) balancer(name string, edit ...func(*elb.CreateLoadBalancerInput)) types.LoadBalancer {
 	h.t.Helper()
@@ -159,7 +96,7 @@ func (h *harness) balancer(name string, edit ...func(*elb.CreateLoadBalancerInpu
 	for _, e := range edit {
 		e(in)
 	}
-	return must(h.CreateLoadBalancer(h.ctx(), in))(h.t).LoadBalancers[0]
+	return apitest.Must(h.CreateLoadBalancer(h.ctx(), in))(h.t).LoadBalancers[0]
 }
 
 func (h *harness) group(name string, edit ...func(*elb.CreateTargetGroupInput)) types.TargetGroup {
@@ -168,12 +105,12 @@ func (h *harness) group(name string, edit ...func(*elb.CreateTargetGroupInput)) 
 	for _, e := range edit {
 		e(in)
 	}
-	return must(h.CreateTargetGroup(h.ctx(), in))(h.t).TargetGroups[0]
+	return apitest.Must(h.CreateTargetGroup(h.ctx(), in))(h.t).TargetGroups[0]
 }
 
 func (h *harness) listener(b types.LoadBalancer, g types.TargetGroup, port int32) types.Listener {
 	h.t.Helper()
-	return must(h.CreateListener(h.ctx(), listenTo(b, g, port)))(h.t).Listeners[0]
+	return apitest.Must(h.CreateListener(h.ctx(), listenTo(b, g, port)))(h.t).Listeners[0]
 }
 
 func listenTo(b types.LoadBalancer, g types.TargetGroup, port int32) *elb.CreateListenerInput {
@@ -190,13 +127,13 @@ func instances(ids ...string) []types.TargetDescription {
 
 func (h *harness) register(g types.TargetGroup, targets ...types.TargetDescription) {
 	h.t.Helper()
-	must(h.RegisterTargets(h.ctx(), &elb.RegisterTargetsInput{TargetGroupArn: g.TargetGroupArn, Targets: targets}))(h.t)
+	apitest.Must(h.RegisterTargets(h.ctx(), &elb.RegisterTargetsInput{TargetGroupArn: g.TargetGroupArn, Targets: targets}))(h.t)
 }
 
 // states are the targets' states and reasons, as "id:port state reason".
 func (h *harness) states(g types.TargetGroup, targets ...types.TargetDescription) []string {
 	h.t.Helper()
-	out := must(h.DescribeTargetHealth(h.ctx(), &elb.DescribeTargetHealthInput{TargetGroupArn: g.TargetGroupArn, Targets: targets}))(h.t)
+	out := apitest.Must(h.DescribeTargetHealth(h.ctx(), &elb.DescribeTargetHealthInput{TargetGroupArn: g.TargetGroupArn, Targets: targets}))(h.t)
 	return balancing.Convert(out.TargetHealthDescriptions, func(d types.TargetHealthDescription) string {
 		s := fmt.Sprintf("%s:%d %s", *d.Target.Id, *d.Target.Port, d.TargetHealth.State)
 		if d.TargetHealth.Reason != "" {
@@ -204,14 +141,6 @@ func (h *harness) states(g types.TargetGroup, targets ...types.TargetDescription
 		}
 		return s
 	})
-}
-
-// codeOf is the AWS error code of an error.
-func codeOf(err error) string {
-	if api, ok := errors.AsType[smithy.APIError](err); ok {
-		return api.ErrorCode()
-	}
-	return fmt.Sprint(err)
 }
 
 func messageOf(err error) string {

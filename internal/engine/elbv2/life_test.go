@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
+	"github.com/fairlead-lb/fairlead/internal/apitest"
 	"github.com/fairlead-lb/fairlead/internal/lb"
 )
 
@@ -25,15 +26,15 @@ func TestTheLifeOfANetworkLoadBalancer(t *testing.T) {
 	l := h.listener(b, g, 80)
 	h.register(g, instances("i-a", "i-b")...)
 
-	groups := must(h.DescribeTargetGroups(h.ctx(), &elb.DescribeTargetGroupsInput{LoadBalancerArn: b.LoadBalancerArn}))(t).TargetGroups
+	groups := apitest.Must(h.DescribeTargetGroups(h.ctx(), &elb.DescribeTargetGroupsInput{LoadBalancerArn: b.LoadBalancerArn}))(t).TargetGroups
 	if len(groups) != 1 || !cmp.Equal(groups[0].LoadBalancerArns, []string{*b.LoadBalancerArn}) {
 		t.Errorf("target groups of the load balancer: %+v, want one that names it", groups)
 	}
-	rules := must(h.DescribeRules(h.ctx(), &elb.DescribeRulesInput{ListenerArn: l.ListenerArn}))(t).Rules
+	rules := apitest.Must(h.DescribeRules(h.ctx(), &elb.DescribeRulesInput{ListenerArn: l.ListenerArn}))(t).Rules
 	if len(rules) != 1 || !*rules[0].IsDefault || *rules[0].Priority != "default" || *rules[0].Actions[0].TargetGroupArn != *g.TargetGroupArn {
 		t.Errorf("rules = %+v, want the default one", rules)
 	}
-	tags := must(h.DescribeTags(h.ctx(), &elb.DescribeTagsInput{ResourceArns: []string{*b.LoadBalancerArn}}))(t)
+	tags := apitest.Must(h.DescribeTags(h.ctx(), &elb.DescribeTagsInput{ResourceArns: []string{*b.LoadBalancerArn}}))(t)
 	if got := *tags.TagDescriptions[0].Tags[0].Value; got != "a" {
 		t.Errorf("tag team = %q", got)
 	}
@@ -43,14 +44,14 @@ func TestTheLifeOfANetworkLoadBalancer(t *testing.T) {
 		t.Errorf("delete of a group in use: %v", err)
 	}
 	for range 2 { // deletes of absent things succeed
-		must(h.DeleteLoadBalancer(h.ctx(), &elb.DeleteLoadBalancerInput{LoadBalancerArn: b.LoadBalancerArn}))(t)
+		apitest.Must(h.DeleteLoadBalancer(h.ctx(), &elb.DeleteLoadBalancerInput{LoadBalancerArn: b.LoadBalancerArn}))(t)
 	}
 	_, err = h.DescribeListeners(h.ctx(), &elb.DescribeListenersInput{ListenerArns: []string{*l.ListenerArn}})
-	if codeOf(err) != "ListenerNotFound" {
+	if apitest.Code(err) != "ListenerNotFound" {
 		t.Errorf("a listener outlives its load balancer: %v", err)
 	}
 	for range 2 {
-		must(h.DeleteTargetGroup(h.ctx(), &elb.DeleteTargetGroupInput{TargetGroupArn: g.TargetGroupArn}))(t)
+		apitest.Must(h.DeleteTargetGroup(h.ctx(), &elb.DeleteTargetGroupInput{TargetGroupArn: g.TargetGroupArn}))(t)
 	}
 	_, err = h.DescribeLoadBalancers(h.ctx(), &elb.DescribeLoadBalancersInput{LoadBalancerArns: []string{*b.LoadBalancerArn}})
 	if _, ok := errors.AsType[*types.LoadBalancerNotFoundException](err); !ok {
@@ -96,7 +97,7 @@ func TestCreatesAreIdempotent(t *testing.T) {
 	}
 	other := h.group("others")
 	_, err := h.CreateListener(h.ctx(), listenTo(b, other, 80))
-	if codeOf(err) != "DuplicateListener" {
+	if apitest.Code(err) != "DuplicateListener" {
 		t.Errorf("another listener on the port: %v", err)
 	}
 	for what, edit := range map[string]func(*elb.CreateLoadBalancerInput){
@@ -107,12 +108,12 @@ func TestCreatesAreIdempotent(t *testing.T) {
 	} {
 		in := &elb.CreateLoadBalancerInput{Name: aws.String("web"), Type: types.LoadBalancerTypeEnumNetwork, Subnets: []string{"subnet-a", "subnet-b"}, SecurityGroups: []string{"sg-frontend"}}
 		edit(in)
-		if _, err := h.CreateLoadBalancer(h.ctx(), in); codeOf(err) != "DuplicateLoadBalancerName" {
+		if _, err := h.CreateLoadBalancer(h.ctx(), in); apitest.Code(err) != "DuplicateLoadBalancerName" {
 			t.Errorf("the same name with another %s: %v", what, err)
 		}
 	}
 	_, err = h.CreateTargetGroup(h.ctx(), &elb.CreateTargetGroupInput{Name: aws.String("pods"), Protocol: types.ProtocolEnumUdp, Port: aws.Int32(30080), VpcId: aws.String("vpc-1")})
-	if codeOf(err) != "DuplicateTargetGroupName" {
+	if apitest.Code(err) != "DuplicateTargetGroupName" {
 		t.Errorf("the same group name with another protocol: %v", err)
 	}
 }
@@ -122,16 +123,16 @@ func TestEverythingSurvivesARestart(t *testing.T) {
 	b, g := h.balancer("web"), h.group("pods")
 	l := h.listener(b, g, 80)
 	h.register(g, instances("i-a", "i-b")...)
-	must(h.DeregisterTargets(h.ctx(), &elb.DeregisterTargetsInput{TargetGroupArn: g.TargetGroupArn, Targets: instances("i-b")}))(t)
+	apitest.Must(h.DeregisterTargets(h.ctx(), &elb.DeregisterTargetsInput{TargetGroupArn: g.TargetGroupArn, Targets: instances("i-b")}))(t)
 	if err := h.db.Close(); err != nil {
 		t.Fatal(err)
 	}
 	_, err := h.DeleteListener(h.ctx(), &elb.DeleteListenerInput{ListenerArn: l.ListenerArn})
-	if codeOf(err) != "InternalFailure" {
+	if apitest.Code(err) != "InternalFailure" {
 		t.Errorf("a write while the store is closed: %v, want InternalFailure", err)
 	}
 	h.start()
-	again := must(h.DescribeLoadBalancers(h.ctx(), &elb.DescribeLoadBalancersInput{Names: []string{"web"}}))(t).LoadBalancers[0]
+	again := apitest.Must(h.DescribeLoadBalancers(h.ctx(), &elb.DescribeLoadBalancersInput{Names: []string{"web"}}))(t).LoadBalancers[0]
 	ignore := cmpopts.IgnoreUnexported(types.LoadBalancer{}, types.LoadBalancerState{}, types.AvailabilityZone{})
 	if diff := cmp.Diff(b, again, ignore, cmpopts.EquateEmpty()); diff != "" {
 		t.Errorf("after a restart (-before +after):\n%s", diff)
@@ -166,11 +167,11 @@ func TestTargetHealthTransitions(t *testing.T) {
 	report("us-west-2a", "i-b", lb.TargetHealth{State: lb.Healthy}) // not asked while cross-zone is off
 	expect("after reports", "i-a:30080 healthy", "i-b:30080 unhealthy Target.FailedHealthChecks", outside)
 
-	must(h.ModifyLoadBalancerAttributes(h.ctx(), &elb.ModifyLoadBalancerAttributesInput{LoadBalancerArn: b.LoadBalancerArn,
+	apitest.Must(h.ModifyLoadBalancerAttributes(h.ctx(), &elb.ModifyLoadBalancerAttributesInput{LoadBalancerArn: b.LoadBalancerArn,
 		Attributes: []types.LoadBalancerAttribute{{Key: aws.String(lb.AttrCrossZone), Value: aws.String("true")}}}))(t)
 	expect("with cross-zone, healthy anywhere is healthy", "i-a:30080 healthy", "i-b:30080 healthy", outside)
 
-	must(h.DeregisterTargets(h.ctx(), &elb.DeregisterTargetsInput{TargetGroupArn: g.TargetGroupArn, Targets: append(instances("i-a"), instances("i-absent")...)}))(t)
+	apitest.Must(h.DeregisterTargets(h.ctx(), &elb.DeregisterTargetsInput{TargetGroupArn: g.TargetGroupArn, Targets: append(instances("i-a"), instances("i-absent")...)}))(t)
 	expect("after deregistration", "i-a:30080 draining Target.DeregistrationInProgress", "i-b:30080 healthy", outside)
 	h.register(g, instances("i-a")...)
 	expect("registered again while draining", "i-a:30080 healthy", "i-b:30080 healthy", outside)
@@ -180,12 +181,12 @@ func TestTargetHealthTransitions(t *testing.T) {
 		t.Errorf("targets that were asked for (-want +got):\n%s", diff)
 	}
 	_, err := h.DescribeTargetHealth(h.ctx(), &elb.DescribeTargetHealthInput{TargetGroupArn: g.TargetGroupArn, Targets: instances("i-absent")})
-	if codeOf(err) != "InvalidTarget" {
+	if apitest.Code(err) != "InvalidTarget" {
 		t.Errorf("health of an instance that does not exist: %v", err)
 	}
-	must(h.ModifyTargetGroupAttributes(h.ctx(), &elb.ModifyTargetGroupAttributesInput{TargetGroupArn: g.TargetGroupArn,
+	apitest.Must(h.ModifyTargetGroupAttributes(h.ctx(), &elb.ModifyTargetGroupAttributesInput{TargetGroupArn: g.TargetGroupArn,
 		Attributes: []types.TargetGroupAttribute{{Key: aws.String(lb.AttrDeregistrationDelay), Value: aws.String("0")}}}))(t)
-	must(h.DeregisterTargets(h.ctx(), &elb.DeregisterTargetsInput{TargetGroupArn: g.TargetGroupArn, Targets: instances("i-a", "i-c")}))(t)
+	apitest.Must(h.DeregisterTargets(h.ctx(), &elb.DeregisterTargetsInput{TargetGroupArn: g.TargetGroupArn, Targets: instances("i-a", "i-c")}))(t)
 	expect("without a delay targets go at once", "i-b:30080 healthy")
 }
 
@@ -198,7 +199,7 @@ func TestProvisioningTakesItsTime(t *testing.T) {
 		t.Errorf("state = %s, want provisioning", b.State.Code)
 	}
 	now = now.Add(time.Minute)
-	b := must(h.DescribeLoadBalancers(h.ctx(), &elb.DescribeLoadBalancersInput{Names: []string{"web"}}))(t).LoadBalancers[0]
+	b := apitest.Must(h.DescribeLoadBalancers(h.ctx(), &elb.DescribeLoadBalancersInput{Names: []string{"web"}}))(t).LoadBalancers[0]
 	if b.State.Code != types.LoadBalancerStateEnumActive {
 		t.Errorf("state = %s a minute later, want active", b.State.Code)
 	}
@@ -208,15 +209,15 @@ func TestListenersFollowModifications(t *testing.T) {
 	h := newHarness(t)
 	b, blue, green := h.balancer("web"), h.group("blue"), h.group("green")
 	l := h.listener(b, blue, 80)
-	must(h.ModifyListener(h.ctx(), &elb.ModifyListenerInput{ListenerArn: l.ListenerArn, DefaultActions: forwardTo(green), Port: aws.Int32(8080)}))(t)
-	got := must(h.DescribeTargetGroups(h.ctx(), &elb.DescribeTargetGroupsInput{Names: []string{"blue", "green"}}))(t).TargetGroups
+	apitest.Must(h.ModifyListener(h.ctx(), &elb.ModifyListenerInput{ListenerArn: l.ListenerArn, DefaultActions: forwardTo(green), Port: aws.Int32(8080)}))(t)
+	got := apitest.Must(h.DescribeTargetGroups(h.ctx(), &elb.DescribeTargetGroupsInput{Names: []string{"blue", "green"}}))(t).TargetGroups
 	if len(got[0].LoadBalancerArns) != 0 || !cmp.Equal(got[1].LoadBalancerArns, []string{*b.LoadBalancerArn}) {
 		t.Errorf("load balancers of blue and green: %v, %v; want none and the one", got[0].LoadBalancerArns, got[1].LoadBalancerArns)
 	}
 	weighted := []types.Action{{Type: types.ActionTypeEnumForward, ForwardConfig: &types.ForwardActionConfig{TargetGroups: []types.TargetGroupTuple{
 		{TargetGroupArn: blue.TargetGroupArn, Weight: aws.Int32(3)}, {TargetGroupArn: green.TargetGroupArn, Weight: aws.Int32(0)},
 	}}}}
-	out := must(h.ModifyListener(h.ctx(), &elb.ModifyListenerInput{ListenerArn: l.ListenerArn, DefaultActions: weighted}))(t).Listeners[0]
+	out := apitest.Must(h.ModifyListener(h.ctx(), &elb.ModifyListenerInput{ListenerArn: l.ListenerArn, DefaultActions: weighted}))(t).Listeners[0]
 	if *out.Port != 8080 || len(out.DefaultActions[0].ForwardConfig.TargetGroups) != 2 || *out.DefaultActions[0].ForwardConfig.TargetGroups[0].Weight != 3 || out.DefaultActions[0].TargetGroupArn != nil {
 		t.Errorf("weighted listener: %+v", out.DefaultActions[0])
 	}
@@ -224,7 +225,7 @@ func TestListenersFollowModifications(t *testing.T) {
 		t.Errorf("a TCP listener has the SSL policy %q", *out.SslPolicy)
 	}
 	_, err := h.CreateListener(h.ctx(), listenTo(h.balancer("other"), blue, 80))
-	if want := "The following target groups cannot be associated with more than one load balancer: " + *blue.TargetGroupArn; codeOf(err) != "TargetGroupAssociationLimit" || messageOf(err) != want {
+	if want := "The following target groups cannot be associated with more than one load balancer: " + *blue.TargetGroupArn; apitest.Code(err) != "TargetGroupAssociationLimit" || messageOf(err) != want {
 		t.Errorf("a group of another load balancer: %v", err)
 	}
 }

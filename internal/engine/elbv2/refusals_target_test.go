@@ -9,6 +9,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2/types"
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/fairlead-lb/fairlead/internal/apitest"
 	"github.com/fairlead-lb/fairlead/internal/engine/balancing"
 )
 
@@ -103,14 +104,14 @@ func TestAddressTargets(t *testing.T) {
 		"one of the VPC, but no subnet": {ipv4(types.TargetDescription{Id: aws.String("198.18.200.1")}), "InvalidTarget", "not within a subnet"},
 		"an instance ID":                {ipv4(types.TargetDescription{Id: aws.String("i-a")}), "ValidationError", "'i-a' is not a valid IPv4 address"},
 	} {
-		if err := r.call(h, world{}); codeOf(err) != r.code || !strings.Contains(messageOf(err), r.message) {
-			t.Errorf("%s: %s: %s", name, codeOf(err), messageOf(err))
+		if err := r.call(h, world{}); apitest.Code(err) != r.code || !strings.Contains(messageOf(err), r.message) {
+			t.Errorf("%s: %v", name, err)
 		}
 	}
 	g := h.group("addresses", func(in *elb.CreateTargetGroupInput) { in.TargetType = types.TargetTypeEnumIp })
 	h.register(g, types.TargetDescription{Id: aws.String("198.18.16.17")}, types.TargetDescription{Id: aws.String("10.0.0.1"), AvailabilityZone: aws.String("all")})
 	h.listener(h.balancer("web"), g, 80)
-	out := must(h.DescribeTargetHealth(h.ctx(), &elb.DescribeTargetHealthInput{TargetGroupArn: g.TargetGroupArn}))(t).TargetHealthDescriptions
+	out := apitest.Must(h.DescribeTargetHealth(h.ctx(), &elb.DescribeTargetHealthInput{TargetGroupArn: g.TargetGroupArn}))(t).TargetHealthDescriptions
 	zones := balancing.Convert(out, func(d types.TargetHealthDescription) string {
 		return *d.Target.Id + " " + aws.ToString(d.Target.AvailabilityZone)
 	})

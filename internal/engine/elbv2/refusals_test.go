@@ -7,6 +7,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	elb "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2"
 	"github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2/types"
+
+	"github.com/fairlead-lb/fairlead/internal/apitest"
 )
 
 // refusal is a request and the error that AWS answers it with.
@@ -41,7 +43,7 @@ func newWorld(h *harness) world {
 	w.listener = h.listener(w.public, w.tcp, 80)
 	in := listenTo(w.public, w.tls, 443)
 	in.Protocol, in.Certificates = types.ProtocolEnumTls, []types.Certificate{{CertificateArn: aws.String(certificate)}}
-	w.secure = must(h.CreateListener(h.ctx(), in))(h.t).Listeners[0]
+	w.secure = apitest.Must(h.CreateListener(h.ctx(), in))(h.t).Listeners[0]
 	return w
 }
 
@@ -58,8 +60,8 @@ func TestRequestsThatAreRefused(t *testing.T) {
 			before := h.db.Current().Number()
 			for name, r := range refusals {
 				err := r.call(h, w)
-				if codeOf(err) != r.code || !strings.Contains(messageOf(err), r.message) {
-					t.Errorf("%s:\n got %s: %s\nwant %s: …%s…", name, codeOf(err), messageOf(err), r.code, r.message)
+				if apitest.Code(err) != r.code || !strings.Contains(messageOf(err), r.message) {
+					t.Errorf("%s:\n got %v\nwant %s: …%s…", name, err, r.code, r.message)
 				}
 			}
 			if after := h.db.Current().Number(); after != before {

@@ -12,6 +12,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2/types"
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/fairlead-lb/fairlead/internal/apitest"
 	"github.com/fairlead-lb/fairlead/internal/engine/balancing"
 	"github.com/fairlead-lb/fairlead/internal/engine/state"
 	"github.com/fairlead-lb/fairlead/internal/lb"
@@ -60,8 +61,8 @@ func TestAddressesGoRoundAndAvoidWhatIsTaken(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("addresses in order of creation (-want +got):\n%s", diff)
 	}
-	first := must(h.DescribeLoadBalancers(h.ctx(), &elb.DescribeLoadBalancersInput{Names: []string{"b0"}}))(t).LoadBalancers[0]
-	must(h.DeleteLoadBalancer(h.ctx(), &elb.DeleteLoadBalancerInput{LoadBalancerArn: first.LoadBalancerArn}))(t)
+	first := apitest.Must(h.DescribeLoadBalancers(h.ctx(), &elb.DescribeLoadBalancersInput{Names: []string{"b0"}}))(t).LoadBalancers[0]
+	apitest.Must(h.DeleteLoadBalancer(h.ctx(), &elb.DeleteLoadBalancerInput{LoadBalancerArn: first.LoadBalancerArn}))(t)
 	if got := h.addresses(h.balancer("next", inA)); got[0] != "198.18.16.19" {
 		t.Errorf("the next address is %s: one that became free should rest", got[0])
 	}
@@ -69,10 +70,10 @@ func TestAddressesGoRoundAndAvoidWhatIsTaken(t *testing.T) {
 	h.balancer("tiny1", tiny)
 	two := h.balancer("tiny2", tiny) // .4 and .5; .6 is an instance's
 	_, err := h.CreateLoadBalancer(h.ctx(), &elb.CreateLoadBalancerInput{Name: aws.String("tiny3"), Type: types.LoadBalancerTypeEnumNetwork, Subnets: []string{"subnet-tiny"}})
-	if codeOf(err) != "InvalidSubnet" || !strings.Contains(messageOf(err), "Not enough IP space available in subnet-tiny") {
+	if apitest.Code(err) != "InvalidSubnet" || !strings.Contains(messageOf(err), "Not enough IP space available in subnet-tiny") {
 		t.Errorf("a third one in a subnet for two: %v", err)
 	}
-	must(h.DeleteLoadBalancer(h.ctx(), &elb.DeleteLoadBalancerInput{LoadBalancerArn: two.LoadBalancerArn}))(t)
+	apitest.Must(h.DeleteLoadBalancer(h.ctx(), &elb.DeleteLoadBalancerInput{LoadBalancerArn: two.LoadBalancerArn}))(t)
 	if got := h.addresses(h.balancer("tiny3", tiny)); got[0] != "198.18.64.5" {
 		t.Errorf("after one left: %s, want the only free one", got[0])
 	}
@@ -102,32 +103,32 @@ func TestSubnetsAndAddressTypeChangeInPlace(t *testing.T) {
 			t.Errorf("%s (-want +got):\n%s", when, diff)
 		}
 	}
-	out := must(h.SetSubnets(h.ctx(), &elb.SetSubnetsInput{LoadBalancerArn: b.LoadBalancerArn, Subnets: []string{"subnet-b", "subnet-a"}}))(t)
+	out := apitest.Must(h.SetSubnets(h.ctx(), &elb.SetSubnetsInput{LoadBalancerArn: b.LoadBalancerArn, Subnets: []string{"subnet-b", "subnet-a"}}))(t)
 	if len(out.AvailabilityZones) != 2 || *out.AvailabilityZones[0].ZoneName != "us-west-2a" {
 		t.Errorf("zones = %+v", out.AvailabilityZones)
 	}
 	expect("with a second subnet", "198.18.16.5", "198.18.32.5")
-	must(h.SetIpAddressType(h.ctx(), &elb.SetIpAddressTypeInput{LoadBalancerArn: b.LoadBalancerArn, IpAddressType: types.IpAddressTypeDualstack}))(t)
+	apitest.Must(h.SetIpAddressType(h.ctx(), &elb.SetIpAddressTypeInput{LoadBalancerArn: b.LoadBalancerArn, IpAddressType: types.IpAddressTypeDualstack}))(t)
 	expect("with dualstack", "198.18.16.5", "2001:db8:0:1::4", "198.18.32.5", "2001:db8:0:2::4")
 	g := h.group("v6", func(in *elb.CreateTargetGroupInput) { in.IpAddressType = types.TargetGroupIpAddressTypeEnumIpv6 })
 	l := h.listener(b, g, 80)
 	_, err := h.SetIpAddressType(h.ctx(), &elb.SetIpAddressTypeInput{LoadBalancerArn: b.LoadBalancerArn, IpAddressType: types.IpAddressTypeIpv4})
-	if codeOf(err) != "InvalidConfigurationRequest" {
+	if apitest.Code(err) != "InvalidConfigurationRequest" {
 		t.Errorf("IPv4 under an IPv6 group: %v", err)
 	}
-	must(h.DeleteListener(h.ctx(), &elb.DeleteListenerInput{ListenerArn: l.ListenerArn}))(t)
-	must(h.SetIpAddressType(h.ctx(), &elb.SetIpAddressTypeInput{LoadBalancerArn: b.LoadBalancerArn, IpAddressType: types.IpAddressTypeIpv4}))(t)
+	apitest.Must(h.DeleteListener(h.ctx(), &elb.DeleteListenerInput{ListenerArn: l.ListenerArn}))(t)
+	apitest.Must(h.SetIpAddressType(h.ctx(), &elb.SetIpAddressTypeInput{LoadBalancerArn: b.LoadBalancerArn, IpAddressType: types.IpAddressTypeIpv4}))(t)
 	expect("with IPv4 again", "198.18.16.5", "198.18.32.5")
-	must(h.SetSubnets(h.ctx(), &elb.SetSubnetsInput{LoadBalancerArn: b.LoadBalancerArn, Subnets: []string{"subnet-b"}}))(t)
+	apitest.Must(h.SetSubnets(h.ctx(), &elb.SetSubnetsInput{LoadBalancerArn: b.LoadBalancerArn, Subnets: []string{"subnet-b"}}))(t)
 	expect("with one subnet", "198.18.32.5")
-	must(h.DeleteLoadBalancer(h.ctx(), &elb.DeleteLoadBalancerInput{LoadBalancerArn: b.LoadBalancerArn}))(t)
+	apitest.Must(h.DeleteLoadBalancer(h.ctx(), &elb.DeleteLoadBalancerInput{LoadBalancerArn: b.LoadBalancerArn}))(t)
 	expect("deleted")
 }
 
 func TestSecurityGroupsAreReplaced(t *testing.T) {
 	h := newHarness(t)
 	b := h.balancer("web")
-	out := must(h.SetSecurityGroups(h.ctx(), &elb.SetSecurityGroupsInput{LoadBalancerArn: b.LoadBalancerArn, SecurityGroups: []string{"sg-nodes", "sg-frontend"},
+	out := apitest.Must(h.SetSecurityGroups(h.ctx(), &elb.SetSecurityGroupsInput{LoadBalancerArn: b.LoadBalancerArn, SecurityGroups: []string{"sg-nodes", "sg-frontend"},
 		EnforceSecurityGroupInboundRulesOnPrivateLinkTraffic: "off"}))(t)
 	if !slices.Equal(out.SecurityGroupIds, []string{"sg-nodes", "sg-frontend"}) || out.EnforceSecurityGroupInboundRulesOnPrivateLinkTraffic != "off" {
 		t.Errorf("SetSecurityGroups = %+v", out)
@@ -142,16 +143,16 @@ func TestDeletionProtection(t *testing.T) {
 	b := h.balancer("web")
 	protect := func(value string) {
 		t.Helper()
-		must(h.ModifyLoadBalancerAttributes(h.ctx(), &elb.ModifyLoadBalancerAttributesInput{LoadBalancerArn: b.LoadBalancerArn,
+		apitest.Must(h.ModifyLoadBalancerAttributes(h.ctx(), &elb.ModifyLoadBalancerAttributesInput{LoadBalancerArn: b.LoadBalancerArn,
 			Attributes: []types.LoadBalancerAttribute{{Key: aws.String(lb.AttrDeletionProtection), Value: &value}}}))(t)
 	}
 	protect("true")
 	_, err := h.DeleteLoadBalancer(h.ctx(), &elb.DeleteLoadBalancerInput{LoadBalancerArn: b.LoadBalancerArn})
-	if codeOf(err) != "OperationNotPermitted" {
+	if apitest.Code(err) != "OperationNotPermitted" {
 		t.Errorf("deletion of a protected load balancer: %v", err)
 	}
 	protect("false")
-	must(h.DeleteLoadBalancer(h.ctx(), &elb.DeleteLoadBalancerInput{LoadBalancerArn: b.LoadBalancerArn}))(t)
+	apitest.Must(h.DeleteLoadBalancer(h.ctx(), &elb.DeleteLoadBalancerInput{LoadBalancerArn: b.LoadBalancerArn}))(t)
 }
 
 // TestAttributeDefaults holds every default, because controllers write what
@@ -186,7 +187,7 @@ func TestAttributeDefaults(t *testing.T) {
 			t.Errorf("%s (-want +got):\n%s", what, diff)
 		}
 	}
-	attributes := must(h.DescribeListenerAttributes(h.ctx(), &elb.DescribeListenerAttributesInput{ListenerArn: l.ListenerArn}))(t).Attributes
+	attributes := apitest.Must(h.DescribeListenerAttributes(h.ctx(), &elb.DescribeListenerAttributesInput{ListenerArn: l.ListenerArn}))(t).Attributes
 	if len(attributes) != 1 || *attributes[0].Key != "tcp.idle_timeout.seconds" || *attributes[0].Value != "350" {
 		t.Errorf("listener attributes: %+v", attributes)
 	}
@@ -225,13 +226,13 @@ func TestLoadBalancersSayWhenAnEdgeIsLessThanNativeXDP(t *testing.T) {
 
 func (h *harness) balancerAttributes(b types.LoadBalancer) string {
 	h.t.Helper()
-	out := must(h.DescribeLoadBalancerAttributes(h.ctx(), &elb.DescribeLoadBalancerAttributesInput{LoadBalancerArn: b.LoadBalancerArn}))(h.t)
+	out := apitest.Must(h.DescribeLoadBalancerAttributes(h.ctx(), &elb.DescribeLoadBalancerAttributesInput{LoadBalancerArn: b.LoadBalancerArn}))(h.t)
 	return strings.Join(balancing.Convert(out.Attributes, func(a types.LoadBalancerAttribute) string { return *a.Key + "=" + *a.Value }), " ")
 }
 
 func (h *harness) groupAttributes(g types.TargetGroup) string {
 	h.t.Helper()
-	out := must(h.DescribeTargetGroupAttributes(h.ctx(), &elb.DescribeTargetGroupAttributesInput{TargetGroupArn: g.TargetGroupArn}))(h.t)
+	out := apitest.Must(h.DescribeTargetGroupAttributes(h.ctx(), &elb.DescribeTargetGroupAttributesInput{TargetGroupArn: g.TargetGroupArn}))(h.t)
 	return strings.Join(balancing.Convert(out.Attributes, func(a types.TargetGroupAttribute) string { return *a.Key + "=" + *a.Value }), " ")
 }
 
@@ -249,7 +250,7 @@ func TestAccessLogsAreKeptWithTheirBucket(t *testing.T) {
 			key, value, _ := strings.Cut(pair, "=")
 			in.Attributes = append(in.Attributes, types.LoadBalancerAttribute{Key: &key, Value: &value})
 		}
-		must(h.ModifyLoadBalancerAttributes(h.ctx(), in))(t)
+		apitest.Must(h.ModifyLoadBalancerAttributes(h.ctx(), in))(t)
 		var got []string
 		for pair := range strings.FieldsSeq(h.balancerAttributes(b)) {
 			if key, ok := strings.CutPrefix(pair, "access_logs.s3."); ok {
@@ -284,7 +285,7 @@ func TestHealthChecksOfGroups(t *testing.T) {
 	modify := func(in elb.ModifyTargetGroupInput) types.TargetGroup {
 		t.Helper()
 		in.TargetGroupArn = tcp.TargetGroupArn
-		return must(h.ModifyTargetGroup(h.ctx(), &in))(t).TargetGroups[0]
+		return apitest.Must(h.ModifyTargetGroup(h.ctx(), &in))(t).TargetGroups[0]
 	}
 	expect("modified to HTTP", modify(elb.ModifyTargetGroupInput{HealthCheckProtocol: types.ProtocolEnumHttp, HealthCheckPort: aws.String("31000"), HealthCheckPath: aws.String("/healthz"),
 		HealthCheckIntervalSeconds: aws.Int32(5), HealthCheckTimeoutSeconds: aws.Int32(2), HealthyThresholdCount: aws.Int32(2)}), "HTTP 31000 5/2 2/2 /healthz 200-399")
@@ -299,13 +300,13 @@ func TestTLSListenersAreKept(t *testing.T) {
 	cert := func(n int) types.Certificate {
 		return types.Certificate{CertificateArn: aws.String(fmt.Sprintf("arn:aws:acm:us-west-2:000000000000:certificate/%d", n))}
 	}
-	out := must(h.ModifyListener(h.ctx(), &elb.ModifyListenerInput{ListenerArn: l.ListenerArn, Protocol: types.ProtocolEnumTls, Certificates: []types.Certificate{cert(1)}, AlpnPolicy: []string{"HTTP2Preferred"}}))(t).Listeners[0]
+	out := apitest.Must(h.ModifyListener(h.ctx(), &elb.ModifyListenerInput{ListenerArn: l.ListenerArn, Protocol: types.ProtocolEnumTls, Certificates: []types.Certificate{cert(1)}, AlpnPolicy: []string{"HTTP2Preferred"}}))(t).Listeners[0]
 	if out.Protocol != types.ProtocolEnumTls || *out.SslPolicy != "ELBSecurityPolicy-2016-08" || *out.Certificates[0].CertificateArn != *cert(1).CertificateArn || out.AlpnPolicy[0] != "HTTP2Preferred" {
 		t.Errorf("TLS listener: %+v", out)
 	}
-	must(h.AddListenerCertificates(h.ctx(), &elb.AddListenerCertificatesInput{ListenerArn: l.ListenerArn, Certificates: []types.Certificate{cert(1), cert(2)}}))(t)
+	apitest.Must(h.AddListenerCertificates(h.ctx(), &elb.AddListenerCertificatesInput{ListenerArn: l.ListenerArn, Certificates: []types.Certificate{cert(1), cert(2)}}))(t)
 	list := func() []string {
-		got := must(h.DescribeListenerCertificates(h.ctx(), &elb.DescribeListenerCertificatesInput{ListenerArn: l.ListenerArn}))(t).Certificates
+		got := apitest.Must(h.DescribeListenerCertificates(h.ctx(), &elb.DescribeListenerCertificatesInput{ListenerArn: l.ListenerArn}))(t).Certificates
 		return balancing.Convert(got, func(c types.Certificate) string {
 			return fmt.Sprint((*c.CertificateArn)[len(*c.CertificateArn)-1:], *c.IsDefault)
 		})
@@ -313,11 +314,11 @@ func TestTLSListenersAreKept(t *testing.T) {
 	if diff := cmp.Diff([]string{"1true", "1false", "2false"}, list()); diff != "" {
 		t.Errorf("certificates (-want +got):\n%s", diff)
 	}
-	must(h.RemoveListenerCertificates(h.ctx(), &elb.RemoveListenerCertificatesInput{ListenerArn: l.ListenerArn, Certificates: []types.Certificate{cert(1)}}))(t)
+	apitest.Must(h.RemoveListenerCertificates(h.ctx(), &elb.RemoveListenerCertificatesInput{ListenerArn: l.ListenerArn, Certificates: []types.Certificate{cert(1)}}))(t)
 	if diff := cmp.Diff([]string{"1true", "2false"}, list()); diff != "" {
 		t.Errorf("certificates after one was removed (-want +got):\n%s", diff)
 	}
-	out = must(h.ModifyListener(h.ctx(), &elb.ModifyListenerInput{ListenerArn: l.ListenerArn, Protocol: types.ProtocolEnumTcp}))(t).Listeners[0]
+	out = apitest.Must(h.ModifyListener(h.ctx(), &elb.ModifyListenerInput{ListenerArn: l.ListenerArn, Protocol: types.ProtocolEnumTcp}))(t).Listeners[0]
 	if out.SslPolicy != nil || len(out.Certificates) != 0 || len(out.AlpnPolicy) != 0 {
 		t.Errorf("a listener that was TLS: %+v", out)
 	}
@@ -330,8 +331,8 @@ func TestListenerStickinessIsKeptAndShown(t *testing.T) {
 		in := listenTo(b, first, 80)
 		in.DefaultActions = mixed(first, second)
 		in.DefaultActions[0].ForwardConfig.TargetGroupStickinessConfig = &types.TargetGroupStickinessConfig{Enabled: &enabled}
-		made := must(h.CreateListener(h.ctx(), in))(t).Listeners[0]
-		shown := must(h.DescribeListeners(h.ctx(), &elb.DescribeListenersInput{ListenerArns: []string{*made.ListenerArn}}))(t).Listeners[0]
+		made := apitest.Must(h.CreateListener(h.ctx(), in))(t).Listeners[0]
+		shown := apitest.Must(h.DescribeListeners(h.ctx(), &elb.DescribeListenersInput{ListenerArns: []string{*made.ListenerArn}}))(t).Listeners[0]
 		if got := *shown.DefaultActions[0].ForwardConfig.TargetGroupStickinessConfig.Enabled; got != enabled {
 			t.Errorf("stickiness is shown as %t, want %t", got, enabled)
 		}
@@ -339,7 +340,7 @@ func TestListenerStickinessIsKeptAndShown(t *testing.T) {
 		if record.Stickiness != enabled {
 			t.Errorf("stickiness is kept as %t, want %t", record.Stickiness, enabled)
 		}
-		must(h.DeleteListener(h.ctx(), &elb.DeleteListenerInput{ListenerArn: made.ListenerArn}))(t)
+		apitest.Must(h.DeleteListener(h.ctx(), &elb.DeleteListenerInput{ListenerArn: made.ListenerArn}))(t)
 	}
 }
 
@@ -348,16 +349,16 @@ func TestCapacityReservations(t *testing.T) {
 	b := h.balancer("web")
 	describe := func() *elb.DescribeCapacityReservationOutput {
 		t.Helper()
-		return must(h.DescribeCapacityReservation(h.ctx(), &elb.DescribeCapacityReservationInput{LoadBalancerArn: b.LoadBalancerArn}))(t)
+		return apitest.Must(h.DescribeCapacityReservation(h.ctx(), &elb.DescribeCapacityReservationInput{LoadBalancerArn: b.LoadBalancerArn}))(t)
 	}
 	if out := describe(); out.MinimumLoadBalancerCapacity != nil || len(out.CapacityReservationState) != 0 {
 		t.Errorf("without a reservation: %+v", out)
 	}
-	must(h.ModifyCapacityReservation(h.ctx(), &elb.ModifyCapacityReservationInput{LoadBalancerArn: b.LoadBalancerArn, MinimumLoadBalancerCapacity: &types.MinimumLoadBalancerCapacity{CapacityUnits: aws.Int32(3000)}}))(t)
+	apitest.Must(h.ModifyCapacityReservation(h.ctx(), &elb.ModifyCapacityReservationInput{LoadBalancerArn: b.LoadBalancerArn, MinimumLoadBalancerCapacity: &types.MinimumLoadBalancerCapacity{CapacityUnits: aws.Int32(3000)}}))(t)
 	if out := describe(); *out.MinimumLoadBalancerCapacity.CapacityUnits != 3000 || len(out.CapacityReservationState) != 2 || *out.CapacityReservationState[0].EffectiveCapacityUnits != 1500 {
 		t.Errorf("with a reservation: %+v", out)
 	}
-	must(h.ModifyCapacityReservation(h.ctx(), &elb.ModifyCapacityReservationInput{LoadBalancerArn: b.LoadBalancerArn, ResetCapacityReservation: aws.Bool(true)}))(t)
+	apitest.Must(h.ModifyCapacityReservation(h.ctx(), &elb.ModifyCapacityReservationInput{LoadBalancerArn: b.LoadBalancerArn, ResetCapacityReservation: aws.Bool(true)}))(t)
 	if out := describe(); out.MinimumLoadBalancerCapacity != nil {
 		t.Errorf("after a reset: %+v", out)
 	}
@@ -380,11 +381,11 @@ func TestQuotas(t *testing.T) {
 	_, listeners := h.CreateListener(h.ctx(), listenTo(b, spare, 81))
 	_, groups := h.CreateTargetGroup(h.ctx(), &elb.CreateTargetGroupInput{Name: aws.String("more"), Protocol: types.ProtocolEnumTcp, Port: aws.Int32(80), VpcId: aws.String("vpc-1")})
 	for code, err := range map[string]error{"TooManyLoadBalancers": balancers, "TooManyListeners": listeners, "TooManyTargetGroups": groups} {
-		if codeOf(err) != code {
+		if apitest.Code(err) != code {
 			t.Errorf("%v, want %s", err, code)
 		}
 	}
-	if err := register(g, port("i-a", 1), port("i-a", 2), port("i-b", 1)); codeOf(err) != "TooManyTargets" {
+	if err := register(g, port("i-a", 1), port("i-a", 2), port("i-b", 1)); apitest.Code(err) != "TooManyTargets" {
 		t.Errorf("three targets in a group of two: %v", err)
 	}
 	if got := h.states(g); len(got) != 0 {
@@ -392,12 +393,12 @@ func TestQuotas(t *testing.T) {
 	}
 	h.register(g, port("i-a", 1), port("i-a", 2))
 	h.register(spare, port("i-a", 3), port("i-b", 3))
-	_, err := h.ModifyListener(h.ctx(), &elb.ModifyListenerInput{ListenerArn: must(h.DescribeListeners(h.ctx(), &elb.DescribeListenersInput{LoadBalancerArn: b.LoadBalancerArn}))(t).Listeners[0].ListenerArn,
+	_, err := h.ModifyListener(h.ctx(), &elb.ModifyListenerInput{ListenerArn: apitest.Must(h.DescribeListeners(h.ctx(), &elb.DescribeListenersInput{LoadBalancerArn: b.LoadBalancerArn}))(t).Listeners[0].ListenerArn,
 		DefaultActions: forwardTo(spare)})
-	if codeOf(err) != "TooManyTargets" {
+	if apitest.Code(err) != "TooManyTargets" {
 		t.Errorf("a listener to a group that brings a zone above its quota: %v", err)
 	}
-	limits := must(h.DescribeAccountLimits(h.ctx(), &elb.DescribeAccountLimitsInput{}))(t).Limits
+	limits := apitest.Must(h.DescribeAccountLimits(h.ctx(), &elb.DescribeAccountLimitsInput{}))(t).Limits
 	i := slices.IndexFunc(limits, func(l types.Limit) bool { return *l.Name == "targets-per-network-load-balancer" })
 	if i < 0 || *limits[i].Max != "3" {
 		t.Errorf("account limits: %+v", limits)
@@ -413,7 +414,7 @@ func TestListsArePaged(t *testing.T) {
 	}
 	pages, seen := 0, map[string]bool{}
 	for p := elb.NewDescribeLoadBalancersPaginator(h.Client, &elb.DescribeLoadBalancersInput{PageSize: aws.Int32(3)}); p.HasMorePages(); pages++ {
-		for _, b := range must(p.NextPage(h.ctx()))(t).LoadBalancers {
+		for _, b := range apitest.Must(p.NextPage(h.ctx()))(t).LoadBalancers {
 			seen[*b.LoadBalancerName] = true
 		}
 	}
@@ -422,12 +423,12 @@ func TestListsArePaged(t *testing.T) {
 	}
 	pages, groups := 0, 0
 	for p := elb.NewDescribeTargetGroupsPaginator(h.Client, &elb.DescribeTargetGroupsInput{PageSize: aws.Int32(7)}); p.HasMorePages(); pages++ {
-		groups += len(must(p.NextPage(h.ctx()))(t).TargetGroups)
+		groups += len(apitest.Must(p.NextPage(h.ctx()))(t).TargetGroups)
 	}
 	if pages != 1 || groups != 7 {
 		t.Errorf("%d groups on %d pages, want 7 on 1", groups, pages)
 	}
-	policies := must(h.DescribeSSLPolicies(h.ctx(), &elb.DescribeSSLPoliciesInput{}))(t).SslPolicies
+	policies := apitest.Must(h.DescribeSSLPolicies(h.ctx(), &elb.DescribeSSLPoliciesInput{}))(t).SslPolicies
 	if !slices.IsSortedFunc(policies, func(a, b types.SslPolicy) int { return strings.Compare(*a.Name, *b.Name) }) {
 		t.Error("SSL policies are not sorted by name, so pages would lose some")
 	}
@@ -439,11 +440,11 @@ func TestTagsAreMergedAndRemoved(t *testing.T) {
 		in.Tags = []types.Tag{{Key: aws.String("a"), Value: aws.String("1")}}
 	})
 	l := h.listener(h.balancer("web"), g, 80)
-	rules := must(h.DescribeRules(h.ctx(), &elb.DescribeRulesInput{ListenerArn: l.ListenerArn}))(t).Rules
+	rules := apitest.Must(h.DescribeRules(h.ctx(), &elb.DescribeRulesInput{ListenerArn: l.ListenerArn}))(t).Rules
 	arns := []string{*g.TargetGroupArn, *l.ListenerArn, *rules[0].RuleArn}
-	must(h.AddTags(h.ctx(), &elb.AddTagsInput{ResourceArns: arns, Tags: []types.Tag{{Key: aws.String("a"), Value: aws.String("2")}, {Key: aws.String("b")}}}))(t)
-	must(h.RemoveTags(h.ctx(), &elb.RemoveTagsInput{ResourceArns: arns[1:], TagKeys: []string{"a", "absent"}}))(t)
-	out := must(h.DescribeTags(h.ctx(), &elb.DescribeTagsInput{ResourceArns: arns}))(t).TagDescriptions
+	apitest.Must(h.AddTags(h.ctx(), &elb.AddTagsInput{ResourceArns: arns, Tags: []types.Tag{{Key: aws.String("a"), Value: aws.String("2")}, {Key: aws.String("b")}}}))(t)
+	apitest.Must(h.RemoveTags(h.ctx(), &elb.RemoveTagsInput{ResourceArns: arns[1:], TagKeys: []string{"a", "absent"}}))(t)
+	out := apitest.Must(h.DescribeTags(h.ctx(), &elb.DescribeTagsInput{ResourceArns: arns}))(t).TagDescriptions
 	got := balancing.Convert(out, func(d types.TagDescription) string {
 		return strings.Join(balancing.Convert(d.Tags, func(t types.Tag) string { return *t.Key + "=" + aws.ToString(t.Value) }), " ")
 	})

@@ -11,7 +11,6 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"log/slog"
 	"math/big"
@@ -25,8 +24,8 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	sdk "github.com/aws/aws-sdk-go-v2/service/sts"
-	"github.com/aws/smithy-go"
 
+	"github.com/fairlead-lb/fairlead/internal/apitest"
 	"github.com/fairlead-lb/fairlead/internal/cloud/plainbody"
 	"github.com/fairlead-lb/fairlead/internal/engine/sealed"
 	"github.com/fairlead-lb/fairlead/internal/iam/directory"
@@ -140,13 +139,6 @@ func (b *bench) as(key string) *sdk.Client {
 	return b.client(aws.Credentials{AccessKeyID: key, SecretAccessKey: secret})
 }
 
-func codeOf(err error) string {
-	if e, ok := errors.AsType[smithy.APIError](err); ok {
-		return e.ErrorCode()
-	}
-	return ""
-}
-
 func arn(role string) *string { return aws.String("arn:aws:iam::000000000000:role/" + role) }
 
 func TestGetCallerIdentity(t *testing.T) {
@@ -207,7 +199,7 @@ func TestASessionIsItsRoleUntilItEnds(t *testing.T) {
 	} {
 		wrong := session
 		test.edit(&wrong)
-		if _, err := b.client(wrong).GetCallerIdentity(t.Context(), &sdk.GetCallerIdentityInput{}); codeOf(err) != test.code {
+		if _, err := b.client(wrong).GetCallerIdentity(t.Context(), &sdk.GetCallerIdentityInput{}); apitest.Code(err) != test.code {
 			t.Errorf("%s: %v, want %s", name, err, test.code)
 		}
 	}
@@ -217,7 +209,7 @@ func TestASessionIsItsRoleUntilItEnds(t *testing.T) {
 		t.Fatal(err)
 	}
 	expired := aws.Credentials{AccessKeyID: *old.Credentials.AccessKeyId, SecretAccessKey: *old.Credentials.SecretAccessKey, SessionToken: *old.Credentials.SessionToken}
-	if _, err := b.client(expired).GetCallerIdentity(t.Context(), &sdk.GetCallerIdentityInput{}); codeOf(err) != "ExpiredToken" {
+	if _, err := b.client(expired).GetCallerIdentity(t.Context(), &sdk.GetCallerIdentityInput{}); apitest.Code(err) != "ExpiredToken" {
 		t.Errorf("an expired session: %v", err)
 	}
 }
@@ -249,7 +241,7 @@ func TestWhoMayAssumeARole(t *testing.T) {
 				test.edit(in)
 			}
 			_, err := b.as(test.key).AssumeRole(t.Context(), in)
-			if (err == nil) != (test.code == "") || codeOf(err) != test.code {
+			if (err == nil) != (test.code == "") || apitest.Code(err) != test.code {
 				t.Errorf("got %v, want code %q", err, test.code)
 			}
 		})
@@ -318,7 +310,7 @@ func TestWebIdentities(t *testing.T) {
 			out, err := b.client(aws.Credentials{}).AssumeRoleWithWebIdentity(t.Context(), &sdk.AssumeRoleWithWebIdentityInput{
 				RoleArn: arn(test.role), RoleSessionName: aws.String("pod"), WebIdentityToken: &test.token,
 			})
-			if (err == nil) != (test.code == "") || codeOf(err) != test.code {
+			if (err == nil) != (test.code == "") || apitest.Code(err) != test.code {
 				t.Fatalf("got %v, want code %q", err, test.code)
 			}
 			if err != nil {

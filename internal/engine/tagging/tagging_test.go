@@ -2,22 +2,17 @@ package tagging
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"iter"
-	"log/slog"
 	"maps"
-	"net/http/httptest"
 	"testing"
-	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	sdk "github.com/aws/aws-sdk-go-v2/service/resourcegroupstaggingapi"
 	"github.com/aws/aws-sdk-go-v2/service/resourcegroupstaggingapi/types"
-	"github.com/aws/smithy-go"
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/fairlead-lb/fairlead/internal/cloud/plainbody"
+	"github.com/fairlead-lb/fairlead/internal/apitest"
 	"github.com/fairlead-lb/fairlead/internal/engine/state"
 	"github.com/fairlead-lb/fairlead/internal/engine/state/statetest"
 	"github.com/fairlead-lb/fairlead/internal/store"
@@ -30,16 +25,6 @@ const (
 	target   = "arn:aws:elasticloadbalancing:us-west-2:000000000000:targetgroup/web/0123456789abcdef"
 	group    = "arn:aws:ec2:us-west-2:000000000000:security-group/sg-1"
 )
-
-type key struct{}
-
-func (key) Retrieve(context.Context) (aws.Credentials, error) {
-	return aws.Credentials{AccessKeyID: "AKIAFAIRLEADTEST0001", SecretAccessKey: "s"}, nil
-}
-
-func (key) Credential(string) (wire.Credential, bool) {
-	return wire.Credential{Caller: wire.Caller{Name: "tester"}, SecretAccessKey: "s"}, true
-}
 
 type authorizer struct{ refusal error }
 
@@ -67,15 +52,8 @@ func client(t *testing.T, a Authorizer) *sdk.Client {
 	ec2 := func(store.Reader, iter.Seq[state.TagSet]) iter.Seq2[string, map[string]string] {
 		return maps.All(map[string]map[string]string{group: {"cluster": "a"}, "arn:aws:ec2:us-west-2:000000000000:vpc/vpc-1": {}})
 	}
-	server := httptest.NewServer(wire.NewHandler(wire.Config{
-		APIs: []wire.API{New(Config{Region: "us-west-2", AccountID: "000000000000", DB: db, Authorizer: a, EC2: ec2}).API()}, Credentials: key{}, Region: "us-west-2",
-		Now: time.Now, Logger: slog.New(slog.DiscardHandler),
-	}))
-	t.Cleanup(server.Close)
-	return sdk.NewFromConfig(aws.Config{
-		Region: "us-west-2", BaseEndpoint: &server.URL, Credentials: key{}, HTTPClient: plainbody.Client(server.Client()),
-		Retryer: func() aws.Retryer { return aws.NopRetryer{} },
-	})
+	service := New(Config{Region: apitest.Region, AccountID: apitest.AccountID, DB: db, Authorizer: a, EC2: ec2})
+	return sdk.NewFromConfig(apitest.Serve(t, service.API()))
 }
 
 func find(t *testing.T, c *sdk.Client, in *sdk.GetResourcesInput) []string {
@@ -134,8 +112,7 @@ func TestGetResourcesThatAreRefused(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := client(t, tc.auth).GetResources(t.Context(), &tc.in)
-			e, ok := errors.AsType[smithy.APIError](err)
-			if !ok || e.ErrorCode() != tc.code {
+			if apitest.Code(err) != tc.code {
 				t.Errorf("got %v, want %s", err, tc.code)
 			}
 		})
