@@ -4,10 +4,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
 	"slices"
+	"syscall"
 	"testing"
 
 	"github.com/aws/smithy-go"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/fairlead-lb/fairlead/internal/cloud"
@@ -38,11 +44,48 @@ func TestClassOfErrors(t *testing.T) {
 }
 
 func TestErrorsReadTheSameEachTime(t *testing.T) {
-	err := cloud.Wrap("delete target group x", fmt.Errorf("https response error StatusCode: 400, RequestID: 1234: %w",
-		&smithy.GenericAPIError{Code: "ResourceInUse", Message: "Target group 'x' is currently in use by a listener or a rule"}))
-	want := "delete target group x: Target group 'x' is currently in use by a listener or a rule (ResourceInUse)"
-	if err.Error() != want {
-		t.Errorf("got %q, want %q", err, want)
+	const endpoint = "https://elasticloadbalancing.us-west-2.amazonaws.com/"
+	from := func(port int) net.Addr { return &net.TCPAddr{IP: net.IPv4(192, 0, 2, 1), Port: port} }
+	sdk := func(status, call int, err error) error {
+		resp := &smithyhttp.Response{Response: &http.Response{StatusCode: status}} // the SDK has one also when none came
+		return fmt.Errorf("operation error ELBv2: Describe, request %d: %w", call, &smithyhttp.ResponseError{Response: resp, Err: err})
+	}
+	tests := map[string]struct {
+		call func(n int) error // the nth call's error
+		want string
+	}{
+		"AWS refuses": {func(n int) error {
+			return sdk(400, n, &smithy.GenericAPIError{Code: "ResourceInUse", Message: "Target group 'x' is in use"})
+		}, "Target group 'x' is in use (ResourceInUse)"},
+		"EC2 denies": {func(n int) error {
+			return sdk(403, n, &smithy.GenericAPIError{
+				Code: "UnauthorizedOperation", Message: fmt.Sprintf("You are not authorized. Encoded authorization failure message: abc%d", n),
+			})
+		}, "You are not authorized. (UnauthorizedOperation)"},
+		"the connection breaks": {func(n int) error {
+			broken := &net.OpError{Op: "read", Net: "tcp", Source: from(n), Addr: from(443), Err: os.NewSyscallError("read", syscall.ECONNRESET)}
+			return sdk(0, n, &url.Error{Op: "Post", URL: endpoint, Err: broken})
+		}, "Post " + endpoint + ": read: connection reset by peer"},
+		"the name server is silent": {func(n int) error {
+			silent := &net.DNSError{Err: fmt.Sprintf("read udp %s: i/o timeout", from(n)), Name: "elasticloadbalancing.us-west-2.amazonaws.com", IsTimeout: true}
+			return sdk(0, n, &url.Error{Op: "Post", URL: endpoint, Err: &net.OpError{Op: "dial", Net: "tcp", Err: silent}})
+		}, "Post " + endpoint + ": lookup elasticloadbalancing.us-west-2.amazonaws.com: no answer in time"},
+		"something between answers": {func(n int) error {
+			return sdk(502, n, fmt.Errorf("deserialization failed at %d", n))
+		}, "the answer is none of AWS's; its HTTP status is 502"},
+		"time is up": {func(n int) error {
+			return sdk(0, n, &url.Error{Op: "Post", URL: endpoint, Err: context.DeadlineExceeded})
+		}, "no answer in time"},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			for n := range 2 {
+				err := cloud.Wrap("delete target group x", tt.call(n))
+				if want := "delete target group x: " + tt.want; err.Error() != want {
+					t.Errorf("got %q, want %q", err, want)
+				}
+			}
+		})
 	}
 }
 

@@ -3,8 +3,13 @@ package cloud
 import (
 	"context"
 	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"strings"
 
 	"github.com/aws/smithy-go"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
 )
 
 // Class says what an error means to the controller.
@@ -33,13 +38,39 @@ type Error struct {
 func (e *Error) Error() string { return e.Doing + ": " + e.reason() }
 func (e *Error) Unwrap() error { return e.Err }
 
-// reason is AWS's own message with its code; request IDs and attempt counts
-// change from call to call and would make every event new.
+// reason is why, in words that are the same each time: whoever tells of an
+// error tells of it once, and a status that differs is a change. Request IDs,
+// attempt counts, ports of our own and the text in which EC2 encodes a denial
+// differ from call to call.
 func (e *Error) reason() string {
 	if api, ok := errors.AsType[smithy.APIError](e.Err); ok {
-		return api.ErrorMessage() + " (" + api.ErrorCode() + ")"
+		message, _, _ := strings.Cut(api.ErrorMessage(), "Encoded authorization failure message:")
+		return strings.TrimSpace(message) + " (" + api.ErrorCode() + ")"
+	}
+	if errors.Is(e.Err, context.DeadlineExceeded) {
+		return "no answer in time"
+	}
+	if r, ok := errors.AsType[*smithyhttp.ResponseError](e.Err); ok && r.HTTPStatusCode() != 0 {
+		return fmt.Sprintf("the answer is none of AWS's; its HTTP status is %d", r.HTTPStatusCode())
+	}
+	if u, ok := errors.AsType[*url.Error](e.Err); ok {
+		return u.Op + " " + u.URL + ": " + root(u.Err)
 	}
 	return e.Err.Error()
+}
+
+// root is what is wrong with the way to AWS.
+func root(err error) string {
+	if dns, ok := errors.AsType[*net.DNSError](err); ok {
+		if dns.IsTimeout {
+			return "lookup " + dns.Name + ": no answer in time"
+		}
+		return "lookup " + dns.Name + ": " + dns.Err
+	}
+	if op, ok := errors.AsType[*net.OpError](err); ok {
+		return op.Err.Error()
+	}
+	return err.Error()
 }
 
 // Wrap makes an *Error of what an API call returned, nil of nil.
