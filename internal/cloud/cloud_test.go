@@ -66,6 +66,10 @@ func TestErrorsReadTheSameEachTime(t *testing.T) {
 			broken := &net.OpError{Op: "read", Net: "tcp", Source: from(n), Addr: from(443), Err: os.NewSyscallError("read", syscall.ECONNRESET)}
 			return sdk(0, n, &url.Error{Op: "Post", URL: endpoint, Err: broken})
 		}, "Post " + endpoint + ": read: connection reset by peer"},
+		"the connection breaks in the middle of a request": {func(n int) error {
+			broken := &net.OpError{Op: "write", Net: "tcp", Source: from(n), Addr: from(443), Err: net.ErrClosed}
+			return sdk(0, n, &url.Error{Op: "Post", URL: endpoint, Err: &net.OpError{Op: "readfrom", Net: "tcp", Source: from(n), Addr: from(443), Err: broken}})
+		}, "Post " + endpoint + ": use of closed network connection"},
 		"the name server is silent": {func(n int) error {
 			silent := &net.DNSError{Err: fmt.Sprintf("read udp %s: i/o timeout", from(n)), Name: "elasticloadbalancing.us-west-2.amazonaws.com", IsTimeout: true}
 			return sdk(0, n, &url.Error{Op: "Post", URL: endpoint, Err: &net.OpError{Op: "dial", Net: "tcp", Err: silent}})

@@ -67,8 +67,8 @@ func root(err error) string {
 		}
 		return "lookup " + dns.Name + ": " + dns.Err
 	}
-	if op, ok := errors.AsType[*net.OpError](err); ok {
-		return op.Err.Error()
+	for op, ok := errors.AsType[*net.OpError](err); ok; op, ok = errors.AsType[*net.OpError](err) {
+		err = op.Err // one operation may have another inside
 	}
 	return err.Error()
 }
