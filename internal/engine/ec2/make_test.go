@@ -268,22 +268,3 @@ func TestNetworkRequestsThatAreRefused(t *testing.T) {
 		t.Errorf("refused requests made %d transactions", after-before)
 	}
 }
-
-func TestMakingAsksForPermissionAndForTheTagsToo(t *testing.T) {
-	b, ctx := newBench(t), t.Context()
-	for _, deny := range []string{"ec2:CreateVpc", "ec2:CreateTags"} {
-		b.auth.Deny(deny)
-		_, err := b.CreateVpc(ctx, &sdk.CreateVpcInput{CidrBlock: aws.String("10.0.0.0/16"), TagSpecifications: named(types.ResourceTypeVpc, "x")})
-		wantCode(t, err, "UnauthorizedOperation")
-	}
-	b.auth.Deny("")
-	m := b.makeNetwork(t)
-	b.auth.Take()
-	b.auth.Deny("ec2:DeleteVpc")
-	_, err := b.DeleteVpc(ctx, &sdk.DeleteVpcInput{VpcId: m.vpc})
-	wantCode(t, err, "UnauthorizedOperation")
-	want := apitest.Question{Action: "ec2:DeleteVpc", Resource: "arn:aws:ec2:us-west-2:000000000000:vpc/" + *m.vpc, Keys: map[string][]string{"aws:ResourceTag/Name": {"made"}, "ec2:ResourceTag/Name": {"made"}}}
-	if diff := cmp.Diff([]apitest.Question{want}, b.auth.Take()); diff != "" {
-		t.Errorf("asked (-want +got):\n%s", diff)
-	}
-}
