@@ -2,17 +2,11 @@ package acm
 
 import (
 	"bytes"
-	"crypto"
-	"crypto/ecdsa"
-	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
 	"errors"
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -25,91 +19,12 @@ import (
 	"github.com/fairlead-lb/fairlead/internal/apitest"
 	"github.com/fairlead-lb/fairlead/internal/engine/sealed"
 	"github.com/fairlead-lb/fairlead/internal/engine/state"
-	"github.com/fairlead-lb/fairlead/internal/engine/state/statetest"
-	"github.com/fairlead-lb/fairlead/internal/store"
 )
-
-// bench is an ACM endpoint with a real client.
-type bench struct {
-	*sdk.Client
-	service *Service
-	db      *store.Store
-	path    string
-	judge   *apitest.Judge
-	now     time.Time
-	users   []string
-}
-
-func newBench(t *testing.T) *bench {
-	t.Helper()
-	b := &bench{path: filepath.Join(t.TempDir(), "db"), judge: &apitest.Judge{}, now: time.Now()}
-	b.db = statetest.Open(t, b.path)
-	box, err := sealed.New(bytes.Repeat([]byte{7}, 32))
-	if err != nil {
-		t.Fatal(err)
-	}
-	b.service = New(Config{
-		Region: "us-west-2", AccountID: "000000000000", DB: b.db, Box: box, Authorizer: b.judge,
-		Users: func(store.Reader, string) []string { return b.users }, Now: func() time.Time { return b.now },
-	})
-	b.Client = sdk.NewFromConfig(apitest.Serve(t, b.service.API()))
-	return b
-}
-
-// signer is a certificate with its key.
-type signer struct {
-	cert *x509.Certificate
-	key  crypto.Signer
-}
-
-func (s signer) pem() []byte { return encode([]*x509.Certificate{s.cert}) }
-
-// made signs a certificate; by itself when issuer is nil.
-func made(t *testing.T, name string, key crypto.Signer, issuer *signer, edit ...func(*x509.Certificate)) signer {
-	t.Helper()
-	c := template(time.Now(), time.Hour)
-	c.Subject, c.DNSNames = pkix.Name{CommonName: name}, []string{name}
-	c.IsCA, c.KeyUsage = issuer == nil, x509.KeyUsageCertSign|x509.KeyUsageDigitalSignature
-	for _, e := range edit {
-		e(c)
-	}
-	by := signer{c, key}
-	if issuer != nil {
-		by = *issuer
-	}
-	der, err := x509.CreateCertificate(rand.Reader, c, by.cert, key.Public(), by.key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	cert, err := x509.ParseCertificate(der)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return signer{cert, key}
-}
-
-func ecKey(t *testing.T) *ecdsa.PrivateKey {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return key
-}
-
-func keyPEM(t *testing.T, key crypto.Signer) []byte {
-	t.Helper()
-	out, err := encodeKey(key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return out
-}
 
 func TestTheLifeOfAnImportedCertificate(t *testing.T) {
 	b, ctx := newBench(t), t.Context()
-	ca := made(t, "ca", ecKey(t), nil)
-	leaf := made(t, "www.example.com", ecKey(t), &ca)
+	ca := selfSigned(t, "ca")
+	leaf := made(t, "www.example.com", ca)
 	secret := keyPEM(t, leaf.key)
 	imported := apitest.Must(b.ImportCertificate(ctx, &sdk.ImportCertificateInput{
 		Certificate: leaf.pem(), PrivateKey: secret, CertificateChain: ca.pem(), Tags: []types.Tag{{Key: aws.String("team"), Value: aws.String("a")}},
@@ -135,7 +50,7 @@ func TestTheLifeOfAnImportedCertificate(t *testing.T) {
 		t.Errorf("the state on disk shows the key, or not the certificate (%v)", err)
 	}
 
-	again := made(t, "www.example.com", ecKey(t), nil)
+	again := selfSigned(t, "www.example.com")
 	apitest.Must(b.ImportCertificate(ctx, &sdk.ImportCertificateInput{CertificateArn: arn, Certificate: again.pem(), PrivateKey: keyPEM(t, again.key)}))(t)
 	if pem := apitest.Must(b.GetCertificate(ctx, &sdk.GetCertificateInput{CertificateArn: arn}))(t); *pem.Certificate+"\n" != string(again.pem()) || pem.CertificateChain != nil {
 		t.Error("the second import did not replace the first")
@@ -219,7 +134,7 @@ func TestRSAIsTheDefaultAndListsNameKeyTypesToSeeOthers(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, c := range []signer{made(t, "rsa.example.com", key, nil), made(t, "ec.example.com", ecKey(t), nil)} {
+	for _, c := range []signer{sign(t, unsigned("rsa.example.com"), key, nil), selfSigned(t, "ec.example.com")} {
 		apitest.Must(b.ImportCertificate(ctx, &sdk.ImportCertificateInput{Certificate: c.pem(), PrivateKey: keyPEM(t, c.key)}))(t)
 	}
 	list := func(in *sdk.ListCertificatesInput) string {
@@ -257,67 +172,9 @@ func TestRSAIsTheDefaultAndListsNameKeyTypesToSeeOthers(t *testing.T) {
 	}
 }
 
-func TestRequestsThatAreRefused(t *testing.T) {
-	b, ctx := newBench(t), t.Context()
-	ca, other := made(t, "ca", ecKey(t), nil), made(t, "other", ecKey(t), nil)
-	leaf := made(t, "www.example.com", ecKey(t), &ca)
-	key := keyPEM(t, leaf.key)
-	expired := made(t, "old", ecKey(t), nil, func(c *x509.Certificate) { c.NotBefore, c.NotAfter = time.Unix(1, 0), time.Unix(2, 0) })
-	absent := aws.String("arn:aws:acm:us-west-2:000000000000:certificate/0")
-	request := func(domain string, edit ...func(*sdk.RequestCertificateInput)) error {
-		in := &sdk.RequestCertificateInput{DomainName: &domain}
-		for _, e := range edit {
-			e(in)
-		}
-		_, err := b.RequestCertificate(ctx, in)
-		return err
-	}
-	imports := func(cert, key, chain []byte) error {
-		_, err := b.ImportCertificate(ctx, &sdk.ImportCertificateInput{Certificate: cert, PrivateKey: key, CertificateChain: chain})
-		return err
-	}
-	encrypted := pem.EncodeToMemory(&pem.Block{Type: "ENCRYPTED PRIVATE KEY", Bytes: []byte{1}})
-	for name, test := range map[string]struct {
-		err           error
-		code, message string
-	}{
-		"a key of another certificate":   {imports(leaf.pem(), keyPEM(t, ca.key), nil), "ValidationException", "does not match"},
-		"no certificate":                 {imports([]byte("x"), key, nil), "ValidationException", "certificate field is not in PEM"},
-		"two certificates":               {imports(append(leaf.pem(), ca.pem()...), key, nil), "ValidationException", "only one certificate"},
-		"a key where a certificate goes": {imports(key, key, nil), "ValidationException", "Could not parse"},
-		"no key":                         {imports(leaf.pem(), []byte("x"), nil), "ValidationException", "private key field"},
-		"an encrypted key":               {imports(leaf.pem(), encrypted, nil), "ValidationException", "passphrase"},
-		"the chain of another":           {imports(leaf.pem(), key, other.pem()), "ValidationException", "did not sign"},
-		"an expired certificate":         {imports(expired.pem(), keyPEM(t, expired.key), nil), "ValidationException", "not now"},
-		"no domain name":                 {request("nodots"), "InvalidDomainValidationOptionsException", "nodots"},
-		"an unknown method": {request("a.example", func(in *sdk.RequestCertificateInput) { in.ValidationMethod = "POST" }),
-			"ValidationException", "validationMethod"},
-		"an algorithm of imports alone": {request("a.example", func(in *sdk.RequestCertificateInput) { in.KeyAlgorithm = types.KeyAlgorithmRsa4096 }),
-			"ValidationException", "RSA_4096"},
-		"a private authority": {request("a.example", func(in *sdk.RequestCertificateInput) { in.CertificateAuthorityArn = absent }),
-			"InvalidArnException", "not offered"},
-		"too many names": {request("a.example", func(in *sdk.RequestCertificateInput) {
-			in.SubjectAlternativeNames = strings.Split("b.x c.x d.x e.x f.x g.x h.x i.x j.x k.x", " ")
-		}), "LimitExceededException", "domain names"},
-		"an aws: tag": {request("a.example", func(in *sdk.RequestCertificateInput) { in.Tags = []types.Tag{{Key: aws.String("aws:x")}} }),
-			"InvalidTagException", "aws:x"},
-		"a bad ARN":             {apitest.Err(b.DescribeCertificate(ctx, &sdk.DescribeCertificateInput{CertificateArn: aws.String("nonsense-of-some-length")})), "InvalidArnException", "nonsense"},
-		"an absent certificate": {apitest.Err(b.DeleteCertificate(ctx, &sdk.DeleteCertificateInput{CertificateArn: absent})), "ResourceNotFoundException", *absent},
-		"tags on an absent certificate": {apitest.Err(b.AddTagsToCertificate(ctx, &sdk.AddTagsToCertificateInput{CertificateArn: absent, Tags: []types.Tag{{Key: aws.String("k")}}})),
-			"ResourceNotFoundException", *absent},
-	} {
-		if apitest.Code(test.err) != test.code || !strings.Contains(test.err.Error(), test.message) {
-			t.Errorf("%s: got %v, want %s with …%s…", name, test.err, test.code, test.message)
-		}
-	}
-	if n := state.Certificates.Len(b.db.Current()); n != 0 {
-		t.Errorf("refused requests left %d certificates", n)
-	}
-}
-
 func TestEveryActionAsksForItsPermission(t *testing.T) {
 	b, ctx := newBench(t), t.Context()
-	leaf := made(t, "www.example.com", ecKey(t), nil)
+	leaf := selfSigned(t, "www.example.com")
 	arn := apitest.Must(b.ImportCertificate(ctx, &sdk.ImportCertificateInput{Certificate: leaf.pem(), PrivateKey: keyPEM(t, leaf.key)}))(t).CertificateArn
 	tags := []types.Tag{{Key: aws.String("k"), Value: aws.String("v")}}
 	for action, call := range map[string]func() error{
