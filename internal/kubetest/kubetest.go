@@ -13,12 +13,15 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	mathrand "math/rand/v2"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -88,11 +91,11 @@ func build(ctx context.Context) (string, error) {
 }
 
 func (c *Cluster) start(ctx context.Context, binary string, flags []string) error {
-	ports, err := freePorts(3)
+	addresses, err := freeAddresses(3)
 	if err != nil {
 		return err
 	}
-	etcd, peer := "http://127.0.0.1:"+ports[0], "http://127.0.0.1:"+ports[1]
+	etcd, peer, api := "http://"+addresses[0].String(), "http://"+addresses[1].String(), addresses[2]
 	if err := c.prepare(); err != nil {
 		return err
 	}
@@ -104,7 +107,7 @@ func (c *Cluster) start(ctx context.Context, binary string, flags []string) erro
 		return err
 	}
 	flags = append([]string{
-		"--etcd-servers", etcd, "--bind-address", "127.0.0.1", "--advertise-address", "127.0.0.1", "--secure-port", ports[2], "--cert-dir", c.path("certs"),
+		"--etcd-servers", etcd, "--bind-address", api.Addr().String(), "--advertise-address", api.Addr().String(), "--secure-port", strconv.Itoa(int(api.Port())), "--cert-dir", c.path("certs"),
 		"--service-cluster-ip-range", "198.19.0.0/16,2001:db8:ffff::/112", "--token-auth-file", c.path("tokens"), "--authorization-mode", "RBAC",
 		"--service-account-key-file", c.path("sa.key"), "--service-account-signing-key-file", c.path("sa.key"), "--service-account-issuer", "https://kubetest",
 		"--disable-admission-plugins", "ServiceAccount", "--endpoint-reconciler-type", "none",
@@ -112,7 +115,7 @@ func (c *Cluster) start(ctx context.Context, binary string, flags []string) erro
 	if err := c.run(binary, "kube-apiserver", flags...); err != nil {
 		return err
 	}
-	c.Config = &rest.Config{Host: "https://127.0.0.1:" + ports[2], BearerToken: token, TLSClientConfig: rest.TLSClientConfig{Insecure: true}, QPS: 500, Burst: 1000}
+	c.Config = &rest.Config{Host: "https://" + api.String(), BearerToken: token, TLSClientConfig: rest.TLSClientConfig{Insecure: true}, QPS: 500, Burst: 1000}
 	return c.wait(ctx)
 }
 
@@ -203,15 +206,18 @@ func (c *Cluster) Stop() error {
 	return os.RemoveAll(c.dir)
 }
 
-func freePorts(n int) ([]string, error) {
-	ports := make([]string, n)
-	for i := range ports {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
+// freeAddresses finds addresses that stay free until the components listen there:
+// the kernel gives ports to connections of 127.0.0.1, and other tests listen there.
+func freeAddresses(n int) ([]netip.AddrPort, error) {
+	host := netip.AddrFrom4([4]byte{127, byte(1 + mathrand.N(254)), byte(mathrand.N(256)), byte(1 + mathrand.N(254))})
+	addresses := make([]netip.AddrPort, n)
+	for i := range addresses {
+		l, err := net.Listen("tcp", netip.AddrPortFrom(host, 0).String())
 		if err != nil {
 			return nil, err
 		}
 		defer l.Close() // all at once: no port twice
-		_, ports[i], _ = net.SplitHostPort(l.Addr().String())
+		addresses[i] = l.Addr().(*net.TCPAddr).AddrPort()
 	}
-	return ports, nil
+	return addresses, nil
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/fairlead-lb/fairlead/internal/lb"
+	"github.com/fairlead-lb/fairlead/internal/netlab/netlabtest"
 	"github.com/fairlead-lb/fairlead/internal/proxy"
 	"github.com/fairlead-lb/fairlead/internal/proxy/accesslog/accesslogtest"
 )
@@ -21,7 +22,7 @@ func TestAccessLogLinesOfConnections(t *testing.T) {
 	})
 	l := proxy.Listener{
 		Balancer: "arn:aws:elasticloadbalancing:us-west-2:000000000000:loadbalancer/web",
-		Address:  freePort(t), Protocol: lb.TCP, IdleTimeout: time.Minute, AccessLog: &proxy.AccessLog{Bucket: "logs", Interval: time.Hour},
+		Address:  netlabtest.Address(t), Protocol: lb.TCP, IdleTimeout: time.Minute, AccessLog: &proxy.AccessLog{Bucket: "logs", Interval: time.Hour},
 		Forward: []proxy.Pool{{Key: "web", Protocol: lb.TCP, Targets: []proxy.Target{{ID: "i-1", Addr: target, Eligible: true, Healthy: true}}}},
 	}
 	w := start(t, proxy.Options{AccessLog: log.Spool})

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/fairlead-lb/fairlead/internal/lb"
+	"github.com/fairlead-lb/fairlead/internal/netlab/netlabtest"
 	"github.com/fairlead-lb/fairlead/internal/proxy"
 )
 
@@ -38,7 +39,7 @@ func TestHTTPListenersHaveAHandler(t *testing.T) {
 	l := tcpListener(t, target("a", serve(t, func(c net.Conn) { _, _ = io.WriteString(c, "from the target") })))
 	l.Protocol, l.Forward[0].Protocol, l.Forward[0].Balance = lb.HTTP, lb.HTTP, proxy.LeastOutstanding
 	secure := l
-	secure.Address, secure.Protocol = freePort(t), lb.HTTPS
+	secure.Address, secure.Protocol = netlabtest.Address(t), lb.HTTPS
 	secure.TLS = &proxy.ServerTLS{Certificates: []tls.Certificate{certificate(t, "a")}, Policy: policy(t, "ELBSecurityPolicy-2016-08")}
 	w.apply(l, secure)
 	if got, err := io.ReadAll(dial(t, l.Address)); string(got) != "plain from the target" || err != nil {
@@ -56,7 +57,7 @@ func TestAHandlerLearnsOfChangesAndOfTheEnd(t *testing.T) {
 		<-ctx.Done()
 		close(ended)
 	})})
-	l := tcpListener(t, target("a", freePort(t)))
+	l := tcpListener(t, target("a", netlabtest.Address(t)))
 	l.Protocol, l.Forward[0].Protocol, l.Forward[0].DrainTermination = lb.HTTP, lb.HTTP, true
 	w.apply(l)
 	dial(t, l.Address)

@@ -13,6 +13,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/fairlead-lb/fairlead/internal/lb"
+	"github.com/fairlead-lb/fairlead/internal/netlab/netlabtest"
 	"github.com/fairlead-lb/fairlead/internal/proxy"
 )
 
@@ -52,17 +53,6 @@ func (w world) apply(listeners ...proxy.Listener) {
 	}
 }
 
-// freePort is an address that nobody listens on.
-func freePort(t *testing.T) netip.AddrPort {
-	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer ln.Close()
-	return ln.Addr().(*net.TCPAddr).AddrPort()
-}
-
 // serve is a target that handles each connection with f.
 func serve(t *testing.T, f func(net.Conn)) netip.AddrPort {
 	t.Helper()
@@ -93,7 +83,7 @@ func target(id string, at netip.AddrPort) proxy.Target {
 func tcpListener(t *testing.T, targets ...proxy.Target) proxy.Listener {
 	t.Helper()
 	return proxy.Listener{
-		Balancer: "arn:lb", Address: freePort(t), Protocol: lb.TCP, IdleTimeout: time.Minute,
+		Balancer: "arn:lb", Address: netlabtest.Address(t), Protocol: lb.TCP, IdleTimeout: time.Minute,
 		Forward: []proxy.Pool{{Key: "pool", Protocol: lb.TCP, Targets: targets}},
 	}
 }
@@ -105,7 +95,7 @@ func dial(t *testing.T, at netip.AddrPort) *net.TCPConn {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = c.Close() })
-	if err := c.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
+	if err := c.SetDeadline(time.Now().Add(time.Minute)); err != nil {
 		t.Fatal(err)
 	}
 	return c.(*net.TCPConn)

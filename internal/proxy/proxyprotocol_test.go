@@ -1,6 +1,7 @@
 package proxy_test
 
 import (
+	"fmt"
 	"io"
 	"net"
 	"net/netip"
@@ -25,10 +26,11 @@ func TestTargetsGetAPROXYHeaderAndTheClientsOwnIsNoneOfIt(t *testing.T) {
 	}{
 		"version 1": {v1, func(client, local string) string {
 			c, l := netip.MustParseAddrPort(client), netip.MustParseAddrPort(local)
-			return "PROXY TCP4 127.0.0.1 127.0.0.1 " + strings.TrimPrefix(c.String(), "127.0.0.1:") + " " + strings.TrimPrefix(l.String(), "127.0.0.1:") + "\r\n"
+			return fmt.Sprintf("PROXY TCP4 %s %s %d %d\r\n", c.Addr(), l.Addr(), c.Port(), l.Port())
 		}, 0},
-		"version 2": {v2, func(string, string) string {
-			return "\r\n\r\n\x00\r\nQUIT\n\x21\x11\x00\x54\x7f\x00\x00\x01\x7f\x00\x00\x01"
+		"version 2": {v2, func(client, local string) string {
+			c, l := netip.MustParseAddrPort(client), netip.MustParseAddrPort(local)
+			return "\r\n\r\n\x00\r\nQUIT\n\x21\x11\x00\x54" + string(c.Addr().AsSlice()) + string(l.Addr().AsSlice())
 		}, 100 - 24},
 		"none": {none, func(string, string) string { return "" }, 0},
 	} {

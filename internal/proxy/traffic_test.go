@@ -16,6 +16,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/fairlead-lb/fairlead/internal/lb"
+	"github.com/fairlead-lb/fairlead/internal/netlab/netlabtest"
 	"github.com/fairlead-lb/fairlead/internal/proxy"
 )
 
@@ -36,7 +37,7 @@ func wantReset(t *testing.T, at netip.AddrPort) {
 	c, err := net.Dial("tcp", at.String())
 	if err == nil {
 		defer c.Close()
-		if err = c.SetDeadline(time.Now().Add(20 * time.Second)); err == nil {
+		if err = c.SetDeadline(time.Now().Add(time.Minute)); err == nil {
 			err = closed(t, c)
 		}
 	}
@@ -78,7 +79,7 @@ func count(t *testing.T, reg *prometheus.Registry, name string, labels ...string
 // eventually waits for what happens soon after something a peer has seen.
 func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	for end := time.Now().Add(10 * time.Second); !ok(); time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(time.Minute); !ok(); time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatalf("it does not come true: %s", what)
 		}
@@ -167,7 +168,7 @@ func TestIdleConnectionsAreClosedAndBusyOnesStay(t *testing.T) {
 	reg := prometheus.NewRegistry()
 	w := start(t, proxy.Options{Metrics: reg})
 	l := tcpListener(t, target("a", serve(t, echo)))
-	l.IdleTimeout = time.Second
+	l.IdleTimeout = 10 * time.Second // a hundred times what lies between two words
 	w.apply(l)
 	idle, busy := dial(t, l.Address), dial(t, l.Address)
 	say(t, idle, "x")
@@ -285,7 +286,7 @@ func TestARemovedListenerEndsAndOthersDoNot(t *testing.T) {
 func TestAnotherTargetIsTriedAndErrorsAreCounted(t *testing.T) {
 	reg := prometheus.NewRegistry()
 	w := start(t, proxy.Options{Metrics: reg})
-	l := tcpListener(t, target("dead", freePort(t)), target("alive", serve(t, echo)))
+	l := tcpListener(t, target("dead", netlabtest.Address(t)), target("alive", serve(t, echo)))
 	l.Forward[0].Balance = proxy.RoundRobin
 	w.apply(l)
 	for range 4 {
@@ -300,7 +301,7 @@ func TestAnotherTargetIsTriedAndErrorsAreCounted(t *testing.T) {
 }
 
 func TestConnectionsWithoutATargetAreResetAndCounted(t *testing.T) {
-	for name, targets := range map[string][]proxy.Target{"none": nil, "dead": {target("dead", freePort(t))}} {
+	for name, targets := range map[string][]proxy.Target{"none": nil, "dead": {target("dead", netlabtest.Address(t))}} {
 		t.Run(name, func(t *testing.T) {
 			reg := prometheus.NewRegistry()
 			w := start(t, proxy.Options{Metrics: reg})
