@@ -249,3 +249,26 @@ func FuzzParse(f *testing.F) {
 		Evaluate([]*Policy{p}, Request{Action: "ec2:DescribeVpcs", Resource: group, Context: map[string][]string{"aws:TagKeys": {"a", ""}}})
 	})
 }
+
+// The same of trust policies; and who has no account is none of an account's.
+func FuzzParseTrust(f *testing.F) {
+	f.Add([]byte(`{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"sts:AssumeRole","Principal":{"AWS":"000000000000"},"Condition":{"StringEquals":{"sts:ExternalId":"x"}}}}`))
+	f.Add([]byte(`{"Statement":[{"Effect":"Allow","Action":"sts:AssumeRoleWithWebIdentity","Principal":{"Federated":"arn:aws:iam::000000000000:oidc-provider/oidc.example.com"},"Condition":{"StringLike":{"oidc.example.com:sub":"system:*"}}}]}`))
+	f.Add([]byte(`{"Statement":[{"Principal":"*"}`))
+	f.Fuzz(func(t *testing.T, document []byte) {
+		trust, err := ParseTrust("r", document, []string{"oidc.example.com"})
+		if (trust == nil) == (err == nil) {
+			t.Fatalf("trust %v, error %v", trust, err)
+		}
+		if err != nil {
+			return
+		}
+		if !json.Valid(document) {
+			t.Errorf("%q was accepted", document)
+		}
+		r := Request{Action: "sts:AssumeRole", Context: map[string][]string{"sts:ExternalId": {"x"}}}
+		if got := trust.Judge(r, "arn:aws:iam::999999999999:user/x", ""); got == TrustedByAll {
+			t.Errorf("%q trusts a caller without an account as one of an account", document)
+		}
+	})
+}
