@@ -146,7 +146,7 @@ func checkICMP(kind, code int32) error {
 	if kind < -1 || kind > 255 {
 		return invalidValue("ICMP type (%d) out of range", kind)
 	}
-	if code < -1 || code > 255 {
+	if code < -1 || code > 255 || kind == -1 && code != -1 { // all types means all codes
 		return invalidValue("ICMP code (%d) out of range", code)
 	}
 	return nil
