@@ -9,7 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"time"
 
 	"github.com/cilium/ebpf"
 )
@@ -173,40 +172,3 @@ const (
 	settingRedirect  = 2
 	settingRestoring = 4
 )
-
-// measureHz finds the rate of the kernel's clock, which no file tells reliably.
-func measureHz(clock *ebpf.Program) (uint32, error) {
-	before, err := readJiffies64(clock)
-	if err != nil {
-		return 0, err
-	}
-	start := time.Now()
-	time.Sleep(100 * time.Millisecond)
-	after, err := readJiffies64(clock)
-	if err != nil {
-		return 0, err
-	}
-	rate := float64(after-before) / time.Since(start).Seconds()
-	best := uint32(100)
-	for _, hz := range []uint32{100, 250, 300, 1000} {
-		if abs(rate-float64(hz)) < abs(rate-float64(best)) {
-			best = hz
-		}
-	}
-	return best, nil
-}
-
-func abs(x float64) float64 { return max(x, -x) }
-
-// readJiffies64 reads the clock that flow records are stamped with.
-func readJiffies64(clock *ebpf.Program) (uint64, error) {
-	out := make([]byte, 64)
-	ret, err := clock.Run(&ebpf.RunOptions{Data: make([]byte, 64), DataOut: out})
-	if err != nil {
-		return 0, fmt.Errorf("read the kernel's clock: %w", err)
-	}
-	if ret != 1 {
-		return 0, errors.New("read the kernel's clock: the program has no room for an answer")
-	}
-	return binary.NativeEndian.Uint64(out), nil
-}

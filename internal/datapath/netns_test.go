@@ -194,7 +194,7 @@ type conn struct {
 
 func (s *site) dial(t *testing.T, from, address string) *conn {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	c, err := netlab.Dial(ctx, s.prefix+from, "tcp", address)
 	if err != nil {
@@ -210,7 +210,7 @@ func (s *site) dial(t *testing.T, from, address string) *conn {
 // ask sends a line and returns the answer's words.
 func (c *conn) ask(t *testing.T, line string) []string {
 	t.Helper()
-	_ = c.SetDeadline(time.Now().Add(5 * time.Second))
+	_ = c.SetDeadline(time.Now().Add(time.Minute))
 	if _, err := io.WriteString(c, line+"\n"); err != nil {
 		t.Fatal(err)
 	}
@@ -352,7 +352,7 @@ func TestUnhealthyTargetsConnectionsEndWithAReset(t *testing.T) {
 	health := healthy(snap)
 	health[lb.TargetKey{TargetGroupARN: "tg4", ID: fmt.Sprintf("i-%d", index), Port: 8080}] = lb.Unhealthy
 	apply(t, d, snap, health)
-	_ = c.SetDeadline(time.Now().Add(5 * time.Second))
+	_ = c.SetDeadline(time.Now().Add(time.Minute))
 	fmt.Fprintln(c, "anyone there?")
 	if _, err := c.r.ReadString('\n'); !errors.Is(err, unix.ECONNRESET) {
 		t.Errorf("read = %v, want connection reset", err)
@@ -458,7 +458,7 @@ func TestDatagramsPassBothWays(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer c.Close()
-		_ = c.SetDeadline(time.Now().Add(5 * time.Second))
+		_ = c.SetDeadline(time.Now().Add(time.Minute))
 		for range 3 {
 			if _, err := c.Write([]byte("hello ")); err != nil {
 				t.Fatal(err)
