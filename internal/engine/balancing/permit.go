@@ -20,6 +20,13 @@ type Authorizer interface {
 // Names are those of the Service Authorization Reference.
 type Conditions map[string][]string
 
+// Action is an action of the API with the condition keys that a request for it
+// is judged by.
+type Action struct {
+	Name string
+	Keys Conditions
+}
+
 const (
 	// KeyPrefix begins the service's own condition keys, and its actions.
 	KeyPrefix = "elasticloadbalancing:"
@@ -49,14 +56,22 @@ func (p Permits) AllowOn(ctx context.Context, action, arn string, extra ...Condi
 	return p.allow(ctx, action, arn, joined(append(extra, resourceTags(p.current(), arn))...))
 }
 
+// Creation is a request to make a resource.
+type Creation struct {
+	Action
+	On   string // the ARN, or the pattern of ARNs, that the action is judged on
+	Made string // the pattern of ARNs that the new resource will match
+	Tags []Tag
+}
+
 // AllowCreate is for actions that make a resource: the tags in the request
 // count, and to give any needs AddTags as well.
-func (p Permits) AllowCreate(ctx context.Context, action, resource, created string, tags []Tag, extra ...Conditions) error {
-	keys := joined(append(extra, RequestTags(tags))...)
-	if err := p.AllowOn(ctx, action, resource, keys); err != nil || len(tags) == 0 {
+func (p Permits) AllowCreate(ctx context.Context, c Creation) error {
+	tags := RequestTags(c.Tags)
+	if err := p.AllowOn(ctx, c.Name, c.On, c.Keys, tags); err != nil || len(c.Tags) == 0 {
 		return err
 	}
-	return p.allow(ctx, "AddTags", created, joined(RequestTags(tags), Conditions{KeyPrefix + "CreateAction": {action}}))
+	return p.allow(ctx, "AddTags", c.Made, joined(tags, Conditions{KeyPrefix + "CreateAction": {c.Name}}))
 }
 
 func (p Permits) allow(ctx context.Context, action, resource string, keys Conditions) error {

@@ -29,7 +29,7 @@ func (s *Service) allocateAddress(ctx context.Context, in *allocateAddressInput)
 	if err != nil {
 		return nil, err
 	}
-	if err := s.allowMake(ctx, "AllocateAddress", "elastic-ip", tags, in.DryRun); err != nil {
+	if err := s.allowMake(ctx, making{"AllocateAddress", "elastic-ip", tags}, in.DryRun); err != nil {
 		return nil, err
 	}
 	if in.Domain != "" && in.Domain != "vpc" {

@@ -23,7 +23,7 @@ func (s *Service) createInternetGateway(ctx context.Context, in *createInternetG
 	if err != nil {
 		return nil, err
 	}
-	if err := s.allowMake(ctx, "CreateInternetGateway", "internet-gateway", tags, in.DryRun); err != nil {
+	if err := s.allowMake(ctx, making{"CreateInternetGateway", "internet-gateway", tags}, in.DryRun); err != nil {
 		return nil, err
 	}
 	g := state.InternetGateway{GatewayID: newID("igw")}

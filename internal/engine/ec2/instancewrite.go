@@ -56,7 +56,7 @@ func (s *Service) runInstances(ctx context.Context, in *runInstancesInput) (*Res
 	if err != nil {
 		return nil, err
 	}
-	if err := s.allowMake(ctx, "RunInstances", "instance", tags, in.DryRun); err != nil {
+	if err := s.allowMake(ctx, making{"RunInstances", "instance", tags}, in.DryRun); err != nil {
 		return nil, err
 	}
 	n := s.network()

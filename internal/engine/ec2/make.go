@@ -13,13 +13,19 @@ import (
 // maxMade bounds what may be made of each kind.
 const maxMade = 10_000
 
+// making is an action that makes a resource of a kind with tags.
+type making struct {
+	action, kind string
+	tags         map[string]string
+}
+
 // allowMake asks for the permission to make a resource with tags, and ends a
 // dry run.
-func (s *Service) allowMake(ctx context.Context, action, kind string, tags map[string]string, d DryRun) error {
-	if err := s.allow(ctx, action, s.arn(kind, anyResource), requestTags(tags)); err != nil {
+func (s *Service) allowMake(ctx context.Context, m making, d DryRun) error {
+	if err := s.allow(ctx, m.action, s.arn(m.kind, anyResource), requestTags(m.tags)); err != nil {
 		return err
 	}
-	if err := s.allowTagging(ctx, action, kind, tags); err != nil {
+	if err := s.allowTagging(ctx, m.action, m.kind, m.tags); err != nil {
 		return err
 	}
 	return d.check()

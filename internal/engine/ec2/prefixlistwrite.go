@@ -43,7 +43,7 @@ func (s *Service) createManagedPrefixList(ctx context.Context, in *createManaged
 	if err != nil {
 		return nil, err
 	}
-	if err := s.allowMake(ctx, "CreateManagedPrefixList", "prefix-list", tags, in.DryRun); err != nil {
+	if err := s.allowMake(ctx, making{"CreateManagedPrefixList", "prefix-list", tags}, in.DryRun); err != nil {
 		return nil, err
 	}
 	if in.AddressFamily != "IPv4" && in.AddressFamily != "IPv6" {

@@ -24,7 +24,7 @@ func (s *Service) createRouteTable(ctx context.Context, in *createRouteTableInpu
 	if err != nil {
 		return nil, err
 	}
-	if err := s.allowMake(ctx, "CreateRouteTable", "route-table", tags, DryRun{}); err != nil {
+	if err := s.allowMake(ctx, making{"CreateRouteTable", "route-table", tags}, DryRun{}); err != nil {
 		return nil, err
 	}
 	if err := s.allowOn(ctx, "CreateRouteTable", in.DryRun, in.VpcID); err != nil {

@@ -183,7 +183,7 @@ func (s *Service) revoke(ctx context.Context, action string, egress bool, in *re
 	}
 	out := &revokeOutput{Return: true, Unknown: []IPPermission{}}
 	err = s.DB.Update(func(tx *store.Tx) error {
-		rules, err := s.rulesToRevoke(tx, n, g, egress, in)
+		rules, err := s.ruleParser(n, tx, g, egress).named(tx, in)
 		if err != nil {
 			return err
 		}
@@ -199,22 +199,22 @@ func (s *Service) revoke(ctx context.Context, action string, egress bool, in *re
 	return out, nil
 }
 
-// rulesToRevoke finds the rules that a request names, all of them or none.
-func (s *Service) rulesToRevoke(tx *store.Tx, n *network, g group, egress bool, in *revokeInput) ([]state.SecurityGroupRule, error) {
+// named finds the rules that a request to revoke names, all of them or none.
+func (p ruleParser) named(tx *store.Tx, in *revokeInput) ([]state.SecurityGroupRule, error) {
 	var found []state.SecurityGroupRule
 	for _, id := range in.RuleIDs {
 		r, ok := state.SecurityGroupRules.Get(tx, id)
-		if !ok || r.GroupID != g.GroupID || r.Egress != egress {
+		if !ok || r.GroupID != p.groupID || r.Egress != p.egress {
 			return nil, rulesNotFound([]string{id})
 		}
 		found = append(found, r)
 	}
-	wanted, err := s.ruleParser(n, tx, g, egress).rules(in.all())
+	wanted, err := p.rules(in.all())
 	if err != nil {
 		return nil, err
 	}
 	have := map[state.SecurityGroupRule]state.SecurityGroupRule{}
-	for r := range state.RulesByGroup.All(tx, g.GroupID) {
+	for r := range state.RulesByGroup.All(tx, p.groupID) {
 		have[identity(r)] = r
 	}
 	for _, w := range wanted {

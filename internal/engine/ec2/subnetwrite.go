@@ -31,7 +31,7 @@ func (s *Service) createSubnet(ctx context.Context, in *createSubnetInput) (*cre
 	if err != nil {
 		return nil, err
 	}
-	if err := s.allowMake(ctx, "CreateSubnet", "subnet", tags, DryRun{}); err != nil {
+	if err := s.allowMake(ctx, making{"CreateSubnet", "subnet", tags}, DryRun{}); err != nil {
 		return nil, err
 	}
 	if err := s.allowOn(ctx, "CreateSubnet", in.DryRun, in.VpcID); err != nil {

@@ -30,7 +30,7 @@ func (s *Service) createVpc(ctx context.Context, in *createVpcInput) (*createVpc
 	if err != nil {
 		return nil, err
 	}
-	if err := s.allowMake(ctx, "CreateVpc", "vpc", tags, in.DryRun); err != nil {
+	if err := s.allowMake(ctx, making{"CreateVpc", "vpc", tags}, in.DryRun); err != nil {
 		return nil, err
 	}
 	v, err := newVPC(in)

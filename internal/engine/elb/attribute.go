@@ -63,7 +63,7 @@ func describeAttributes(a state.ClassicAttributes) *types.LoadBalancerAttributes
 // modifyAttributes answers with those attributes that the request has.
 func (s *Service) modifyAttributes(ctx context.Context, in *elb.ModifyLoadBalancerAttributesInput) (*elb.ModifyLoadBalancerAttributesOutput, error) {
 	wanted := in.LoadBalancerAttributes
-	b, err := s.edit(ctx, "ModifyLoadBalancerAttributes", in.LoadBalancerName, nil, func(_ *store.Tx, b *state.ClassicLoadBalancer) error {
+	b, err := s.edit(ctx, balancing.Action{Name: "ModifyLoadBalancerAttributes"}, in.LoadBalancerName, func(_ *store.Tx, b *state.ClassicLoadBalancer) error {
 		for _, set := range []func(*state.ClassicAttributes, *types.LoadBalancerAttributes) error{
 			setCrossZone, setIdleTimeout, setDraining, setAccessLog, setAdditional,
 		} {

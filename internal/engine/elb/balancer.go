@@ -19,7 +19,9 @@ import (
 
 func (s *Service) createLoadBalancer(ctx context.Context, in *elb.CreateLoadBalancerInput) (*elb.CreateLoadBalancerOutput, error) {
 	arn, plain := s.arn(*in.LoadBalancerName), plainTags(in.Tags)
-	if err := s.AllowCreate(ctx, "CreateLoadBalancer", arn, arn, plain, createConditions(in)); err != nil {
+	if err := s.AllowCreate(ctx, balancing.Creation{
+		Action: balancing.Action{Name: "CreateLoadBalancer", Keys: createConditions(in)}, On: arn, Made: arn, Tags: plain,
+	}); err != nil {
 		return nil, err
 	}
 	tags, err := balancing.NewTags(plain, s.Quotas.Tags)
@@ -129,8 +131,8 @@ func checkSame(old, wanted state.ClassicLoadBalancer, oldTags, tags map[string]s
 
 // edit authorises action on a load balancer and replaces its record by what
 // change makes of it.
-func (s *Service) edit(ctx context.Context, action string, name *string, keys balancing.Conditions, change func(*store.Tx, *state.ClassicLoadBalancer) error) (state.ClassicLoadBalancer, error) {
-	if err := s.AllowOn(ctx, action, s.arn(*name), keys); err != nil {
+func (s *Service) edit(ctx context.Context, action balancing.Action, name *string, change func(*store.Tx, *state.ClassicLoadBalancer) error) (state.ClassicLoadBalancer, error) {
+	if err := s.AllowOn(ctx, action.Name, s.arn(*name), action.Keys); err != nil {
 		return state.ClassicLoadBalancer{}, err
 	}
 	return state.Edit(s.DB, state.ClassicLoadBalancers, func(tx *store.Tx) (state.ClassicLoadBalancer, error) { return s.balancer(tx, name) }, change)

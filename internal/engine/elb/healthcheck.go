@@ -36,7 +36,7 @@ func defaultHealthCheck(listeners []lb.ClassicListener) state.ClassicHealthCheck
 }
 
 func (s *Service) configureHealthCheck(ctx context.Context, in *elb.ConfigureHealthCheckInput) (*elb.ConfigureHealthCheckOutput, error) {
-	b, err := s.edit(ctx, "ConfigureHealthCheck", in.LoadBalancerName, nil, func(_ *store.Tx, b *state.ClassicLoadBalancer) error {
+	b, err := s.edit(ctx, balancing.Action{Name: "ConfigureHealthCheck"}, in.LoadBalancerName, func(_ *store.Tx, b *state.ClassicLoadBalancer) error {
 		check, err := newHealthCheck(in.HealthCheck)
 		b.HealthCheck = check
 		return err

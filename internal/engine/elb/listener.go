@@ -144,7 +144,7 @@ func listenerAt(listeners []lb.ClassicListener, port int32) int {
 }
 
 func (s *Service) createListeners(ctx context.Context, in *elb.CreateLoadBalancerListenersInput) (*elb.CreateLoadBalancerListenersOutput, error) {
-	_, err := s.edit(ctx, "CreateLoadBalancerListeners", in.LoadBalancerName, listenerConditions(in.Listeners), func(tx *store.Tx, b *state.ClassicLoadBalancer) error {
+	_, err := s.edit(ctx, balancing.Action{Name: "CreateLoadBalancerListeners", Keys: listenerConditions(in.Listeners)}, in.LoadBalancerName, func(tx *store.Tx, b *state.ClassicLoadBalancer) error {
 		if len(in.Listeners) == 0 {
 			return invalid("At least one listener must be specified")
 		}
@@ -162,7 +162,7 @@ func (s *Service) createListeners(ctx context.Context, in *elb.CreateLoadBalance
 // deleteListeners also drops the policies in force towards instance ports that
 // no listener uses any more.
 func (s *Service) deleteListeners(ctx context.Context, in *elb.DeleteLoadBalancerListenersInput) (*elb.DeleteLoadBalancerListenersOutput, error) {
-	_, err := s.edit(ctx, "DeleteLoadBalancerListeners", in.LoadBalancerName, nil, func(_ *store.Tx, b *state.ClassicLoadBalancer) error {
+	_, err := s.edit(ctx, balancing.Action{Name: "DeleteLoadBalancerListeners"}, in.LoadBalancerName, func(_ *store.Tx, b *state.ClassicLoadBalancer) error {
 		b.Listeners = slices.DeleteFunc(slices.Clone(b.Listeners), func(l lb.ClassicListener) bool {
 			return slices.Contains(in.LoadBalancerPorts, int32(l.Port))
 		})
@@ -193,7 +193,7 @@ func editListener(b *state.ClassicLoadBalancer, port int32, change func(*lb.Clas
 }
 
 func (s *Service) setCertificate(ctx context.Context, in *elb.SetLoadBalancerListenerSSLCertificateInput) (*elb.SetLoadBalancerListenerSSLCertificateOutput, error) {
-	_, err := s.edit(ctx, "SetLoadBalancerListenerSSLCertificate", in.LoadBalancerName, nil, func(tx *store.Tx, b *state.ClassicLoadBalancer) error {
+	_, err := s.edit(ctx, balancing.Action{Name: "SetLoadBalancerListenerSSLCertificate"}, in.LoadBalancerName, func(tx *store.Tx, b *state.ClassicLoadBalancer) error {
 		err := editListener(b, in.LoadBalancerPort, func(l *lb.ClassicListener) error {
 			if !secure(l.Protocol) {
 				return conflict("The listener on port %d has the protocol %s; only HTTPS and SSL listeners have a certificate", l.Port, l.Protocol)

@@ -43,7 +43,7 @@ func (s *Service) putPolicy(ctx context.Context, action string, balancer *string
 			keys[balancing.KeyPrefix+"SecurityPolicy"] = []string{a.Value}
 		}
 	}
-	_, err := s.edit(ctx, action, balancer, keys, func(_ *store.Tx, b *state.ClassicLoadBalancer) error {
+	_, err := s.edit(ctx, balancing.Action{Name: action, Keys: keys}, balancer, func(_ *store.Tx, b *state.ClassicLoadBalancer) error {
 		t, err := typeOf(p.Type)
 		if err != nil {
 			return err
@@ -96,7 +96,7 @@ func (s *Service) createLBCookiePolicy(ctx context.Context, in *elb.CreateLBCook
 
 // deletePolicy deletes a policy that nothing uses; an absent one is fine.
 func (s *Service) deletePolicy(ctx context.Context, in *elb.DeleteLoadBalancerPolicyInput) (*elb.DeleteLoadBalancerPolicyOutput, error) {
-	_, err := s.edit(ctx, "DeleteLoadBalancerPolicy", in.LoadBalancerName, nil, func(_ *store.Tx, b *state.ClassicLoadBalancer) error {
+	_, err := s.edit(ctx, balancing.Action{Name: "DeleteLoadBalancerPolicy"}, in.LoadBalancerName, func(_ *store.Tx, b *state.ClassicLoadBalancer) error {
 		if user, used := policyUser(*b, *in.PolicyName); used {
 			return conflict("The policy '%s' cannot be deleted: %s uses it", *in.PolicyName, user)
 		}
@@ -199,7 +199,7 @@ func (s *Service) setListenerPolicies(ctx context.Context, in *elb.SetLoadBalanc
 	if len(in.PolicyNames) > 0 {
 		keys[balancing.KeyPrefix+"SecurityPolicy"] = in.PolicyNames
 	}
-	_, err := s.edit(ctx, "SetLoadBalancerPoliciesOfListener", in.LoadBalancerName, keys, func(_ *store.Tx, b *state.ClassicLoadBalancer) error {
+	_, err := s.edit(ctx, balancing.Action{Name: "SetLoadBalancerPoliciesOfListener", Keys: keys}, in.LoadBalancerName, func(_ *store.Tx, b *state.ClassicLoadBalancer) error {
 		return editListener(b, in.LoadBalancerPort, func(l *lb.ClassicListener) error {
 			names, err := listenerPolicies(*b, *l, in.PolicyNames)
 			l.Policies = names
@@ -245,7 +245,7 @@ func typeOfPolicy(b state.ClassicLoadBalancer, name string) (policyType, error) 
 }
 
 func (s *Service) setBackendPolicies(ctx context.Context, in *elb.SetLoadBalancerPoliciesForBackendServerInput) (*elb.SetLoadBalancerPoliciesForBackendServerOutput, error) {
-	_, err := s.edit(ctx, "SetLoadBalancerPoliciesForBackendServer", in.LoadBalancerName, nil, func(_ *store.Tx, b *state.ClassicLoadBalancer) error {
+	_, err := s.edit(ctx, balancing.Action{Name: "SetLoadBalancerPoliciesForBackendServer"}, in.LoadBalancerName, func(_ *store.Tx, b *state.ClassicLoadBalancer) error {
 		if err := balancing.CheckRange("instancePort", in.InstancePort, 1, 65535); err != nil {
 			return err
 		}

@@ -39,7 +39,7 @@ func (s *Service) applySecurityGroups(ctx context.Context, in *elb.ApplySecurity
 	if len(in.SecurityGroups) > 0 {
 		keys[balancing.KeyPrefix+"SecurityGroup"] = in.SecurityGroups
 	}
-	b, err := s.edit(ctx, "ApplySecurityGroupsToLoadBalancer", in.LoadBalancerName, keys, func(tx *store.Tx, b *state.ClassicLoadBalancer) error {
+	b, err := s.edit(ctx, balancing.Action{Name: "ApplySecurityGroupsToLoadBalancer", Keys: keys}, in.LoadBalancerName, func(tx *store.Tx, b *state.ClassicLoadBalancer) error {
 		if len(in.SecurityGroups) == 0 {
 			return conflict("At least one security group must be specified")
 		}

@@ -84,7 +84,7 @@ func subnetConditions(ids []string) balancing.Conditions {
 }
 
 func (s *Service) attachSubnets(ctx context.Context, in *elb.AttachLoadBalancerToSubnetsInput) (*elb.AttachLoadBalancerToSubnetsOutput, error) {
-	b, err := s.edit(ctx, "AttachLoadBalancerToSubnets", in.LoadBalancerName, subnetConditions(in.Subnets), func(tx *store.Tx, b *state.ClassicLoadBalancer) error {
+	b, err := s.edit(ctx, balancing.Action{Name: "AttachLoadBalancerToSubnets", Keys: subnetConditions(in.Subnets)}, in.LoadBalancerName, func(tx *store.Tx, b *state.ClassicLoadBalancer) error {
 		if len(in.Subnets) == 0 {
 			return invalid("At least one subnet must be specified")
 		}
@@ -133,7 +133,7 @@ func detach(tx *store.Tx, b *state.ClassicLoadBalancer, leave func(state.ZoneMap
 }
 
 func (s *Service) detachSubnets(ctx context.Context, in *elb.DetachLoadBalancerFromSubnetsInput) (*elb.DetachLoadBalancerFromSubnetsOutput, error) {
-	b, err := s.edit(ctx, "DetachLoadBalancerFromSubnets", in.LoadBalancerName, nil, func(tx *store.Tx, b *state.ClassicLoadBalancer) error {
+	b, err := s.edit(ctx, balancing.Action{Name: "DetachLoadBalancerFromSubnets"}, in.LoadBalancerName, func(tx *store.Tx, b *state.ClassicLoadBalancer) error {
 		return detach(tx, b, func(z state.ZoneMapping) bool { return slices.Contains(in.Subnets, z.SubnetID) })
 	})
 	if err != nil {
@@ -144,7 +144,7 @@ func (s *Service) detachSubnets(ctx context.Context, in *elb.DetachLoadBalancerF
 
 // enableZones works in the default VPC, whose subnets stand for their zones.
 func (s *Service) enableZones(ctx context.Context, in *elb.EnableAvailabilityZonesForLoadBalancerInput) (*elb.EnableAvailabilityZonesForLoadBalancerOutput, error) {
-	b, err := s.edit(ctx, "EnableAvailabilityZonesForLoadBalancer", in.LoadBalancerName, nil, func(tx *store.Tx, b *state.ClassicLoadBalancer) error {
+	b, err := s.edit(ctx, balancing.Action{Name: "EnableAvailabilityZonesForLoadBalancer"}, in.LoadBalancerName, func(tx *store.Tx, b *state.ClassicLoadBalancer) error {
 		network := s.Network()
 		if vpc, _ := network.VPC(b.VPCID); !vpc.IsDefault {
 			return invalid("The load balancer '%s' is not in the default VPC: its subnets are chosen with AttachLoadBalancerToSubnets", b.Name)
@@ -165,7 +165,7 @@ func (s *Service) enableZones(ctx context.Context, in *elb.EnableAvailabilityZon
 }
 
 func (s *Service) disableZones(ctx context.Context, in *elb.DisableAvailabilityZonesForLoadBalancerInput) (*elb.DisableAvailabilityZonesForLoadBalancerOutput, error) {
-	b, err := s.edit(ctx, "DisableAvailabilityZonesForLoadBalancer", in.LoadBalancerName, nil, func(tx *store.Tx, b *state.ClassicLoadBalancer) error {
+	b, err := s.edit(ctx, balancing.Action{Name: "DisableAvailabilityZonesForLoadBalancer"}, in.LoadBalancerName, func(tx *store.Tx, b *state.ClassicLoadBalancer) error {
 		return detach(tx, b, func(z state.ZoneMapping) bool { return slices.Contains(in.AvailabilityZones, z.Zone) })
 	})
 	if err != nil {

@@ -25,11 +25,11 @@ func plainTags(tags []types.Tag) []balancing.Tag {
 
 // editTags authorises action on a load balancer and replaces its tags. The API
 // takes a list of names that has one.
-func (s *Service) editTags(ctx context.Context, action string, names []string, keys balancing.Conditions, edit func(tags map[string]string) error) error {
+func (s *Service) editTags(ctx context.Context, action balancing.Action, names []string, edit func(tags map[string]string) error) error {
 	if len(names) != 1 {
 		return invalid("Exactly one load balancer name must be specified, not %d", len(names))
 	}
-	_, err := s.edit(ctx, action, &names[0], keys, func(tx *store.Tx, b *state.ClassicLoadBalancer) error {
+	_, err := s.edit(ctx, action, &names[0], func(tx *store.Tx, b *state.ClassicLoadBalancer) error {
 		tags := state.Tags(tx, b.ARN)
 		if err := edit(tags); err != nil {
 			return err
@@ -42,7 +42,7 @@ func (s *Service) editTags(ctx context.Context, action string, names []string, k
 
 func (s *Service) addTags(ctx context.Context, in *elb.AddTagsInput) (*elb.AddTagsOutput, error) {
 	plain := plainTags(in.Tags)
-	return &elb.AddTagsOutput{}, s.editTags(ctx, "AddTags", in.LoadBalancerNames, balancing.RequestTags(plain), func(tags map[string]string) error {
+	return &elb.AddTagsOutput{}, s.editTags(ctx, balancing.Action{Name: "AddTags", Keys: balancing.RequestTags(plain)}, in.LoadBalancerNames, func(tags map[string]string) error {
 		if len(plain) == 0 {
 			return invalid("At least one tag must be specified")
 		}
@@ -55,7 +55,7 @@ func (s *Service) addTags(ctx context.Context, in *elb.AddTagsInput) (*elb.AddTa
 func (s *Service) removeTags(ctx context.Context, in *elb.RemoveTagsInput) (*elb.RemoveTagsOutput, error) {
 	removed := balancing.Convert(in.Tags, func(t types.TagKeyOnly) string { return aws.ToString(t.Key) })
 	keys := balancing.Conditions{"aws:TagKeys": slices.Sorted(slices.Values(removed))}
-	return &elb.RemoveTagsOutput{}, s.editTags(ctx, "RemoveTags", in.LoadBalancerNames, keys, func(tags map[string]string) error {
+	return &elb.RemoveTagsOutput{}, s.editTags(ctx, balancing.Action{Name: "RemoveTags", Keys: keys}, in.LoadBalancerNames, func(tags map[string]string) error {
 		for _, k := range removed {
 			delete(tags, k)
 		}

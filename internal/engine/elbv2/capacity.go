@@ -35,7 +35,7 @@ func (s *Service) describeCapacityReservation(ctx context.Context, in *elb.Descr
 }
 
 func (s *Service) modifyCapacityReservation(ctx context.Context, in *elb.ModifyCapacityReservationInput) (*elb.ModifyCapacityReservationOutput, error) {
-	b, err := s.editBalancer(ctx, "ModifyCapacityReservation", in.LoadBalancerArn, nil, func(_ *store.Tx, b *state.LoadBalancer) error {
+	b, err := s.editBalancer(ctx, balancing.Action{Name: "ModifyCapacityReservation"}, in.LoadBalancerArn, func(_ *store.Tx, b *state.LoadBalancer) error {
 		switch {
 		case aws.ToBool(in.ResetCapacityReservation):
 			b.CapacityUnits = 0

@@ -116,7 +116,7 @@ func (s *Service) checkCertificates(r store.Reader, l state.Listener) error {
 
 func (s *Service) addListenerCertificates(ctx context.Context, in *elb.AddListenerCertificatesInput) (*elb.AddListenerCertificatesOutput, error) {
 	added := []types.Certificate{}
-	_, err := s.editListener(ctx, "AddListenerCertificates", in.ListenerArn, nil, func(tx *store.Tx, l *state.Listener) error {
+	_, err := s.editListener(ctx, balancing.Action{Name: "AddListenerCertificates"}, in.ListenerArn, func(tx *store.Tx, l *state.Listener) error {
 		if l.Protocol != lb.TLS {
 			return refuseSecurity(l.Protocol, security{certificates: in.Certificates})
 		}
@@ -158,7 +158,7 @@ func (s *Service) checkCertificateQuota(r store.Reader, changed state.Listener) 
 }
 
 func (s *Service) removeListenerCertificates(ctx context.Context, in *elb.RemoveListenerCertificatesInput) (*elb.RemoveListenerCertificatesOutput, error) {
-	_, err := s.editListener(ctx, "RemoveListenerCertificates", in.ListenerArn, nil, func(_ *store.Tx, l *state.Listener) error {
+	_, err := s.editListener(ctx, balancing.Action{Name: "RemoveListenerCertificates"}, in.ListenerArn, func(_ *store.Tx, l *state.Listener) error {
 		if len(l.Certificates) == 0 {
 			return nil
 		}

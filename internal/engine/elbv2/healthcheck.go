@@ -37,7 +37,7 @@ type checkSettings struct {
 }
 
 // newHealthCheck is the health check of a new group.
-func newHealthCheck(group lb.Protocol, in checkSettings) (lb.HealthCheck, error) {
+func newHealthCheck(in checkSettings) (lb.HealthCheck, error) {
 	check := lb.HealthCheck{
 		Protocol: lb.TCP, Port: lb.TrafficPort, Interval: defaultInterval, Timeout: defaultTimeout,
 		HealthyThreshold: defaultHealthyThreshold, UnhealthyThreshold: defaultUnhealthyThreshold,
@@ -45,11 +45,11 @@ func newHealthCheck(group lb.Protocol, in checkSettings) (lb.HealthCheck, error)
 	if in.timeout == nil && in.protocol == types.ProtocolEnumHttp {
 		check.Timeout = defaultHTTPTimeout
 	}
-	return changeHealthCheck(check, group, in)
+	return changeHealthCheck(check, in)
 }
 
 // changeHealthCheck applies what a request names and leaves the rest.
-func changeHealthCheck(check lb.HealthCheck, group lb.Protocol, in checkSettings) (lb.HealthCheck, error) {
+func changeHealthCheck(check lb.HealthCheck, in checkSettings) (lb.HealthCheck, error) {
 	if err := checkBounds(in); err != nil {
 		return check, err
 	}

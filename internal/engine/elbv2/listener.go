@@ -24,7 +24,10 @@ func (s *Service) createListener(ctx context.Context, in *elb.CreateListenerInpu
 	if in.SslPolicy != nil {
 		keys[balancing.KeyPrefix+"SecurityPolicy"] = []string{*in.SslPolicy}
 	}
-	if err := s.allowCreate(ctx, "CreateListener", *in.LoadBalancerArn, listenerARN(*in.LoadBalancerArn, anyID), in.Tags, keys); err != nil {
+	if err := s.AllowCreate(ctx, balancing.Creation{
+		Action: balancing.Action{Name: "CreateListener", Keys: keys},
+		On:     *in.LoadBalancerArn, Made: listenerARN(*in.LoadBalancerArn, anyID), Tags: plainTags(in.Tags),
+	}); err != nil {
 		return nil, err
 	}
 	tags, err := s.newTags(in.Tags)
@@ -239,7 +242,7 @@ func (s *Service) modifyListener(ctx context.Context, in *elb.ModifyListenerInpu
 	if in.SslPolicy != nil {
 		keys[balancing.KeyPrefix+"SecurityPolicy"] = []string{*in.SslPolicy}
 	}
-	l, err := s.editListener(ctx, "ModifyListener", in.ListenerArn, keys, func(tx *store.Tx, l *state.Listener) error {
+	l, err := s.editListener(ctx, balancing.Action{Name: "ModifyListener", Keys: keys}, in.ListenerArn, func(tx *store.Tx, l *state.Listener) error {
 		if err := s.changeListener(l, in); err != nil {
 			return err
 		}
@@ -286,8 +289,8 @@ func (s *Service) changeListener(l *state.Listener, in *elb.ModifyListenerInput)
 
 // editListener authorises action on a listener and replaces its record by what
 // edit makes of it.
-func (s *Service) editListener(ctx context.Context, action string, arn *string, keys balancing.Conditions, edit func(*store.Tx, *state.Listener) error) (state.Listener, error) {
-	if err := s.AllowOn(ctx, action, *arn, keys); err != nil {
+func (s *Service) editListener(ctx context.Context, action balancing.Action, arn *string, edit func(*store.Tx, *state.Listener) error) (state.Listener, error) {
+	if err := s.AllowOn(ctx, action.Name, *arn, action.Keys); err != nil {
 		return state.Listener{}, err
 	}
 	return state.Edit(s.DB, state.Listeners, func(tx *store.Tx) (state.Listener, error) { return listener(tx, arn) }, edit)
@@ -325,7 +328,7 @@ func (s *Service) describeListenerAttributes(ctx context.Context, in *elb.Descri
 }
 
 func (s *Service) modifyListenerAttributes(ctx context.Context, in *elb.ModifyListenerAttributesInput) (*elb.ModifyListenerAttributesOutput, error) {
-	l, err := s.editListener(ctx, "ModifyListenerAttributes", in.ListenerArn, nil, func(_ *store.Tx, l *state.Listener) error {
+	l, err := s.editListener(ctx, balancing.Action{Name: "ModifyListenerAttributes"}, in.ListenerArn, func(_ *store.Tx, l *state.Listener) error {
 		changes, err := attributeChanges(in.Attributes, func(a types.ListenerAttribute) (*string, *string) { return a.Key, a.Value })
 		if err != nil {
 			return err

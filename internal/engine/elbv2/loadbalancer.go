@@ -26,7 +26,10 @@ const (
 
 func (s *Service) createLoadBalancer(ctx context.Context, in *elb.CreateLoadBalancerInput) (*elb.CreateLoadBalancerOutput, error) {
 	pattern := s.balancerARN(*in.Name, anyID)
-	if err := s.allowCreate(ctx, "CreateLoadBalancer", pattern, pattern, in.Tags, balancing.CreateConditions(schemeOf(in.Scheme), in.Subnets, in.SecurityGroups)); err != nil {
+	if err := s.AllowCreate(ctx, balancing.Creation{
+		Action: balancing.Action{Name: "CreateLoadBalancer", Keys: balancing.CreateConditions(schemeOf(in.Scheme), in.Subnets, in.SecurityGroups)},
+		On:     pattern, Made: pattern, Tags: plainTags(in.Tags),
+	}); err != nil {
 		return nil, err
 	}
 	tags, err := s.newTags(in.Tags)

@@ -19,8 +19,8 @@ import (
 
 // editBalancer authorises action on a load balancer and replaces its record by
 // what edit makes of it.
-func (s *Service) editBalancer(ctx context.Context, action string, arn *string, keys balancing.Conditions, edit func(*store.Tx, *state.LoadBalancer) error) (state.LoadBalancer, error) {
-	if err := s.AllowOn(ctx, action, *arn, keys); err != nil {
+func (s *Service) editBalancer(ctx context.Context, action balancing.Action, arn *string, edit func(*store.Tx, *state.LoadBalancer) error) (state.LoadBalancer, error) {
+	if err := s.AllowOn(ctx, action.Name, *arn, action.Keys); err != nil {
 		return state.LoadBalancer{}, err
 	}
 	return state.Edit(s.DB, state.LoadBalancers, func(tx *store.Tx) (state.LoadBalancer, error) { return balancer(tx, arn) }, edit)
@@ -44,7 +44,7 @@ func (s *Service) balancerAttributes(b state.LoadBalancer) []types.LoadBalancerA
 }
 
 func (s *Service) modifyLoadBalancerAttributes(ctx context.Context, in *elb.ModifyLoadBalancerAttributesInput) (*elb.ModifyLoadBalancerAttributesOutput, error) {
-	b, err := s.editBalancer(ctx, "ModifyLoadBalancerAttributes", in.LoadBalancerArn, nil, func(_ *store.Tx, b *state.LoadBalancer) error {
+	b, err := s.editBalancer(ctx, balancing.Action{Name: "ModifyLoadBalancerAttributes"}, in.LoadBalancerArn, func(_ *store.Tx, b *state.LoadBalancer) error {
 		changes, err := attributeChanges(in.Attributes, func(a types.LoadBalancerAttribute) (*string, *string) { return a.Key, a.Value })
 		if err != nil {
 			return err
@@ -86,7 +86,7 @@ func (s *Service) setSubnets(ctx context.Context, in *elb.SetSubnetsInput) (*elb
 		keys[balancing.KeyPrefix+"Subnet"] = in.Subnets
 	}
 	all, invalidPlacement := placements(in.Subnets, in.SubnetMappings)
-	b, err := s.editBalancer(ctx, "SetSubnets", in.LoadBalancerArn, keys, func(tx *store.Tx, b *state.LoadBalancer) error {
+	b, err := s.editBalancer(ctx, balancing.Action{Name: "SetSubnets", Keys: keys}, in.LoadBalancerArn, func(tx *store.Tx, b *state.LoadBalancer) error {
 		if invalidPlacement != nil {
 			return invalidPlacement
 		}
@@ -170,7 +170,7 @@ func dropIPv6(tx *store.Tx, b *state.LoadBalancer) {
 }
 
 func (s *Service) setIPAddressType(ctx context.Context, in *elb.SetIpAddressTypeInput) (*elb.SetIpAddressTypeOutput, error) {
-	b, err := s.editBalancer(ctx, "SetIpAddressType", in.LoadBalancerArn, nil, func(tx *store.Tx, b *state.LoadBalancer) error {
+	b, err := s.editBalancer(ctx, balancing.Action{Name: "SetIpAddressType"}, in.LoadBalancerArn, func(tx *store.Tx, b *state.LoadBalancer) error {
 		next := *b
 		next.IPAddressType = lb.IPAddressType(in.IpAddressType)
 		if next.IPAddressType == lb.IPv4 && forwardsToIPv6(tx, *b) {
@@ -204,7 +204,7 @@ func (s *Service) setSecurityGroups(ctx context.Context, in *elb.SetSecurityGrou
 	if len(in.SecurityGroups) > 0 {
 		keys[balancing.KeyPrefix+"SecurityGroup"] = in.SecurityGroups
 	}
-	b, err := s.editBalancer(ctx, "SetSecurityGroups", in.LoadBalancerArn, keys, func(tx *store.Tx, b *state.LoadBalancer) error {
+	b, err := s.editBalancer(ctx, balancing.Action{Name: "SetSecurityGroups", Keys: keys}, in.LoadBalancerArn, func(tx *store.Tx, b *state.LoadBalancer) error {
 		switch {
 		case len(b.SecurityGroups) == 0:
 			return unfit("You cannot set security groups on a Network Load Balancer which was created without any security groups.")

@@ -14,6 +14,12 @@ import (
 	"github.com/fairlead-lb/fairlead/internal/store"
 )
 
+func plainTags(tags []types.Tag) []balancing.Tag {
+	return balancing.Convert(tags, func(t types.Tag) balancing.Tag {
+		return balancing.Tag{Key: aws.ToString(t.Key), Value: aws.ToString(t.Value)}
+	})
+}
+
 // newTags checks the tags of a request.
 func (s *Service) newTags(list []types.Tag) (map[string]string, error) {
 	return balancing.NewTags(plainTags(list), s.Quotas.TagsPerResource)
@@ -42,9 +48,9 @@ func checkExists(r store.Reader, arn string) error {
 
 // editTags authorises action on every resource and replaces their tags in one
 // transaction.
-func (s *Service) editTags(ctx context.Context, action string, arns []string, keys balancing.Conditions, edit func(tags map[string]string) error) error {
+func (s *Service) editTags(ctx context.Context, action balancing.Action, arns []string, edit func(tags map[string]string) error) error {
 	for _, arn := range arns {
-		if err := s.AllowOn(ctx, action, arn, keys); err != nil {
+		if err := s.AllowOn(ctx, action.Name, arn, action.Keys); err != nil {
 			return err
 		}
 	}
@@ -67,7 +73,7 @@ func (s *Service) editTags(ctx context.Context, action string, arns []string, ke
 }
 
 func (s *Service) addTags(ctx context.Context, in *elb.AddTagsInput) (*elb.AddTagsOutput, error) {
-	return &elb.AddTagsOutput{}, s.editTags(ctx, "AddTags", in.ResourceArns, balancing.RequestTags(plainTags(in.Tags)), func(tags map[string]string) error {
+	return &elb.AddTagsOutput{}, s.editTags(ctx, balancing.Action{Name: "AddTags", Keys: balancing.RequestTags(plainTags(in.Tags))}, in.ResourceArns, func(tags map[string]string) error {
 		added, err := s.newTags(in.Tags)
 		maps.Copy(tags, added)
 		return err
@@ -76,7 +82,7 @@ func (s *Service) addTags(ctx context.Context, in *elb.AddTagsInput) (*elb.AddTa
 
 func (s *Service) removeTags(ctx context.Context, in *elb.RemoveTagsInput) (*elb.RemoveTagsOutput, error) {
 	keys := balancing.Conditions{"aws:TagKeys": slices.Sorted(slices.Values(in.TagKeys))}
-	return &elb.RemoveTagsOutput{}, s.editTags(ctx, "RemoveTags", in.ResourceArns, keys, func(tags map[string]string) error {
+	return &elb.RemoveTagsOutput{}, s.editTags(ctx, balancing.Action{Name: "RemoveTags", Keys: keys}, in.ResourceArns, func(tags map[string]string) error {
 		for _, k := range in.TagKeys {
 			delete(tags, k)
 		}

@@ -20,7 +20,9 @@ import (
 
 func (s *Service) createTargetGroup(ctx context.Context, in *elb.CreateTargetGroupInput) (*elb.CreateTargetGroupOutput, error) {
 	pattern := s.groupARN(*in.Name, anyID)
-	if err := s.allowCreate(ctx, "CreateTargetGroup", pattern, pattern, in.Tags); err != nil {
+	if err := s.AllowCreate(ctx, balancing.Creation{
+		Action: balancing.Action{Name: "CreateTargetGroup"}, On: pattern, Made: pattern, Tags: plainTags(in.Tags),
+	}); err != nil {
 		return nil, err
 	}
 	tags, err := s.newTags(in.Tags)
@@ -61,7 +63,7 @@ func (s *Service) wantedGroup(in *elb.CreateTargetGroupInput) (state.TargetGroup
 		return g, invalid("The VPC ID '%s' is not found", g.VPCID)
 	}
 	var err error
-	g.HealthCheck, err = newHealthCheck(g.Protocol, checkSettings{
+	g.HealthCheck, err = newHealthCheck(checkSettings{
 		enabled: in.HealthCheckEnabled, protocol: in.HealthCheckProtocol, port: in.HealthCheckPort, path: in.HealthCheckPath, matcher: in.Matcher,
 		interval: in.HealthCheckIntervalSeconds, timeout: in.HealthCheckTimeoutSeconds,
 		healthy: in.HealthyThresholdCount, unhealthy: in.UnhealthyThresholdCount,
@@ -218,7 +220,7 @@ func (s *Service) editGroup(ctx context.Context, action string, arn *string, edi
 func (s *Service) modifyTargetGroup(ctx context.Context, in *elb.ModifyTargetGroupInput) (*elb.ModifyTargetGroupOutput, error) {
 	g, err := s.editGroup(ctx, "ModifyTargetGroup", in.TargetGroupArn, func(_ *store.Tx, g *state.TargetGroup) error {
 		var err error
-		g.HealthCheck, err = changeHealthCheck(g.HealthCheck, g.Protocol, checkSettings{
+		g.HealthCheck, err = changeHealthCheck(g.HealthCheck, checkSettings{
 			enabled: in.HealthCheckEnabled, protocol: in.HealthCheckProtocol, port: in.HealthCheckPort, path: in.HealthCheckPath, matcher: in.Matcher,
 			interval: in.HealthCheckIntervalSeconds, timeout: in.HealthCheckTimeoutSeconds,
 			healthy: in.HealthyThresholdCount, unhealthy: in.UnhealthyThresholdCount,

@@ -15,7 +15,7 @@ import (
 func conditions(p Pod, pod *corev1.Pod, now time.Time) []corev1.PodCondition {
 	own := []corev1.PodCondition{
 		truth(corev1.PodReadyToStartContainers, p.Sandbox, "", ""),
-		initializedCondition(p, pod),
+		initializedCondition(p),
 		containersReady(p),
 	}
 	own = append(own, podReady(own[2], pod))
@@ -61,7 +61,7 @@ func incompleteInit(p Pod) []string {
 	return names
 }
 
-func initializedCondition(p Pod, pod *corev1.Pod) corev1.PodCondition {
+func initializedCondition(p Pod) corev1.PodCondition {
 	if succeeded(p) {
 		return truth(corev1.PodInitialized, true, "PodCompleted", "")
 	}
