@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"sync"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -17,6 +18,10 @@ type rawConn struct {
 	fd    int  // while reads must not block; 0 otherwise
 
 	greeting *greeting // of a client, when a TLS listener keeps an access log
+
+	writing   sync.Mutex // what is read may be answered at any time (RFC 8446, 4.6.3)
+	gathering bool
+	gathered  []byte
 }
 
 func newRawConn(c *net.TCPConn) *rawConn { return &rawConn{TCPConn: c} }
@@ -43,6 +48,34 @@ func (c *rawConn) Read(b []byte) (int, error) {
 		return 0, io.EOF
 	}
 	return n, err
+}
+
+// together has what f writes leave at once, in the order in which it was written.
+// It is put into room.
+func (c *rawConn) together(room []byte, f func() error) error {
+	c.writing.Lock()
+	c.gathering, c.gathered = true, room
+	c.writing.Unlock()
+	err := f()
+	c.writing.Lock()
+	defer c.writing.Unlock()
+	all := c.gathered
+	c.gathering, c.gathered = false, nil
+	if err != nil {
+		return err
+	}
+	_, err = c.TCPConn.Write(all)
+	return err
+}
+
+func (c *rawConn) Write(b []byte) (int, error) {
+	c.writing.Lock()
+	defer c.writing.Unlock()
+	if c.gathering {
+		c.gathered = append(c.gathered, b...)
+		return len(b), nil
+	}
+	return c.TCPConn.Write(b)
 }
 
 // readNow reads what there is; n is 0 at the end of the stream and on errors.

@@ -84,7 +84,9 @@ type pump struct {
 	under  *rawConn  // beneath secure
 	sealed bool      // what is written is TLS
 
-	buf     *buffer
+	bulk    bool    // the last read got much that will be sealed
+	buf     *buffer // what is read into, or
+	batch   *batch
 	passage loop.Passage
 	n       int
 	err     error
@@ -126,12 +128,13 @@ func (p *pump) run() {
 // something.
 func (p *pump) fill(fd uintptr) bool {
 	p.n, p.err = 0, nil
-	p.buf = p.r.route.server.buffers.Get().(*buffer)
+	room := p.take()
 	if p.secure != nil {
-		p.readTLS(int(fd))
+		p.readTLS(int(fd), room)
 	} else {
-		p.n, p.err = readNow(int(fd), p.buf[:])
+		p.n, p.err = readNow(int(fd), room)
 	}
+	p.bulk = p.sealed && p.secure == nil && p.n >= len(buffer{})
 	if p.n == 0 {
 		p.release()
 	}
@@ -141,10 +144,21 @@ func (p *pump) fill(fd uintptr) bool {
 	return !errors.Is(p.err, unix.EAGAIN)
 }
 
+// take takes something to read into. There is always a buffer, not always a batch.
+func (p *pump) take() []byte {
+	if p.bulk {
+		if p.batch = p.r.route.server.batches.get(); p.batch != nil {
+			return p.batch.plain[:]
+		}
+	}
+	p.buf = p.r.route.server.buffers.Get().(*buffer)
+	return p.buf[:]
+}
+
 // readTLS reads one record.
-func (p *pump) readTLS(fd int) {
+func (p *pump) readTLS(fd int, room []byte) {
 	p.under.fd = fd
-	p.n, p.err = p.secure.Read(p.buf[:])
+	p.n, p.err = p.secure.Read(room)
 	p.under.fd = 0
 	if errors.Is(p.err, wouldBlock{}) {
 		p.err = unix.EAGAIN
@@ -159,14 +173,30 @@ func (p *pump) flush() {
 	if p.passage.Bytes += int64(p.n); p.passage.First.IsZero() {
 		p.passage.First = time.Now()
 	}
-	_, p.err = p.to.Write(p.buf[:p.n])
+	p.err = p.write()
 	p.release()
 	if p.passage.Moved.IsZero() {
 		p.passage.Moved = time.Now()
 	}
 }
 
+func (p *pump) write() error {
+	if p.batch == nil {
+		_, err := p.to.Write(p.buf[:p.n])
+		return err
+	}
+	return p.to.(*tls.Conn).NetConn().(*rawConn).together(p.batch.sealed[:0], func() error {
+		_, err := p.to.Write(p.batch.plain[:p.n])
+		return err
+	})
+}
+
 func (p *pump) release() {
+	if p.batch != nil {
+		p.r.route.server.batches.put(p.batch)
+		p.batch = nil
+		return
+	}
 	p.r.route.server.buffers.Put(p.buf)
 	p.buf = nil
 }

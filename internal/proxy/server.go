@@ -18,6 +18,7 @@ type Server struct {
 	opts    Options
 	loops   *loop.Group
 	buffers sync.Pool // of *buffer
+	batches batches
 	metrics *metrics
 	open    atomic.Int64   // clients' connections
 	work    sync.WaitGroup // accept loops and connections
