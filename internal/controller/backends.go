@@ -125,5 +125,8 @@ func sends(svc *corev1.Service, pod *corev1.Pod, all []corev1.Service) bool {
 		return true
 	}
 	names := intent.Backends(svc)
+	if len(names) == 0 {
+		return false
+	}
 	return slices.ContainsFunc(all, func(s corev1.Service) bool { return slices.Contains(names, s.Name) && selects(&s, pod) })
 }
