@@ -79,6 +79,8 @@ type service struct {
 	blocked  []plan.Step
 	drift    drift
 	failures int
+	told     string    // resource version of the status that tells of the last failure
+	retryAt  time.Time // when the failure is tried again
 	settling settling
 	waiting  []*corev1.Pod     // pods that wait for the health of their targets
 	said     map[string]string // events by reason, to send each once
@@ -153,6 +155,9 @@ func (r *Reconciler) owned() []types.NamespacedName {
 
 func (r *Reconciler) ensure(ctx context.Context, svc *corev1.Service, st *service) (reconcile.Result, error) {
 	st.removed = false
+	if left := st.rest(svc, r.now()); left > 0 {
+		return reconcile.Result{RequeueAfter: left}, nil
+	}
 	if r.now().After(st.resyncAt) && intent.DriftPolicyOf(svc) == intent.IgnoreDrift {
 		st.resyncAt = r.now().Add(jitter(r.opts.Resync))
 	}

@@ -21,7 +21,7 @@ func (r *Reconciler) setupGates(mgr ctrl.Manager) error {
 		Named("pod-readiness-gate").
 		For(&corev1.Pod{}).
 		Watches(&corev1.Service{}, handler.EnqueueRequestsFromMapFunc(r.waitingIn)).
-		WithOptions(controller.Options{SkipNameValidation: new(true)}).
+		WithOptions(controller.Options{SkipNameValidation: new(true), RateLimiter: r.limiter()}).
 		Complete(reconcile.Func(r.reconcileGate))
 }
 

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
@@ -49,17 +50,28 @@ var (
 	eventConsent  = notice{"ReplacementRequired", corev1.EventTypeWarning, "Ensure"}
 )
 
-// Limits of the API server: an event's note, and a condition's message.
+// Limits of the API server: an event's note, in bytes, and a condition's message.
 const (
-	maxNote    = 1000
+	maxNote    = 1 << 10
 	maxMessage = 32 << 10
 )
 
+// clip shortens a text to a number of bytes, between two characters.
+func clip(text string, limit int) string {
+	const more = "…"
+	if len(text) <= limit {
+		return text
+	}
+	end := limit - len(more)
+	for !utf8.RuneStart(text[end]) {
+		end--
+	}
+	return text[:end] + more
+}
+
 // say sends an event unless it was the last one of its reason.
 func (r *Reconciler) say(svc *corev1.Service, st *service, e notice, note string) {
-	if len(note) > maxNote {
-		note = note[:maxNote] + "…"
-	}
+	note = clip(note, maxNote)
 	if st.said[e.reason] == note {
 		return
 	}
@@ -225,6 +237,9 @@ func (r *Reconciler) failed(ctx context.Context, svc *corev1.Service, st *servic
 	if apierrors.IsConflict(err) {
 		return reconcile.Result{RequeueAfter: r.opts.RetryBase}, nil // the cache is behind; no news for anyone
 	}
+	if ctx.Err() != nil {
+		return reconcile.Result{}, nil // the process ends, and that is nobody's failure
+	}
 	class := classOf(err)
 	p := policyOf(class)
 	if !p.known {
@@ -242,11 +257,28 @@ func (r *Reconciler) failed(ctx context.Context, svc *corev1.Service, st *servic
 	if svc.DeletionTimestamp.IsZero() {
 		status := draftOf(svc)
 		status.set(condProgrammed, metav1.ConditionFalse, p.condition, err.Error())
+		before := svc.ResourceVersion
 		if err := r.writeStatus(ctx, status); err != nil && client.IgnoreNotFound(err) != nil {
 			r.log.Warn("status not written", "service", key.String(), "error", err)
 		}
+		if svc.ResourceVersion != before {
+			st.told, st.retryAt = svc.ResourceVersion, r.now().Add(after)
+		}
 	}
 	return reconcile.Result{RequeueAfter: after}, nil
+}
+
+// rest is how long a Service that failed has to wait yet when what woke it may be
+// no more than the status that says so. One failure after the other would else
+// be tried at once whenever their texts differ. Once only: anything else that
+// happens is a reason to try.
+func (st *service) rest(svc *corev1.Service, now time.Time) time.Duration {
+	own := svc.ResourceVersion == st.told
+	st.told = ""
+	if !own {
+		return 0
+	}
+	return st.retryAt.Sub(now)
 }
 
 // clearStatus takes from a Service that lives on what it no longer has.
@@ -271,7 +303,7 @@ type draft struct {
 func draftOf(svc *corev1.Service) *draft { return &draft{*svc.Status.DeepCopy(), svc} }
 
 func (status *draft) set(kind string, value metav1.ConditionStatus, reason, message string) {
-	message = message[:min(len(message), maxMessage)]
+	message = clip(message, maxMessage)
 	meta.SetStatusCondition(&status.Conditions, metav1.Condition{
 		Type: kind, Status: value, Reason: reason, Message: message, ObservedGeneration: status.of.Generation,
 	})

@@ -56,8 +56,14 @@ func (r *Reconciler) setup(mgr ctrl.Manager, workers int) error {
 		Watches(&discoveryv1.EndpointSlice{}, r.sliceHandler()).
 		Watches(&corev1.Pod{}, r.podHandler()).
 		WatchesRawSource(source.Channel(looks, lookHandler())).
-		WithOptions(controller.Options{MaxConcurrentReconciles: workers, SkipNameValidation: new(true)}).
+		WithOptions(controller.Options{MaxConcurrentReconciles: workers, SkipNameValidation: new(true), RateLimiter: r.limiter()}).
 		Complete(r)
+}
+
+// limiter is for errors that a pass returns: writes to the API server that went
+// wrong. They are tried again no less often than what AWS refuses.
+func (r *Reconciler) limiter() workqueue.TypedRateLimiter[reconcile.Request] {
+	return workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](r.opts.RetryBase, r.opts.RetryMax)
 }
 
 // lookHandler has Services look at a sweep, after whatever is new.
