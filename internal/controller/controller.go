@@ -112,25 +112,31 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 // service is the memory of a Service, a new one when the Service is new to this
 // process or another one of the same name.
 func (r *Reconciler) service(svc *corev1.Service) *service {
+	st, met := r.meet(svc)
+	if !met && intent.HasFinalizer(svc) {
+		r.shared.Hold(svc.UID, true) // may wait for a call of another Service's, so mu is free
+	}
+	return st
+}
+
+// meet says whether the Service is known already.
+func (r *Reconciler) meet(svc *corev1.Service) (st *service, met bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	key := client.ObjectKeyFromObject(svc)
 	r.references.set(key, intent.Backends(svc))
 	if st := r.services[key]; st != nil && st.uid == svc.UID {
 		st.wanted = intent.WantedName(svc)
-		return st
+		return st, true
 	}
 	rec, ok := readRecord(svc)
-	st := &service{
+	st = &service{
 		uid: svc.UID, wanted: intent.WantedName(svc), rec: rec, lost: !ok && intent.HasFinalizer(svc), said: map[string]string{},
 		resyncAt: r.now().Add(time.Duration(rand.Int64N(int64(r.opts.Resync) + 1))),
 	}
 	st.settling.resume(svc)
 	r.services[key] = st
-	if intent.HasFinalizer(svc) {
-		r.shared.Hold(svc.UID, true)
-	}
-	return st
+	return st, false
 }
 
 func (r *Reconciler) forget(key types.NamespacedName) {

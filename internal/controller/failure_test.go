@@ -2,6 +2,7 @@ package controller
 
 import (
 	"context"
+	"runtime"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -10,6 +11,8 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/fairlead-lb/fairlead/internal/intent"
 )
 
 var nginx = reconcile.Request{NamespacedName: types.NamespacedName{Namespace: "default", Name: "nginx"}}
@@ -54,6 +57,28 @@ func TestTheEndOfTheProcessIsNoFailure(t *testing.T) {
 	}
 	if c := meta.FindStatusCondition(w.get("nginx").Status.Conditions, condProgrammed); c != nil {
 		t.Errorf("condition %+v", c)
+	}
+}
+
+// TestAServiceThatIsMetHoldsUpNoOther: what Services share is locked while
+// another one's call is under way.
+func TestAServiceThatIsMetHoldsUpNoOther(t *testing.T) {
+	w := newWorld(t)
+	svc := post("nginx")
+	svc.Finalizers = []string{intent.Finalizer}
+	met := make(chan struct{})
+	w.r.shared.mu.Lock() // as during a call
+	go func() {
+		w.r.service(svc)
+		close(met)
+	}()
+	for len(w.r.owned()) == 0 {
+		runtime.Gosched()
+	}
+	w.r.shared.mu.Unlock()
+	<-met
+	if !w.r.shared.holders[svc.UID] {
+		t.Error("the Service does not count as one that has something in AWS")
 	}
 }
 
