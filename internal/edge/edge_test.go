@@ -303,7 +303,7 @@ func TestRealTargets(t *testing.T) {
 	start(t, t.TempDir(), Config{Link: edgeapi.NewLocal(e, zone), DataPath: dp, Prober: health.NetProber{}})
 	e.snapshots <- snapshot(1, tcp, http)
 	want := map[string]lb.HealthState{"open": lb.Healthy, "closed": lb.Unhealthy, "busy": lb.Unhealthy}
-	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(5 * time.Millisecond) {
 		_, seen := e.seen()
 		diff := cmp.Diff(want, seen)
 		if diff == "" {

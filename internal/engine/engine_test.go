@@ -220,7 +220,7 @@ func (e *edge) until(what string, accept func(lb.ZoneSnapshot) bool) lb.ZoneSnap
 			if accept(last) {
 				return last
 			}
-		case <-time.After(20 * time.Second):
+		case <-time.After(time.Minute):
 			e.t.Fatalf("no snapshot with %s; the last was %+v", what, last)
 		}
 	}
@@ -350,7 +350,7 @@ func (r *rig) states(group string) []string {
 // await waits for what other goroutines bring about.
 func (r *rig) await(what string, done func() bool) {
 	r.t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); !done(); time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); !done(); time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
 			r.t.Fatalf("waited in vain for %s", what)
 		}

@@ -97,7 +97,7 @@ func TestProcessesAreToldApartByTheirStartTime(t *testing.T) {
 }
 
 func TestLockIsHeldByOneAndTakenOverWhenItsFileIsReplaced(t *testing.T) {
-	prefix := "test" + filepath.Base(t.TempDir()) + "-"
+	prefix := "test" + filepath.Base(filepath.Dir(t.TempDir())) + "-"
 	first, err := acquireLock(prefix)
 	if err != nil {
 		t.Fatal(err)

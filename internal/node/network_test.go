@@ -223,7 +223,7 @@ func (n network) echoIn(t *testing.T, ns string) {
 	}()
 }
 
-const patience = 5 * time.Second // for a connection that must come about
+const patience = time.Minute // for a connection that must come about
 
 func (n network) dial(t *testing.T, ns, network, addr string, timeout time.Duration) (net.Conn, error) {
 	t.Helper()

@@ -26,7 +26,7 @@ import (
 
 const (
 	zone     = "us-west-2a"
-	patience = 10 * time.Second // for what must come about
+	patience = time.Minute // for what must come about
 )
 
 // bench is a segment with an edge and two targets, a control host, a neighbour

@@ -109,7 +109,7 @@ func (c node) create(t *testing.T, pod *corev1.Pod) *corev1.Pod {
 // until watches a pod until a condition holds; a nil pod means that it is gone.
 func (c node) until(t *testing.T, name, what string, ok func(*corev1.Pod) bool) *corev1.Pod {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	w, err := c.Client.CoreV1().Pods("default").Watch(ctx, metav1.ListOptions{FieldSelector: fields.OneTermEqualSelector("metadata.name", name).String()})
 	if err != nil {

@@ -35,7 +35,7 @@ import (
 func (c node) get(t *testing.T, url string, into any) {
 	t.Helper()
 	client := http.Client{Transport: &http.Transport{DialContext: c.Dial, DisableKeepAlives: true}, Timeout: 10 * time.Second}
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	resp, err := client.Get(url)
 	for errors.Is(err, syscall.ECONNREFUSED) {
@@ -172,7 +172,7 @@ func terminalWorks(t *testing.T, c node) {
 			t.Fatal(err)
 		}
 		var out strings.Builder
-		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
 		err = executor.StreamWithContext(ctx, remotecommand.StreamOptions{
 			Stdin: strings.NewReader("words\n"), Stdout: &out, Tty: true, TerminalSizeQueue: &oneSize{remotecommand.TerminalSize{Width: 132, Height: 43}},
@@ -238,7 +238,7 @@ func runOnTerminal(t *testing.T, c node) {
 		<-screen.seen
 		_, _ = io.WriteString(typing, "words\r")
 	}()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	err = executor.StreamWithContext(ctx, remotecommand.StreamOptions{Stdin: keys, Stdout: screen, Tty: true})
 	typing.Close()

@@ -67,7 +67,7 @@ func podIsAsSpecified(t *testing.T, c node) {
 	pod = c.until(t, pod.Name, "ready", isReady)
 	want := fmt.Sprintf("init=done color=blue ip=%s greeting=hello blue $(X) file=from the map user=1234 dir=/scratch\ntoken=yes dns=1 api=198.19.0.1\n", pod.Status.PodIP)
 	var got string
-	for ctx, cancel := context.WithTimeout(ctx, 20*time.Second); ; pause(t, ctx) {
+	for ctx, cancel := context.WithTimeout(ctx, time.Minute); ; pause(t, ctx) {
 		defer cancel()
 		got, _ = c.Run(c.Kubectl(ctx, "logs", pod.Name))
 		if strings.Count(got, "\n") >= 3 {
@@ -83,7 +83,7 @@ func refusalIsTold(t *testing.T, c node) {
 	pod := podOf(shell("sleep 1000"))
 	pod.Spec.Volumes = []corev1.Volume{{Name: "host", VolumeSource: corev1.VolumeSource{HostPath: &corev1.HostPathVolumeSource{Path: "/"}}}}
 	pod = c.create(t, pod)
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	// The node authorizer learns of a pod a moment after the node does, so the
 	// first event may be about a config map that the node may not read yet.

@@ -240,7 +240,7 @@ func TestRequestsGoToTheTargetWithTheFewestOutstanding(t *testing.T) {
 // waitFor waits for something that another goroutine does.
 func waitFor(t *testing.T, what string, done func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); !done(); time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); !done(); time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("waited in vain for %s", what)
 		}

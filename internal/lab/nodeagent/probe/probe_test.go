@@ -141,7 +141,11 @@ func TestHTTP(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			test.get.Port = intstr.FromString("web")
-			ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+			patience := time.Minute
+			if test.get.Path == "/slow" {
+				patience = 50 * time.Millisecond
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), patience)
 			defer cancel()
 			if err := Run(ctx, corev1.ProbeHandler{HTTPGet: &test.get}, target); (err == nil) != test.ok {
 				t.Errorf("error %v, want success %t", err, test.ok)
@@ -165,7 +169,7 @@ func TestTCPAndGRPC(t *testing.T) {
 	go func() { _ = srv.Serve(l) }()
 	defer srv.Stop()
 	p, down := port(t, l.Addr().String()), "down"
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	target := Target{Host: "127.0.0.1"}
 	for name, test := range map[string]struct {
