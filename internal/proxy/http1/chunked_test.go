@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net/http/httputil"
+	"regexp"
 	"strconv"
 	"testing"
 
@@ -92,6 +93,10 @@ func TestChunksDoNotDependOnHowBytesArrive(t *testing.T) {
 	})
 }
 
+// spacedExtension is white space before an extension, which RFC 9112 section 7.1.1
+// has recipients take, and net/http refuses.
+var spacedExtension = regexp.MustCompile(`[ \t];`)
+
 // FuzzChunked compares with net/http's reader: what is let through, that reads
 // as the same data.
 func FuzzChunked(f *testing.F) {
@@ -103,7 +108,7 @@ func FuzzChunked(f *testing.F) {
 			return
 		}
 		theirs, err := io.ReadAll(httputil.NewChunkedReader(bytes.NewReader(b[:n])))
-		if err != nil || !bytes.Equal(theirs, data) {
+		if refused := err != nil && spacedExtension.Match(b[:n]); !refused && (err != nil || !bytes.Equal(theirs, data)) {
 			t.Fatalf("%q: got %q, net/http reads %q, %v", b, data, theirs, err)
 		}
 		var c Chunked
