@@ -10,124 +10,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/google/go-cmp/cmp/cmpopts"
 	"pgregory.net/rapid"
 )
-
-// memoryStore is a store without a kernel. With faults it fails now and then,
-// before, in the middle of or after a write.
-type memoryStore struct {
-	contents
-	tables map[uint32][]uint32
-	faults *rand.Rand
-	writes int
-}
-
-func newMemoryStore() *memoryStore {
-	return &memoryStore{contents: newContents(), tables: map[uint32][]uint32{}}
-}
-
-var errFault = errors.New("injected fault")
-
-func (s *memoryStore) load() (contents, error) {
-	out := s.contents.clone()
-	out.tables, out.counters = map[uint32][]uint32{}, map[uint32]struct{}{}
-	return out, nil
-}
-
-// fails decides the fate of each single entry.
-func (s *memoryStore) fails() bool { return s.faults != nil && s.faults.IntN(40) == 0 }
-
-func (s *memoryStore) put(c contents) error {
-	if c.generation != 0 {
-		s.generation = c.generation
-	}
-	s.writes += len(c.targets) + len(c.tables) + len(c.groups) + len(c.prefixes) + len(c.clients) + len(c.listeners) + len(c.keys) + len(c.vips)
-	return errors.Join(
-		insertAll(s, s.contents.targets, c.targets), insertAll(s, s.tables, c.tables), insertAll(s, s.contents.groups, c.groups),
-		insertAll(s, s.contents.prefixes, c.prefixes), insertAll(s, s.contents.clients, c.clients), insertAll(s, s.contents.listeners, c.listeners),
-		insertAll(s, s.contents.keys, c.keys), insertAll(s, s.contents.vips, c.vips),
-	)
-}
-
-func (s *memoryStore) remove(c contents) error {
-	s.writes += len(c.targets) + len(c.groups) + len(c.prefixes) + len(c.clients) + len(c.listeners) + len(c.keys) + len(c.vips)
-	return errors.Join(
-		removeAll(s, s.contents.targets, c.targets), removeAll(s, s.tables, c.groups), removeAll(s, s.contents.groups, c.groups),
-		removeAll(s, s.contents.prefixes, c.prefixes), removeAll(s, s.contents.clients, c.clients), removeAll(s, s.contents.listeners, c.listeners),
-		removeAll(s, s.contents.keys, c.keys), removeAll(s, s.contents.vips, c.vips),
-	)
-}
-
-func insertAll[K comparable, V any](s *memoryStore, into, entries map[K]V) error {
-	for k, v := range entries {
-		if s.fails() {
-			return errFault
-		}
-		into[k] = v
-	}
-	return nil
-}
-
-func removeAll[K comparable, V, W any](s *memoryStore, from map[K]V, entries map[K]W) error {
-	for k := range entries {
-		if s.fails() {
-			return errFault
-		}
-		delete(from, k)
-	}
-	return nil
-}
-
-// check holds what no packet may ever find against the maps.
-func (s *memoryStore) check(t fataler) {
-	t.Helper()
-	for key, id := range s.keys {
-		l, ok := s.listeners[indexOf(id)]
-		if !ok || l.Id != id || l.Vip != key.Vip {
-			t.Fatalf("key %v leads to listener %#x, which is %+v", key, id, l)
-		}
-	}
-	for _, l := range s.listeners {
-		for _, c := range l.Choice[:l.Choices] {
-			if _, ok := s.groups[c.Group]; !ok {
-				t.Fatalf("listener %#x forwards to group %d, which is not there", l.Id, c.Group)
-			}
-		}
-	}
-	for index, slots := range s.tables {
-		if _, ok := s.groups[index]; !ok {
-			continue // left by a write that failed; no listener leads there
-		}
-		for _, id := range slots {
-			target, ok := s.contents.targets[indexOf(id)]
-			if !ok || target.Id != id || target.Mac == 0 || target.Group != index {
-				t.Fatalf("table of group %d leads to target %#x, which is %+v", index, id, target)
-			}
-		}
-	}
-}
-
-// checkClients holds that a set which something names is whole.
-func (s *memoryStore) checkClients(t fataler) {
-	t.Helper()
-	sizes := map[uint64]int{clientsEveryone: 0, clientsNobody: 0, clientsNumber("10.0.0.0/8"): 1, clientsNumber("10.0.0.0/8 192.0.2.0/24"): 2}
-	have := map[uint64]int{}
-	for c := range s.clients {
-		have[c.set]++
-	}
-	named := func(what string, set uint64) {
-		if want, known := sizes[set]; !known || have[set] != want {
-			t.Fatalf("%s names the clients %#x, of which %d of %d are there", what, set, have[set], want)
-		}
-	}
-	for _, l := range s.listeners {
-		named("a listener", l.Clients)
-	}
-	for _, target := range s.contents.targets {
-		named("a target", target.ClientsTcp)
-	}
-}
 
 // apply is Datapath.Apply on a store, checking after every step.
 func (s *memoryStore) apply(t fataler, tables Tables, used func(uint32) bool) error {
@@ -206,31 +90,6 @@ func draw(t *rapid.T) Tables {
 	return out
 }
 
-// sameStore compares what packets can see; generations and places may differ.
-func sameStore(a, b *memoryStore) string {
-	return cmp.Diff(a.visible(), b.visible(), cmpopts.EquateEmpty())
-}
-
-// visible tells by name what each listener does.
-func (s *memoryStore) visible() map[string]any {
-	out := map[string]any{}
-	for key, id := range s.keys {
-		l := s.listeners[indexOf(id)]
-		name := fmt.Sprintf("%s:%d", addrFromMap(key.Vip), portFromMap(key.Port))
-		for i, c := range l.Choice[:l.Choices] {
-			slots := make([]string, len(s.tables[c.Group]))
-			for slot, target := range s.tables[c.Group] {
-				slots[slot] = addrFromMap(s.contents.targets[indexOf(target)].Addr).String()
-			}
-			out[fmt.Sprintf("%s %d", name, i)] = []any{c.Bound, l.Clients, s.groups[c.Group].Flags, slots}
-		}
-	}
-	for a := range s.vips {
-		out[a.String()] = true
-	}
-	return out
-}
-
 func TestNoStepLeavesADanglingReference(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		s := newMemoryStore()
@@ -268,7 +127,8 @@ func TestApplyingTwiceWritesNothing(t *testing.T) {
 func TestFaultsDelayButDoNotChangeTheOutcome(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		faulty, plain := newMemoryStore(), newMemoryStore()
-		faulty.faults = rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "faults"), 1))
+		chance := rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "faults"), 1))
+		faulty.faults = func() bool { return chance.IntN(40) == 0 }
 		var tables Tables
 		for range 3 {
 			tables = draw(t)
@@ -282,6 +142,37 @@ func TestFaultsDelayButDoNotChangeTheOutcome(t *testing.T) {
 			t.Fatalf("after faults (-without +with):\n%s", diff)
 		}
 	})
+}
+
+// A group that was to go and stays, because a write failed, still has its table
+// when it is wanted again: each single write fails once.
+func TestAFaultAnywhereInARemovalLeavesNothingHalf(t *testing.T) {
+	vip := netip.MustParseAddr("198.18.0.100")
+	full := Tables{Balancers: []Balancer{{ARN: "lb", Addrs: []netip.Addr{vip}}}}
+	for i := range 3 {
+		arn, backend := fmt.Sprint("tg-", i), netip.AddrFrom4([4]byte{198, 18, 0, byte(20 + i)})
+		full.Groups = append(full.Groups, Group{ARN: arn, Targets: []Target{{Addr: netip.AddrPortFrom(backend, 80), Selectable: true}}})
+		full.Listeners = append(full.Listeners, Listener{ARN: "l-" + arn, Balancer: "lb", VIP: vip, Port: uint16(80 + i), Protocol: "TCP", Forward: []Choice{{arn, 1}}})
+	}
+	plain := newMemoryStore()
+	if err := plain.apply(t, full, never); err != nil {
+		t.Fatal(err)
+	}
+	for failing, struck := 1, true; struck; failing++ {
+		s, written := newMemoryStore(), 0
+		if err := s.apply(t, full, never); err != nil {
+			t.Fatal(err)
+		}
+		s.faults = func() bool { written++; return written == failing }
+		struck = s.apply(t, Tables{}, never) != nil
+		s.faults = nil
+		if err := s.apply(t, full, never); err != nil {
+			t.Fatal(err)
+		}
+		if diff := sameStore(plain, s); diff != "" {
+			t.Fatalf("after write %d failed (-without +with):\n%s", failing, diff)
+		}
+	}
 }
 
 // quiet checks as well: a failed write must not leave dangling references either.

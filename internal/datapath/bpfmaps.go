@@ -179,10 +179,10 @@ func (s *bpfStore) putTables(tables map[uint32][]uint32) error {
 	return putAll(s.maps.Tables, fds)
 }
 
-// emptyTables leaves groups without slots. Deleting the tables would cost a grace
-// period for each.
-func (s *bpfStore) emptyTables(groups map[uint32]edgeGroup) error {
-	if len(groups) == 0 {
+// emptyTables leaves tables without slots. Deleting them would cost a grace period
+// for each.
+func (s *bpfStore) emptyTables(tables map[uint32][]uint32) error {
+	if len(tables) == 0 {
 		return nil
 	}
 	empty, err := s.newTable(nil)
@@ -191,7 +191,7 @@ func (s *bpfStore) emptyTables(groups map[uint32]edgeGroup) error {
 	}
 	defer empty.Close()
 	fds := map[uint32]uint32{}
-	for index := range groups {
+	for index := range tables {
 		fds[index] = uint32(empty.FD())
 	}
 	return putAll(s.maps.Tables, fds)
@@ -249,7 +249,7 @@ func (s *bpfStore) remove(c contents) error {
 		deleteAll(s.maps.Vips, vips),
 		deleteAll(s.maps.Prefixes, prefixes),
 		putAll(s.maps.Listeners, zeroed(c.listeners)),
-		s.emptyTables(c.groups),
+		s.emptyTables(c.tables),
 		putAll(s.maps.Groups, zeroed(c.groups)),
 		putAll(s.maps.Targets, zeroed(c.targets)),
 		deleteAll(s.maps.Clients, clientKeys(c.clients)),

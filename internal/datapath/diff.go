@@ -38,7 +38,10 @@ func diff(want, have contents) []step {
 	add(step{what: "old addresses", remove: contents{vips: missing(want.vips, have.vips)}})
 	add(step{what: "old listeners", remove: contents{listeners: missing(want.listeners, have.listeners)}})
 	add(step{what: "terminated targets", put: contents{targets: dying}})
-	add(step{what: "old target groups", remove: contents{groups: missing(want.groups, have.groups)}})
+	gone := missing(want.groups, have.groups)
+	add(step{what: "old target groups", remove: contents{groups: gone}})
+	// Only then: a group that stays because a write failed still has its table.
+	add(step{what: "old hash tables", remove: contents{tables: tablesOf(gone)}})
 	add(step{what: "old targets", remove: contents{targets: missing(want.targets, have.targets)}})
 	add(step{what: "old clients", remove: contents{clients: missing(want.clients, have.clients)}})
 	return steps
@@ -67,6 +70,15 @@ func stale(tables map[uint32][]uint32, have map[uint32]edgeGroup) map[uint32]edg
 			g.Fingerprint = 0
 			out[index] = g
 		}
+	}
+	return out
+}
+
+// tablesOf names the tables of groups.
+func tablesOf(groups map[uint32]edgeGroup) map[uint32][]uint32 {
+	out := map[uint32][]uint32{}
+	for index := range groups {
+		out[index] = nil
 	}
 	return out
 }

@@ -157,6 +157,7 @@ func (r *rig) install(t fataler, w *world) {
 	}
 	zeroFlows(t, r.objs.Flows)
 	zeroFlows(t, r.objs.HalfOpen)
+	have.tables = tablesOf(have.groups)
 	if err := r.store.remove(have); err != nil {
 		t.Fatalf("%v", err)
 	}
