@@ -28,7 +28,7 @@ demo: deps build kube ## walk the blog post on a real small cluster (add ARGS=--
 test: deps build kube ## run all tests, the walk included
 	@scripts/test.sh
 
-test-faults: kube ## make every AWS call and API server write of the controller go wrong in every way, once each
+test-faults: kube ## make every AWS call and API server write of the controller go wrong in every way, once each (minutes)
 	@scripts/test-faults.sh
 
 lint: ## run the linters

@@ -26,5 +26,5 @@ progress() {
   done
 }
 
-echo "fault walk: about 2,000 cases in some forty phases, 20 minutes or so on two free processors"
+echo "fault walk: about 2,000 cases in some forty phases, ten minutes or so on two free processors"
 FAIRLEAD_FAULTS=all go test -timeout 120m -count=1 -v -run '^TestFaultWalk$' ./internal/controller | progress

@@ -193,10 +193,14 @@ func runOne(t *testing.T, l *labtest.Lab, spec, path string) specReport {
 		return lost
 	}
 	r := found[0]
-	t.Logf("%s in %v: %s", r.State, r.RunTime.Round(time.Second), spec)
-	if state, _ := expected(spec); r.State != state {
-		t.Logf("the end of its log:\n%s", ending(out))
+	state, why := expected(spec)
+	switch {
+	case r.State != state:
+		why = ", and was to be " + state + "; the end of its log:\n" + ending(out)
+	case why != "":
+		why = ", as expected: it " + why
 	}
+	t.Logf("%s in %v: %s%s", r.State, r.RunTime.Round(time.Second), spec, why)
 	return r
 }
 
