@@ -83,7 +83,7 @@ const none = "0"
 
 var (
 	regionPattern  = regexp.MustCompile(`^[a-z0-9]+(-[a-z0-9]+)+$`)
-	vpcPattern     = regexp.MustCompile(`^vpc-[0-9a-f]{8,17}$`)
+	vpcPattern     = regexp.MustCompile(`^vpc-[0-9a-z-]+$`)
 	clusterPattern = regexp.MustCompile(`^[A-Za-z0-9_.:/=+@-]{1,100}$`) // with its prefix a tag key of EC2
 )
 
@@ -92,7 +92,7 @@ func (f *controllerFlags) check(p *cli.Problems) {
 	p.Required("cluster-name", f.cluster)
 	p.Unless(f.cluster == "" || clusterPattern.MatchString(f.cluster), "--cluster-name %q: must be 1 to 100 letters, digits or characters of _.:/=+@-", f.cluster)
 	p.Unless(f.region == "" || regionPattern.MatchString(f.region), "--region %q: must be a region such as us-west-2", f.region)
-	p.Unless(f.vpc == "" || vpcPattern.MatchString(f.vpc), "--vpc-id %q: must be vpc- and 8 or 17 hexadecimal digits", f.vpc)
+	p.Unless(f.vpc == "" || vpcPattern.MatchString(f.vpc), "--vpc-id %q: must be an ID such as vpc-0a1b2c3d4e5f67890", f.vpc)
 	p.Unless(f.requestRate >= 0, "--aws-request-rate %g: must not be negative", f.requestRate)
 	f.checkDefaults(p)
 	f.checkLoop(p)

@@ -56,7 +56,7 @@ removes it.`,
 			}
 			f.dataPath.Mode = xdpModes[f.xdpMode]
 			f.dataPath.Logger = cli.Logger(os.Stderr, f.level)
-			return explainEdge("run the edge", runEdge(cmd.Context(), f))
+			return explainEdge("run the edge", atUplink(f.dataPath.Interface, runEdge(cmd.Context(), f)))
 		},
 	}
 	flags, common := cmd.Flags(), cmd.PersistentFlags()

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"log/slog"
 	"net/netip"
-	"net/url"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -55,8 +54,7 @@ func (f *socketFlags) validate(p *cli.Problems) {
 	p.Unless(err == nil, "--userspace-address %q: must be an address such as 127.0.0.1", f.address)
 	p.Unless(f.accessLogDir == "" || f.accessLogS3 == "", "--access-log-dir and --access-log-s3 exclude each other")
 	if f.accessLogS3 != "" {
-		at, err := url.Parse(f.accessLogS3)
-		p.Unless(err == nil && at.Host != "" && (at.Scheme == "http" || at.Scheme == "https"), "--access-log-s3 %q: must be a URL such as https://s3.us-west-2.amazonaws.com", f.accessLogS3)
+		p.Unless(isURL(f.accessLogS3), "--access-log-s3 %q: must be a URL such as https://s3.us-west-2.amazonaws.com", f.accessLogS3)
 	}
 	p.Unless(f.drain >= 0, "--drain-timeout %s: must not be negative", f.drain)
 	p.Unless(f.handover >= 0, "--handover-timeout %s: must not be negative", f.handover)

@@ -10,6 +10,7 @@ import (
 	"io"
 	"io/fs"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -35,6 +36,15 @@ type adminFlags struct {
 func (f *adminFlags) register(flags *pflag.FlagSet) {
 	flags.StringVar(&f.endpoint, "endpoint", "https://127.0.0.1:7440", "URL of the engine's API; http:// when it serves plain HTTP")
 	flags.StringVar(&f.caFile, "ca", "", "certificate in PEM that the engine's is trusted by; empty: api.crt in the state directory, or the system's when there is none")
+}
+
+func (f *adminFlags) check(p *cli.Problems) {
+	p.Unless(isURL(f.endpoint), "--endpoint %q: must be a URL such as https://127.0.0.1:7440", f.endpoint)
+}
+
+func isURL(text string) bool {
+	at, err := url.Parse(text)
+	return err == nil && at.Host != "" && (at.Scheme == "http" || at.Scheme == "https")
 }
 
 func (f *adminFlags) client() (admin.Client, error) {
@@ -71,7 +81,7 @@ func (f *adminFlags) failed(what string, err error) error {
 	failed := &cli.Error{What: what, Err: err}
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		failed.Hint = "name the state directory that the engine runs with by --state-dir"
+		failed.Hint = "name files that there are, and with --state-dir the directory that the engine runs with"
 	case errors.Is(err, fs.ErrPermission):
 		failed.Hint = "run it as the user that owns the engine's state directory " + *f.stateDir
 	case errors.Is(err, syscall.ECONNREFUSED):
@@ -85,8 +95,7 @@ func (f *adminFlags) failed(what string, err error) error {
 // isCertificate says whether TLS was not had with whoever listens there.
 func isCertificate(err error) bool {
 	_, untrusted := errors.AsType[*tls.CertificateVerificationError](err)
-	_, noTLS := errors.AsType[tls.RecordHeaderError](err)
-	return untrusted || noTLS
+	return untrusted || errors.Is(err, http.ErrSchemeMismatch)
 }
 
 func newBackupCommand(stateDir *string) *cobra.Command {
@@ -102,8 +111,11 @@ engine and put the file into its state directory as state.db. Keep data-key.json
 of the state directory elsewhere: the secrets in the copy cannot be read without it.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if out == "" {
-				return cli.Usagef("--out is required")
+			var p cli.Problems
+			p.Required("out", out)
+			f.check(&p)
+			if err := p.Err(); err != nil {
+				return err
 			}
 			client, err := f.client()
 			if err == nil {
@@ -168,8 +180,11 @@ Without flags it prints the settings in force as JSON, the form that --set reads
   fairlead engine trouble --clear`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if set != "" && clear {
-				return cli.Usagef("--set and --clear exclude each other")
+			var p cli.Problems
+			p.Unless(set == "" || !clear, "--set and --clear exclude each other")
+			f.check(&p)
+			if err := p.Err(); err != nil {
+				return err
 			}
 			client, err := f.client()
 			if err == nil {

@@ -38,7 +38,7 @@ stay attached and traffic goes on; 'fairlead node detach' removes them.`,
 				return err
 			}
 			cfg.Log = cli.Logger(os.Stderr, level)
-			return explainNode(runNode(cmd.Context(), cfg, metricsListen))
+			return explainNode(atUplink(cfg.Interface, runNode(cmd.Context(), cfg, metricsListen)))
 		},
 	}
 	flags := cmd.Flags()

@@ -2,7 +2,10 @@ package main
 
 import (
 	"errors"
+	"fmt"
+	"net"
 	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -19,10 +22,27 @@ func nothingPinned(cmd *cobra.Command, dir string) bool {
 	return true
 }
 
+// errNoUplink is an interface that is not there.
+var errNoUplink = errors.New("there is no such interface")
+
+// atUplink tells why work at an interface failed when it is not even there: the
+// net package's own error cannot be matched.
+func atUplink(name string, err error) error {
+	if err == nil {
+		return nil
+	}
+	if _, missing := net.InterfaceByName(name); missing != nil && strings.Contains(err.Error(), name) {
+		return fmt.Errorf("--interface %q: %w", name, errNoUplink)
+	}
+	return err
+}
+
 // pinHint is the next step after an error with the pin directory of an edge or
 // of a helper, and empty when err is another.
 func pinHint(err error, holder string) string {
 	switch {
+	case errors.Is(err, errNoUplink):
+		return "name the interface that leads to clients, targets and edges with --interface; 'ip link' lists them"
 	case errors.Is(err, bpffs.ErrNoBPFFS):
 		return "mount one with 'mount -t bpf bpf /sys/fs/bpf', or name another directory with --pin-dir"
 	case errors.Is(err, bpffs.ErrHeld):

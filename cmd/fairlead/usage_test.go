@@ -1,10 +1,13 @@
 package main
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/fairlead-lb/fairlead/internal/cli"
 )
 
 // run calls the program as a person would, with errors and hints left to Main.
@@ -37,7 +40,7 @@ func TestMistakesInFlagsAreToldAllAtOnce(t *testing.T) {
 			},
 			[]string{
 				`--cluster-name "a b": must be 1 to 100 letters, digits or characters of _.:/=+@-`, `--region "US West": must be a region such as us-west-2`,
-				`--vpc-id "mine": must be vpc- and 8 or 17 hexadecimal digits`, `--aws-request-rate -1: must not be negative`,
+				`--vpc-id "mine": must be an ID such as vpc-`, `--aws-request-rate -1: must not be negative`,
 				`--default-scheme "public": must be internet-facing or internal`, `--default-target-type "lambda": must be instance or ip`,
 				`--default-health-check-interval 7ms: must be whole seconds from 5s to 300s`, `--default-healthy-threshold 1: must be 2 to 10`,
 				`--default-unhealthy-threshold 11: must be 2 to 10`, `--workers 0: must be at least 1`, `--resync 5s: must be at least 1m`,
@@ -75,6 +78,8 @@ func TestMistakesInFlagsAreToldAllAtOnce(t *testing.T) {
 			},
 		},
 		"the helper":  {[]string{"node", "--max-flows=0", "--metrics-listen=1"}, []string{"--max-flows 0: must be at least 1", `--metrics-listen "1": must be host:port`}},
+		"a backup":    {[]string{"engine", "backup", "--endpoint=nonsense"}, []string{"--out is required", `--endpoint "nonsense": must be a URL`}},
+		"trouble":     {[]string{"engine", "trouble", "--set=x", "--clear", "--endpoint=ftp://x"}, []string{"--set and --clear exclude each other", `--endpoint "ftp://x": must be a URL`}},
 		"an identity": {[]string{"engine", "issue-edge"}, []string{"--zone is required", "--out is required"}},
 		"a trace": {
 			[]string{"trace", "a", "1.2.3.4:99999", "--proto=icmp"},
@@ -122,5 +127,16 @@ func TestWhatTheEngineLacksIsNamed(t *testing.T) {
 	}
 	if _, err := os.Stat(filepath.Join(dir, "copy")); err == nil {
 		t.Error("a copy of nothing was written")
+	}
+}
+
+func TestAnUplinkThatIsNotThereIsNamed(t *testing.T) {
+	err := explainEdge("run the edge", atUplink("nope0", errors.New("find the uplink nope0: no such network interface")))
+	if hinted, ok := errors.AsType[*cli.Error](err); !ok || !strings.Contains(hinted.Hint, "--interface") || !strings.Contains(err.Error(), `"nope0"`) {
+		t.Errorf("error %v, want one that names the interface and --interface", err)
+	}
+	other := errors.New("something else")
+	if got := atUplink("lo", other); got != other {
+		t.Errorf("with an interface that is there the error is %v", got)
 	}
 }

@@ -75,7 +75,7 @@ func ReadAuthority(dir string) (*Authority, error) {
 	}
 	a, err := parseAuthority(data)
 	if err != nil {
-		return nil, fmt.Errorf("read the edge authority %s: %w", path, err)
+		return nil, fmt.Errorf("read the edge authority %s: %w; restore it from a copy, or remove it and issue every edge an identity anew", path, err)
 	}
 	a.revoked, err = openRevocations(filepath.Join(dir, revokedDir))
 	return a, err

@@ -86,7 +86,7 @@ func (c *Client) Run(ctx context.Context, out *Outbox, onSnapshot func(lb.ZoneSn
 			backoff = firstBackoff
 		}
 		wait := jitter(backoff)
-		c.cfg.Log.Warn("no session with the engine; forwarding goes on", "engine", c.cfg.Engine, "error", err, "retryIn", wait)
+		c.cfg.Log.Warn("no session with the engine; forwarding goes on", "engine", c.cfg.Engine, "error", err, "retryIn", wait.Round(time.Millisecond).String())
 		select {
 		case <-ctx.Done():
 			return ctx.Err()

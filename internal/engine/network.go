@@ -58,6 +58,7 @@ func openInventory(path string, log *slog.Logger) (*inventoryFile, error) {
 	if err != nil {
 		return nil, err
 	}
+	log.Info("inventory read", "path", path, "vpcs", len(index.VPCs), "subnets", len(index.Subnets), "instances", len(index.Instances), "edges", len(index.Edges))
 	check := func(*inventory.Index) error { return nil }
 	return &inventoryFile{path: path, log: log, check: check, index: index, changed: make(chan struct{})}, nil
 }

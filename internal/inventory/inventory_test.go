@@ -78,7 +78,7 @@ func TestParseRefuses(t *testing.T) {
 		"an unknown field":           {replace("subnets:", "subnet:"), []string{`unknown field "subnet"`}},
 		"a duplicate key":            {good + "\nvpcs: []\n", []string{"vpcs"}},
 		"what is no YAML":            {"{", []string{"parse the inventory"}},
-		"an address out of subnet":   {replace("[198.18.32.16]", "[198.18.1.1]"), []string{"instances[1] (i-2) networkInterfaces[0]: address 198.18.1.1 is not inside subnet-b"}},
+		"an address out of subnet":   {replace("[198.18.32.16]", "[198.18.1.1]"), []string{"instances[1] (i-2) networkInterfaces[0]: address 198.18.1.1 is not inside subnet-b (198.18.32.0/20)"}},
 		"an address twice":           {replace("[198.18.16.16, ", "[198.18.16.16, 198.18.16.16, "), []string{"address 198.18.16.16 belongs to instances[0] (i-1)"}},
 		"an unknown subnet":          {replace("subnetId: subnet-b, addresses", "subnetId: subnet-x, addresses"), []string{`subnetId "subnet-x" is not in subnets`}},
 		"an unknown group":           {replace("securityGroups: [sg-1]", "securityGroups: [sg-2]"), []string{`"sg-2" is not in securityGroups`}},
@@ -89,9 +89,10 @@ func TestParseRefuses(t *testing.T) {
 		"an edge of no zone":         {replace("{availabilityZone: us-west-2a, addresses", "{availabilityZone: us-west-2c, addresses"), []string{`"us-west-2c" has no subnet`}},
 		"a wrong identifier":         {replace("vpcId: vpc-1", "vpcId: net-1"), []string{`vpcId "net-1" does not begin with vpc-`}},
 		"an identifier twice":        {replace("instanceId: i-2", "instanceId: i-1"), []string{`instanceId "i-1" occurs twice`}},
+		"a zone in capitals":         {replace("us-west-2b", "us-west-2B"), []string{`availabilityZone "us-west-2B" is not lower-case`}},
 		"two IDs for one zone":       {replace("us-west-2b", "us-west-2a"), []string{`availabilityZoneId "usw2-az2" of us-west-2a is "usw2-az1"`}},
 		"an instance without a card": {replace("- instanceId: i-2", "- {instanceId: i-3, networkInterfaces: []}\n- instanceId: i-2"), []string{"networkInterfaces is empty"}},
-		"several problems at once":   {replace("stopped", "asleep", "[sg-1]", "[sg-2]"), []string{"2 problems", `"asleep"`, `"sg-2"`}},
+		"several problems at once":   {replace("stopped", "asleep", "[sg-1]", "[sg-2]"), []string{"mistakes in the inventory:\n", `"asleep"`, `"sg-2"`}},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

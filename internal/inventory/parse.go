@@ -15,7 +15,7 @@ func Parse(data []byte) (File, error) {
 		return File{}, fmt.Errorf("parse the inventory: %w", err)
 	}
 	if problems := f.Validate(); len(problems) > 0 {
-		return File{}, fmt.Errorf("the inventory has %d problems:\n%w", len(problems), errors.Join(problems...))
+		return File{}, fmt.Errorf("mistakes in the inventory:\n%w", errors.Join(problems...))
 	}
 	return f, nil
 }

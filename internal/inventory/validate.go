@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"net/netip"
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -31,6 +32,9 @@ func (f File) Validate() []error {
 	v.edges(f.Edges)
 	return v.problems
 }
+
+// zonePattern is what the identity of a zone's edge can name.
+var zonePattern = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,62}$`)
 
 // validation collects what is known so far and what is wrong.
 type validation struct {
@@ -103,8 +107,11 @@ func (v *validation) subnet(where string, s Subnet) {
 	_, taken := v.subnets[s.SubnetID]
 	v.id(where, "subnetId", s.SubnetID, "subnet-", taken)
 	v.subnets[s.SubnetID] = s
-	if s.AvailabilityZone == "" {
+	switch {
+	case s.AvailabilityZone == "":
 		v.add(where, "availabilityZone is missing; one such as us-west-2a is needed")
+	case !zonePattern.MatchString(s.AvailabilityZone):
+		v.add(where, "availabilityZone %q is not lower-case letters, digits and dashes, such as us-west-2a", s.AvailabilityZone)
 	}
 	v.reservations(where, s)
 	vpc, known := v.vpcs[s.VPCID]
@@ -245,10 +252,18 @@ func (v *validation) networkInterface(where string, nic NetworkInterface) {
 	}
 }
 
+// ranges are those that a subnet has.
+func ranges(s Subnet) string {
+	if !s.IPv6CIDRBlock.IsValid() {
+		return s.CIDRBlock.String()
+	}
+	return s.CIDRBlock.String() + ", " + s.IPv6CIDRBlock.String()
+}
+
 // address checks that an address lies in its subnet and belongs to nobody else.
 func (v *validation) address(where string, a netip.Addr, subnet Subnet, known bool) {
 	if known && !subnet.Contains(a) {
-		v.add(where, "address %s is not inside %s (%s, %s)", a, subnet.SubnetID, subnet.CIDRBlock, subnet.IPv6CIDRBlock)
+		v.add(where, "address %s is not inside %s (%s)", a, subnet.SubnetID, ranges(subnet))
 	}
 	if holder, taken := v.holders[a]; taken {
 		v.add(where, "address %s belongs to %s", a, holder)

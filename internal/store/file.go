@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"runtime"
 	"runtime/debug"
 	"time"
 
@@ -77,7 +78,11 @@ func openError(err error) error {
 func (f *File) guard(fn func() error) (err error) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
-		if p := recover(); p != nil {
+		switch p := recover().(type) {
+		case nil:
+		case runtime.Error:
+			err = fmt.Errorf("%w: its pages do not hold together: %w", ErrCorrupt, p)
+		default:
 			err = fmt.Errorf("%w: %v", ErrCorrupt, p)
 		}
 	}()

@@ -141,7 +141,7 @@ users:
 	if err == nil {
 		t.Fatal("was accepted")
 	}
-	want := fmt.Sprintf(`the IAM file %s has 10 problems:
+	want := fmt.Sprintf(`mistakes in the IAM file %s:
 users[0].name is "a b"; valid are 1 to 64 letters, digits and +=,.@-_
 users[0].accessKeys[0].accessKeyId is "short"; valid are 16 to 128 letters, digits and _
 users[0].accessKeys[1].secretAccessKey is missing

@@ -90,7 +90,7 @@ func (d *Directory) read() (*reading, error) {
 		r.role(fmt.Sprintf("roles[%d]", i), role)
 	}
 	if len(r.problems) > 0 {
-		return &r.reading, fmt.Errorf("the IAM file %s has %d problems:\n%w", d.Path, len(r.problems), errors.Join(r.problems...))
+		return &r.reading, fmt.Errorf("mistakes in the IAM file %s:\n%w", d.Path, errors.Join(r.problems...))
 	}
 	r.warnWhenReadable()
 	return &r.reading, nil

@@ -25,7 +25,7 @@ func (s *Spool) deliver(ctx context.Context) {
 			retry = minRetry
 		} else if ctx.Err() == nil {
 			s.metrics.errors.Inc()
-			s.opts.Log.Error("access logs not delivered, trying again", "after", retry, "error", err)
+			s.opts.Log.Error("access logs not delivered, trying again", "after", retry.String(), "error", err)
 			wait, retry = retry, min(2*retry, maxRetry)
 		}
 		timer := time.NewTimer(wait)
