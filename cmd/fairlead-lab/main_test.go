@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -15,6 +14,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/fairlead-lb/fairlead/internal/lab"
 	"github.com/fairlead-lb/fairlead/internal/netlab"
 )
 
@@ -50,8 +50,13 @@ func newBench(t *testing.T) *bench {
 	if _, err := rand.Read(random[:]); err != nil {
 		t.Fatal(err)
 	}
-	c := &bench{t: t, prefix: "t" + hex.EncodeToString(random[:]) + "-", ports: freePorts(t, 2)}
 	dir := t.TempDir()
+	beside, err := lab.Beside("t", dir, dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	port := func(n uint16) string { return strconv.Itoa(int(n)) }
+	c := &bench{t: t, prefix: "t" + hex.EncodeToString(random[:]) + "-", ports: []string{port(beside.APIPort), port(beside.EnginePort)}}
 	c.program, c.stateDir = filepath.Join(dir, "fairlead-lab"), filepath.Join(dir, "state")
 	self, err := os.Executable()
 	if err != nil {
@@ -80,20 +85,6 @@ func copyFile(t *testing.T, from, to string) {
 	if err := os.WriteFile(to, data, 0o755); err != nil {
 		t.Fatal(err)
 	}
-}
-
-func freePorts(t *testing.T, n int) []string {
-	t.Helper()
-	var ports []string
-	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer l.Close() // all are open until all are chosen
-		ports = append(ports, strconv.Itoa(l.Addr().(*net.TCPAddr).Port))
-	}
-	return ports
 }
 
 // kube returns the Kubernetes binary, building it if need be.

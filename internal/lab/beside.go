@@ -2,6 +2,7 @@ package lab
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"path/filepath"
@@ -23,16 +24,22 @@ func Beside(name, dir, bin string) (Options, error) {
 	return o, err
 }
 
-// freePorts finds two ports of loopback that nobody has.
+// freePorts finds two ports of loopback that nobody has, below those that kernels
+// give to connections: it takes a while until the lab listens there.
 func freePorts() (api, engine uint16, err error) {
-	var ports [2]uint16
-	for i := range ports {
-		l, err := net.Listen("tcp", loopback(0).String())
-		if err != nil {
-			return 0, 0, err
+	const first, connections = 10000, 32768
+	var ports []uint16
+	for range 100 {
+		port := uint16(first + rand.N(connections-first))
+		l, listenErr := net.Listen("tcp", loopback(port).String())
+		if listenErr != nil {
+			err = listenErr
+			continue
 		}
 		defer l.Close() // both at once: not the same twice
-		ports[i] = l.Addr().(*net.TCPAddr).AddrPort().Port()
+		if ports = append(ports, port); len(ports) == 2 {
+			return ports[0], ports[1], nil
+		}
 	}
-	return ports[0], ports[1], nil
+	return 0, 0, err
 }
