@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/http"
 	"os"
 	"strings"
@@ -21,17 +20,18 @@ import (
 
 	"github.com/fairlead-lb/fairlead/internal/intent"
 	"github.com/fairlead-lb/fairlead/internal/lb"
+	"github.com/fairlead-lb/fairlead/internal/netlab/netlabtest"
 )
 
 // start runs the whole process until the test ends: caches, watches, the lease
 // and the endpoints.
 func (w *world) start() (health string, ended <-chan error) {
 	w.t.Helper()
-	health = freeAddress(w.t)
+	health = netlabtest.Address(w.t).String()
 	ctx, stop := context.WithCancel(w.t.Context())
 	cfg := Config{
 		Options: w.r.opts, Kube: w.asServiceAccount(), API: w.r.api, Log: slog.New(slog.DiscardHandler), Registry: prometheus.NewRegistry(),
-		Workers: 2, MetricsListen: freeAddress(w.t), HealthListen: health, LeaderElection: true, LeaseNamespace: "kube-system",
+		Workers: 2, MetricsListen: netlabtest.Address(w.t).String(), HealthListen: health, LeaderElection: true, LeaseNamespace: "kube-system",
 	}
 	done := make(chan error, 1)
 	go func() {
@@ -154,14 +154,4 @@ func (w *world) asServiceAccount() *rest.Config {
 	cfg := rest.CopyConfig(cluster.Config)
 	cfg.Impersonate.UserName = "system:serviceaccount:kube-system:fairlead-controller"
 	return cfg
-}
-
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
 }
