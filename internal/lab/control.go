@@ -85,13 +85,20 @@ type controlClient struct {
 
 func (l *Lab) client() controlClient { return controlClient{l.dir.ControlSocket()} }
 
-func (c controlClient) do(ctx context.Context, method, path string, form url.Values, result any) error {
+// call is a request to the supervisor.
+type call struct {
+	method, path string
+	form         url.Values // its arguments; nil for none
+}
+
+// do makes a call and decodes its answer, unless result is nil.
+func (c controlClient) do(ctx context.Context, to call, result any) error {
 	transport := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, "unix", c.socket)
 	}}
 	defer transport.CloseIdleConnections()
-	u := url.URL{Scheme: "http", Host: "supervisor", Path: path, RawQuery: form.Encode()}
-	req, err := http.NewRequestWithContext(ctx, method, u.String(), nil)
+	u := url.URL{Scheme: "http", Host: "supervisor", Path: to.path, RawQuery: to.form.Encode()}
+	req, err := http.NewRequestWithContext(ctx, to.method, u.String(), nil)
 	if err != nil {
 		return err
 	}
@@ -130,7 +137,7 @@ func dialError(err error) error {
 }
 
 func (c controlClient) status(ctx context.Context) (r Report, err error) {
-	err = c.do(ctx, http.MethodGet, "/status", nil, &r)
+	err = c.do(ctx, call{http.MethodGet, "/status", nil}, &r)
 	return r, err
 }
 
@@ -139,14 +146,14 @@ func (c controlClient) restart(ctx context.Context, name string, kill bool) erro
 	if kill {
 		form.Set("kill", "true")
 	}
-	return c.do(ctx, http.MethodPost, "/components/"+url.PathEscape(name)+"/restart", form, nil)
+	return c.do(ctx, call{http.MethodPost, "/components/" + url.PathEscape(name) + "/restart", form}, nil)
 }
 
 func (c controlClient) addNode(ctx context.Context, zone string) (n layout.NodeSpec, err error) {
-	err = c.do(ctx, http.MethodPost, "/nodes", url.Values{"zone": {zone}}, &n)
+	err = c.do(ctx, call{http.MethodPost, "/nodes", url.Values{"zone": {zone}}}, &n)
 	return n, err
 }
 
 func (c controlClient) removeNode(ctx context.Context, name string) error {
-	return c.do(ctx, http.MethodDelete, "/nodes/"+url.PathEscape(name), nil, nil)
+	return c.do(ctx, call{http.MethodDelete, "/nodes/" + url.PathEscape(name), nil}, nil)
 }
