@@ -2,10 +2,10 @@ package main
 
 const networkIntro = "Load balancers of type `network` with TCP, TLS, UDP and TCP_UDP listeners and target groups of type `instance` and `ip`. " +
 	"Application and gateway load balancers, QUIC, and target groups of type `alb` and `lambda` are refused wherever a request names them. " +
-	"Edges leave TLS listeners and target groups with PROXY protocol unserved, and say so."
+	"Edges serve TLS listeners, and target groups that want PROXY protocol, in user space; the rest they forward by packets."
 
 const classicIntro = "Classic Load Balancers in a VPC. Edges probe registered instances, and health is what they found. " +
-	"Listeners are state: they are told to edges, none of which serves them yet."
+	"Edges serve TCP, SSL, HTTP and HTTPS listeners in user space ([what they do](classic.md))."
 
 // networkNotes say what a reader would not expect from AWS's own reference.
 var networkNotes = map[string]string{
