@@ -25,6 +25,6 @@ fi
 echo "== packages"
 packages=$(go list ./... | grep -v '/test/')
 # shellcheck disable=SC2086 # a list of import paths
-go test -timeout 15m $packages
+go test -timeout 30m $packages
 echo "== the walk"
-go test -timeout 10m -count=1 -v ./test/...
+go test -timeout 30m -count=1 -v ./test/...
