@@ -132,7 +132,12 @@ func TestClientsThatDoNotFinish(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t, func(l *proxy.Listener, _ *Options) { l.IdleTimeout = time.Second },
+			idle := func(l *proxy.Listener, _ *Options) {
+				if c.status == "408" {
+					l.IdleTimeout = time.Second
+				}
+			}
+			w := newWorld(t, idle,
 				httpTarget(t, func(rw http.ResponseWriter, r *http.Request) { _, _ = io.Copy(io.Discard, r.Body) }))
 			client, r := w.dial()
 			write(t, client, c.raw)
@@ -181,7 +186,7 @@ func TestSlowLoris(t *testing.T) {
 }
 
 func TestIdleClientsAreClosedWithoutAWord(t *testing.T) {
-	w := newWorld(t, func(l *proxy.Listener, _ *Options) { l.IdleTimeout = time.Second }, httpTarget(t, hello))
+	w := newWorld(t, func(l *proxy.Listener, _ *Options) { l.IdleTimeout = 3 * time.Second }, httpTarget(t, hello))
 	c, r := w.dial()
 	write(t, c, get)
 	answer(t, r)
@@ -357,7 +362,7 @@ func TestARequestIsNotSentAgainAfterAnInterimAnswer(t *testing.T) {
 
 func TestTargetsSlowerThanTheIdleTimeoutAre504(t *testing.T) {
 	release := make(chan struct{})
-	w := newWorld(t, func(l *proxy.Listener, _ *Options) { l.IdleTimeout = time.Second },
+	w := newWorld(t, func(l *proxy.Listener, _ *Options) { l.IdleTimeout = 3 * time.Second },
 		rawTarget(t, func(r *bufio.Reader, _ net.Conn) {
 			_, _ = readHead(r)
 			<-release

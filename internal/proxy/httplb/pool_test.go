@@ -48,7 +48,7 @@ func TestPooledConnectionsAreClosed(t *testing.T) {
 			var open atomic.Int32
 			w := newWorld(t, func(l *proxy.Listener, _ *Options) {
 				if strings.Contains(name, "idle") {
-					l.IdleTimeout = time.Second
+					l.IdleTimeout = 3 * time.Second
 				}
 			}, countingTarget(t, &open))
 			c, r := w.dial()
