@@ -182,7 +182,7 @@ func (r *run) toTarget(l Listener, w wanted, f Flow) Action {
 	if r.p.tcp() && r.p.has(rst) {
 		r.count(l).TCPClientResetCount++
 	}
-	r.follow(l, src.Addr(), t.Addr.Addr(), t.MAC, "sent_to_target")
+	r.follow(Datagram{from: src.Addr(), to: t.Addr.Addr(), mac: t.MAC, listener: l, reason: "sent_to_target"})
 	return r.forward(t.MAC, "sent_to_target")
 }
 
@@ -305,7 +305,7 @@ func (r *run) fromTarget() Action {
 	if r.p.tcp() && r.p.has(rst) {
 		r.count(l).TCPTargetResetCount++
 	}
-	r.follow(l, l.VIP.Addr(), w.client.Addr(), f.MAC, "sent_to_client")
+	r.follow(Datagram{from: l.VIP.Addr(), to: w.client.Addr(), mac: f.MAC, listener: l, reason: "sent_to_client"})
 	return r.forward(f.MAC, "sent_to_client")
 }
 

@@ -39,13 +39,16 @@ func (r *run) keep(d Datagram) { r.Datagrams[r.place(d.key)] = d }
 
 // follow has the other fragments of a datagram go where its first one goes, and
 // errors about them back.
-func (r *run) follow(l Listener, from, to netip.Addr, mac [6]byte, reason string) {
+func (r *run) follow(d Datagram) {
 	if !r.p.fragment {
 		return
 	}
 	p := &r.p
-	r.keep(Datagram{datagramKey{p.src, p.dst, p.id, false}, r.Now, from, to, mac, l, reason})
-	r.keep(Datagram{datagramKey{from, to, p.id, true}, r.Now, p.src, p.dst, p.mac, l, reason})
+	d.key, d.seen = datagramKey{p.src, p.dst, p.id, false}, r.Now
+	r.keep(d)
+	d.key = datagramKey{d.from, d.to, p.id, true}
+	d.from, d.to, d.mac = p.src, p.dst, p.mac
+	r.keep(d)
 }
 
 func (r *run) datagram(k datagramKey) (Datagram, bool) {
@@ -75,5 +78,5 @@ func (r *run) errorAboutFragment(q quoted, vip bool) Action {
 	if behindNAT || ofTarget {
 		src = d.to
 	}
-	return r.sendError(q, netip.AddrPortFrom(d.from, 0), netip.AddrPortFrom(d.to, 0), src, d.from, d.mac)
+	return r.sendError(q, sender{netip.AddrPortFrom(d.from, 0), d.mac}, netip.AddrPortFrom(d.to, 0), src)
 }

@@ -144,7 +144,7 @@ func (r *run) errorToTarget(q quoted, l Listener) Action {
 	if f.NAT != 0 {
 		src, seen = l.VIP.Addr(), netip.AddrPortFrom(l.VIP.Addr(), f.NAT)
 	}
-	return r.sendError(q, t.Addr, seen, src, t.Addr.Addr(), t.MAC)
+	return r.sendError(q, sender{t.Addr, t.MAC}, seen, src)
 }
 
 func (r *run) errorToClient(q quoted, vip bool) Action {
@@ -167,18 +167,24 @@ func (r *run) errorToClient(q quoted, vip bool) Action {
 	if src == q.src {
 		src = l.VIP.Addr()
 	}
-	return r.sendError(q, w.client, l.VIP, src, w.client.Addr(), f.MAC)
+	return r.sendError(q, sender{w.client, f.MAC}, l.VIP, src)
 }
 
-// sendError rewrites the quoted packet to one from innerSrc to innerDst, all
-// sums, and the message itself to one from src to dst.
-func (r *run) sendError(q quoted, innerSrc, innerDst netip.AddrPort, src, dst netip.Addr, mac [6]byte) Action {
-	if innerDst.Addr().Is6() != r.p.v6 {
+// sender is who sent the packet that an error quotes, and gets the error.
+type sender struct {
+	addr netip.AddrPort
+	mac  [6]byte
+}
+
+// sendError rewrites the quoted packet to what the sender sent to dst, all
+// sums, and the message itself to one from src to the sender.
+func (r *run) sendError(q quoted, peer sender, dst netip.AddrPort, src netip.Addr) Action {
+	if dst.Addr().Is6() != r.p.v6 {
 		return r.drop("error")
 	}
 	message := r.frame[r.p.l4 : 14+r.p.length]
 	was := bytes.Clone(message)
-	from, to := ends(q.ip, q.l4, innerSrc, innerDst)
+	from, to := ends(q.ip, q.l4, peer.addr, dst)
 	if !q.v6 {
 		put16(q.ip[10:], update(be16(q.ip[10:]), from[:8], to[:8]))
 	}
@@ -190,11 +196,11 @@ func (r *run) sendError(q quoted, innerSrc, innerDst netip.AddrPort, src, dst ne
 	}
 	even := len(message) &^ 1
 	check := update(be16(was[2:]), was[4:even], message[4:even])
-	outerFrom, outerTo := r.addresses(src, dst)
+	outerFrom, outerTo := r.addresses(src, peer.addr.Addr())
 	if r.p.v6 {
 		check = update(check, outerFrom, outerTo)
 	}
 	put16(message[2:], check)
-	r.macs(mac)
-	return r.forward(mac, "sent_icmp")
+	r.macs(peer.mac)
+	return r.forward(peer.mac, "sent_icmp")
 }
