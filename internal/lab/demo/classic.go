@@ -52,6 +52,7 @@ func losesClient(ctx context.Context, w *walk) (string, error) {
 	if err != nil {
 		return "", &Failure{Expected: "an answer through the load balancer", Seen: err.Error(), Look: "fairlead-lab logs edge-us-west-2a"}
 	}
+	w.tell(first)
 	if first.Peer.Addr().String() == clientAddress {
 		return "", &Failure{Expected: "the pod not to see " + clientAddress, Seen: clientAddress, Look: "aws elb describe-load-balancers"}
 	}
@@ -67,7 +68,7 @@ func losesClient(ctx context.Context, w *walk) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return fmt.Sprintf("pod %s saw %s, a node; under policy Local %s, the load balancer", a.Pod, first.Peer.Addr(), a.Peer.Addr()), nil
+	return fmt.Sprintf("the pod saw a node, %s, and under policy Local the load balancer, %s; the client is %s", first.Peer.Addr(), a.Peer.Addr(), clientAddress), nil
 }
 
 // addresses are those of the load balancer's name, as a client resolves it.
@@ -101,9 +102,14 @@ func (w *walk) until(ctx context.Context, f Failure, good func(answer) bool) (an
 		return a.told(), good(a)
 	})
 	if err == nil {
-		fmt.Fprintf(w.out, "     %s\n", a.told())
+		w.tell(a)
 	}
 	return a, err
+}
+
+// tell prints what a pod answered about its client.
+func (w *walk) tell(a answer) {
+	fmt.Fprintf(w.out, "     pod %s on %s: %s\n", a.Pod, a.Node, a.told())
 }
 
 // told is whom the pod was told of, and by what.
@@ -135,7 +141,7 @@ func proxyProtocol(ctx context.Context, w *walk) (string, error) {
 	}
 	f := Failure{Expected: "a PROXY header with " + clientAddress, Look: "aws elb describe-load-balancers; fairlead-lab logs edge-us-west-2a"}
 	a, err := w.until(ctx, f, func(a answer) bool { return a.Proxied.IsValid() && a.Proxied.Addr().String() == clientAddress })
-	return fmt.Sprintf("pod %s was told %s", a.Pod, a.Proxied.Addr()), err
+	return fmt.Sprintf("the pod saw the load balancer, %s, and was told of %s", a.Peer.Addr(), a.Proxied.Addr()), err
 }
 
 func forwardedFor(ctx context.Context, w *walk) (string, error) {
@@ -144,7 +150,7 @@ func forwardedFor(ctx context.Context, w *walk) (string, error) {
 	}
 	f := Failure{Expected: "X-Forwarded-For: " + clientAddress, Look: "aws elb describe-load-balancers; fairlead-lab logs edge-us-west-2a"}
 	a, err := w.until(ctx, f, func(a answer) bool { return a.ForwardedFor == clientAddress && !a.Proxied.IsValid() })
-	return fmt.Sprintf("pod %s was told %s", a.Pod, a.ForwardedFor), err
+	return fmt.Sprintf("the pod saw the load balancer, %s, and was told of %s", a.Peer.Addr(), a.ForwardedFor), err
 }
 
 func deleteClassic(ctx context.Context, w *walk) (string, error) {

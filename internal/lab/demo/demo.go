@@ -28,7 +28,8 @@ func Run(ctx context.Context, o Options) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(o.Out, "\nThe lab is up (%.1f s). What follows after $ can be typed by hand after: eval \"$(%s)\"\n",
+	fmt.Fprintf(o.Out, "\nThe lab is up (%.1f s): a real Kubernetes of two nodes in two zones, and a client outside, "+clientAddress+".\n"+
+		"What follows a $ can be typed as it is, in a shell of this directory after: eval \"$(%s)\"\n",
 		time.Since(start).Seconds(), l.EnvCommand("fairlead-lab"))
 	done, err := tell(ctx, l, o.Out)
 	if o.Keep {

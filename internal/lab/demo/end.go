@@ -62,7 +62,9 @@ func (w *walk) otherNode(ctx context.Context, node string) (string, error) {
 // awaitOneTarget waits until the departed node serves no more: one target is
 // healthy and the other is draining or gone.
 func (w *walk) awaitOneTarget(ctx context.Context) ([]target, error) {
-	w.say([]string{"aws", "elbv2", "describe-target-health", "--target-group-arn", "…"})
+	if err := w.sayTargets(ctx); err != nil {
+		return nil, err
+	}
 	var all []target
 	f := Failure{Expected: "one healthy target, the other draining or gone", Look: "fairlead-lab logs controller"}
 	err := w.await(ctx, 30*time.Second, f, func(ctx context.Context) (string, bool) {

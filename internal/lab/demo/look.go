@@ -21,14 +21,28 @@ func (t target) String() string {
 	return fmt.Sprintf("%s %s (%s: %s)", t.id, t.state, t.reason, t.description)
 }
 
+// healthArgs ask for the health of the only target group's targets.
+func (w *walk) healthArgs(ctx context.Context) ([]string, error) {
+	out, err := w.quiet(ctx, "", "aws", "elbv2", "describe-target-groups", "--query", "TargetGroups[0].TargetGroupArn", "--output", "text")
+	return []string{"aws", "elbv2", "describe-target-health", "--target-group-arn", strings.TrimSpace(out)}, err
+}
+
+// sayTargets prints the command that targets runs.
+func (w *walk) sayTargets(ctx context.Context) error {
+	argv, err := w.healthArgs(ctx)
+	if err == nil {
+		w.say(argv)
+	}
+	return err
+}
+
 // targets asks the API for the health of the only target group's targets.
 func (w *walk) targets(ctx context.Context) ([]target, error) {
-	out, err := w.quiet(ctx, "", "aws", "elbv2", "describe-target-groups", "--query", "TargetGroups[0].TargetGroupArn", "--output", "text")
+	argv, err := w.healthArgs(ctx)
 	if err != nil {
 		return nil, err
 	}
-	arn := strings.TrimSpace(out)
-	out, err = w.quiet(ctx, "", "aws", "elbv2", "describe-target-health", "--target-group-arn", arn, "--output", "json")
+	out, err := w.quiet(ctx, "", append(argv, "--output", "json")...)
 	if err != nil {
 		return nil, err
 	}

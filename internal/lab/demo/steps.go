@@ -28,7 +28,7 @@ func networkSteps() []step {
 		{"Ask from outside: the pod sees the client's own address", seesClient},
 		{"externalTrafficPolicy Cluster: both healthy, the pod sees a node", policyCluster},
 		{"A DaemonSet under Local: both healthy, both pods answer", daemonSet},
-		{"Hold a connection open while controller and engine restart and the other target leaves", holdOn},
+		{"Hold one connection open while controller and engine restart and the other target leaves", holdOn},
 		{"Delete the Service: nothing is left", deleteService},
 	}
 }
@@ -99,12 +99,18 @@ func oneHealthy(ctx context.Context, w *walk) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return fmt.Sprintf("1 healthy, 1 unhealthy: %s", all[1].reason), nil
+	out, err := w.run(ctx, "kubectl", "get", "service", "nginx", "-o", "jsonpath={.spec.healthCheckNodePort}")
+	if err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("1 healthy, 1 unhealthy: %s; kube-proxy answers health checks on port %s", all[1].reason, strings.TrimSpace(out)), nil
 }
 
 // awaitStates waits until the targets have exactly these states, and shows them.
 func (w *walk) awaitStates(ctx context.Context, want ...string) ([]target, error) {
-	w.say([]string{"aws", "elbv2", "describe-target-health", "--target-group-arn", "…"})
+	if err := w.sayTargets(ctx); err != nil {
+		return nil, err
+	}
 	var all []target
 	f := Failure{Expected: "targets " + strings.Join(want, ", "), Look: "kubectl describe service nginx; fairlead-lab logs edge-us-west-2a"}
 	err := w.await(ctx, 60*time.Second, f, func(ctx context.Context) (string, bool) {
@@ -126,6 +132,7 @@ func seesClient(ctx context.Context, w *walk) (string, error) {
 	if err != nil {
 		return "", &Failure{Expected: "an answer through the load balancer", Seen: err.Error(), Look: "fairlead-lab logs edge-us-west-2a"}
 	}
+	w.tell(a)
 	if a.Peer.Addr().String() != clientAddress {
 		return "", &Failure{Expected: "the pod to see " + clientAddress, Seen: a.Peer.Addr().String(), Look: "fairlead-lab logs node-1"}
 	}
@@ -155,6 +162,7 @@ func policyCluster(ctx context.Context, w *walk) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	w.tell(a)
 	if !slices.Contains(nodes, a.Peer.Addr().String()) {
 		return "", &Failure{Expected: "the pod to see a node's address, one of " + strings.Join(nodes, " "), Seen: a.Peer.Addr().String(), Look: "fairlead-lab logs kube-proxy-node-1"}
 	}

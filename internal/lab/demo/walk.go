@@ -12,7 +12,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"text/tabwriter"
 	"time"
 )
 
@@ -76,15 +75,13 @@ func walkThrough(ctx context.Context, w *walk, steps []step) ([]result, error) {
 	return done, nil
 }
 
-// summary prints the closing table.
+// summary prints each step again with its evidence, on a line each: together
+// they are wider than a terminal.
 func summary(out io.Writer, done []result) {
-	fmt.Fprintln(out)
-	t := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "\tSTEP\tEVIDENCE\tSECONDS")
+	fmt.Fprint(out, "\nWhat was shown:\n\n")
 	for i, r := range done {
-		fmt.Fprintf(t, "%d\t%s\t%s\t%.1f\n", i+1, r.title, r.evidence, r.took.Seconds())
+		fmt.Fprintf(out, "%3d. %s (%.1f s)\n     ✓ %s\n", i+1, r.title, r.took.Seconds(), r.evidence)
 	}
-	t.Flush()
 }
 
 // poll is how often the walk looks again. It stands in for a person's eyes;
