@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"os/exec"
 	"strings"
 	"sync"
 	"testing"
@@ -242,29 +241,6 @@ func TestPodsBehindTheEdgesMachineAreTargetsAndClients(t *testing.T) {
 	apply(t, d, snap, healthy(snap))
 	s.converse(t, "pod", "t1", false)
 	explain(t, d)
-}
-
-// exec runs a command in a namespace.
-func (s *site) exec(t *testing.T, ns, stdin string, args ...string) {
-	t.Helper()
-	cmd := exec.Command(args[0], args[1:]...)
-	cmd.Stdin = strings.NewReader(stdin)
-	var out bytes.Buffer
-	cmd.Stderr = &out
-	if err := netlab.In(s.prefix+ns, cmd.Start); err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Wait(); err != nil {
-		t.Fatalf("%v: %v: %s", args, err, out.String())
-	}
-}
-
-// checkSent checks what the edge's machine sends to a host. What it sends is
-// segmented and its checksums finished behind the program, as a device would.
-func (s *site) checkSent(t *testing.T, to string) {
-	t.Helper()
-	s.exec(t, "edge", "", "ethtool", "-K", "eth0", "tx", "off")
-	s.checkReceived(t, to)
 }
 
 // overUDP has the snapshot's listeners and groups serve UDP.

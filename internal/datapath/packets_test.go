@@ -1,7 +1,6 @@
 package datapath
 
 import (
-	"encoding/binary"
 	"encoding/hex"
 	"fmt"
 	"maps"
@@ -61,14 +60,6 @@ const (
 	targetA4, targetA6 = "198.18.0.21:8080", "[2001:db8::21]:8080"
 )
 
-func tcp(src, dst string, flags uint8, seq, ack uint32, payload int) []byte {
-	return segment(segmentOptions{src: src, dst: dst, flags: flags, seq: seq, ack: ack, payload: payload})
-}
-
-func udp(src, dst string, payload int) []byte {
-	return segment(segmentOptions{src: src, dst: dst, proto: ipProtoUDP, payload: payload})
-}
-
 // handshake is what establishes a flow through vip to target.
 func handshake(client, vip, target string) [][]byte {
 	return [][]byte{
@@ -76,51 +67,6 @@ func handshake(client, vip, target string) [][]byte {
 		tcp(target, client, fSYN|fACK, 500, 101, 0),
 		tcp(client, vip, fACK, 101, 501, 0),
 	}
-}
-
-func edited(f []byte, edit func([]byte)) []byte {
-	edit(f)
-	return f
-}
-
-// refill repairs the IPv4 header's checksum.
-func refill(f []byte) []byte {
-	header := 14 + int(f[14]&15)*4
-	f[24], f[25] = 0, 0
-	binary.BigEndian.PutUint16(f[24:], fold(0, f[14:header]))
-	return f
-}
-
-func icmp4(kind, code byte, from, to string, quoted []byte) []byte {
-	message := append([]byte{kind, code, 0, 0, 0, 0, 5, 0x78}, quoted...)
-	binary.BigEndian.PutUint16(message[2:], fold(0, message))
-	return packetFrame(segmentOptions{}, netip.MustParseAddr(from), netip.MustParseAddr(to), 1, message)
-}
-
-func icmp6(kind, code byte, from, to string, quoted []byte) []byte {
-	message := append([]byte{kind, code, 0, 0, 0, 0, 5, 0x78}, quoted...)
-	src, dst := netip.MustParseAddr(from), netip.MustParseAddr(to)
-	binary.BigEndian.PutUint16(message[2:], sumOf(src, dst, 58, message))
-	return packetFrame(segmentOptions{}, src, dst, 58, message)
-}
-
-func arpRequest(sender, target byte) []byte {
-	f := append([]byte{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}, clientMAC[:]...)
-	f = append(append(f, 8, 6, 0, 1, 8, 0, 6, 4, 0, 1), clientMAC[:]...)
-	return append(f, 198, 18, 0, sender, 0, 0, 0, 0, 0, 0, 198, 18, 0, target)
-}
-
-func solicit(src, target string, option bool) []byte {
-	message := append([]byte{135, 0, 0, 0, 0, 0, 0, 0}, netip.MustParseAddr(target).AsSlice()...)
-	if option {
-		message = append(append(message, 1, 1), clientMAC[:]...)
-	}
-	dst := netip.MustParseAddr("ff02::1:ff00:100")
-	from := netip.MustParseAddr(src)
-	binary.BigEndian.PutUint16(message[2:], sumOf(from, dst, 58, message))
-	f := packetFrame(segmentOptions{toMAC: [6]byte{0x33, 0x33, 0xff, 0, 1, 0}}, from, dst, 58, message)
-	f[21] = 255
-	return f
 }
 
 // outcome is one row of the verdict table in bpf/README.md.
