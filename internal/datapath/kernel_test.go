@@ -158,7 +158,7 @@ func TestTheKernelResetsNoFlowOfTheProgram(t *testing.T) {
 		if err := d.reattach(); err != nil {
 			t.Fatal(err)
 		}
-		_ = c.SetReadDeadline(time.Now().Add(5 * time.Second))
+		_ = c.SetReadDeadline(time.Now().Add(time.Minute))
 		if _, err := c.r.ReadString('\n'); err != nil {
 			t.Errorf("%s after its program came back: %v", vip, err)
 		}
