@@ -281,7 +281,9 @@ func (r *Reconciler) known(ctx context.Context, svc *corev1.Service, st *service
 		return st.have, nil // the record's word is good enough for targets only
 	}
 	if st.lost {
-		r.recover(ctx, svc, st)
+		if err := r.recover(ctx, svc, st); err != nil {
+			return nil, err
+		}
 	}
 	if !st.lost && !intent.HasFinalizer(svc) && st.rec.empty() {
 		st.have = &plan.Observed{}

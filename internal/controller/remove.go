@@ -48,7 +48,9 @@ func (r *Reconciler) remove(ctx context.Context, svc *corev1.Service, st *servic
 func (r *Reconciler) dismantle(ctx context.Context, svc *corev1.Service, st *service) error {
 	if st.have == nil || st.believed {
 		if st.lost {
-			r.recover(ctx, svc, st)
+			if err := r.recover(ctx, svc, st); err != nil {
+				return err
+			}
 		}
 		groups, err := r.shared.Survey(ctx, svc.UID)
 		if err != nil {
@@ -123,50 +125,81 @@ func (o *observer) describeTags(ctx context.Context, arns []string) (map[string]
 	return all, err
 }
 
-// recover rebuilds the names of a lost record from tags. Where the tagging API
-// does not answer, the names that the Service has now have to do.
-func (r *Reconciler) recover(ctx context.Context, svc *corev1.Service, st *service) {
+// recoverTries is how many passes in a row insist on all that can be found out
+// about a lost record. Where an API cannot be reached at all, as the tagging API
+// from a network without an endpoint of it, the names that the Service has now
+// have to do: a Service that can never be deleted is worse.
+const recoverTries = 6
+
+// recover rebuilds a lost record from what the Service says now, and from tags.
+func (r *Reconciler) recover(ctx context.Context, svc *corev1.Service, st *service) error {
 	if st.found {
-		return
+		return nil
 	}
 	own := intent.OwnerOf(r.opts.Cluster, svc)
-	st.rec = record{Version: recordVersion}
-	in, err := r.input(ctx, svc, st)
-	if err == nil {
-		want, _ := intent.Desired(in)
-		st.rec.NodeRules = want.NodeRules
-		if rules, err := r.recoverRules(ctx, svc); err == nil {
-			st.rec.NodeRules = withRules(st.rec.NodeRules, rules)
-		} else {
-			r.log.Warn("record lost, and rules in the nodes' security groups cannot be read", "service", client.ObjectKeyFromObject(svc), "error", err)
-		}
-		st.rec.Balancers = withName(st.rec.Balancers, want.LoadBalancer.Name)
-		for _, g := range want.TargetGroups {
-			st.rec.Groups = withName(st.rec.Groups, g.Name)
-		}
-		in.Type = lb.Classic
-		want, _ = intent.Desired(in)
-		st.rec.Classic = withName(st.rec.Classic, want.LoadBalancer.Name)
+	st.rec = record{Version: recordVersion, Frontends: []recorded{{Name: own.FrontendName()}}}
+	if err := r.without(svc, st, r.recoverNames(ctx, svc, st)); err != nil {
+		return err
 	}
-	st.rec.Frontends = []recorded{{Name: own.FrontendName()}}
+	rules, err := r.recoverRules(ctx, svc)
+	if err := r.without(svc, st, err); err != nil {
+		return err
+	}
+	st.rec.NodeRules = withRules(st.rec.NodeRules, rules)
 	arns, err := r.api.FindByTags(ctx, map[string]string{owner.TagCluster: own.Cluster, owner.TagUID: own.UID})
 	if err != nil {
-		r.log.Warn("record lost, and resources cannot be found by tags", "service", client.ObjectKeyFromObject(svc), "error", err)
-		return
+		return r.without(svc, st, err)
 	}
 	st.found = true
 	for _, arn := range slices.Sorted(maps.Keys(arns)) {
-		kind, name := partsOf(arn)
-		switch kind {
-		case "loadbalancer":
-			st.rec.Balancers = withName(st.rec.Balancers, name)
-			find(st.rec.Balancers, name).ID = arn
-		case "classic":
-			st.rec.Classic = withName(st.rec.Classic, name)
-			find(st.rec.Classic, name).ID = name
-		case "targetgroup":
-			st.rec.Groups = withName(st.rec.Groups, name)
-		}
+		st.rec.name(arn)
+	}
+	return nil
+}
+
+// without is the error for which recovery is tried again. Of one that will not
+// pass it says that recovery goes on without, and is nil.
+func (r *Reconciler) without(svc *corev1.Service, st *service, err error) error {
+	if err == nil {
+		return nil
+	}
+	if class := classOf(err); st.failures < recoverTries && (class == cloud.Throttled || class == cloud.Transient) {
+		return err
+	}
+	r.log.Warn("record lost, and not all that it told can be found out: going on without", "service", client.ObjectKeyFromObject(svc), "error", err)
+	return nil
+}
+
+// recoverNames notes what the Service would be given now, under either type.
+func (r *Reconciler) recoverNames(ctx context.Context, svc *corev1.Service, st *service) error {
+	in, err := r.input(ctx, svc, st)
+	if err != nil {
+		return err
+	}
+	want, _ := intent.Desired(in)
+	st.rec.NodeRules = want.NodeRules
+	st.rec.Balancers = withName(st.rec.Balancers, want.LoadBalancer.Name)
+	for _, g := range want.TargetGroups {
+		st.rec.Groups = withName(st.rec.Groups, g.Name)
+	}
+	in.Type = lb.Classic
+	want, _ = intent.Desired(in)
+	st.rec.Classic = withName(st.rec.Classic, want.LoadBalancer.Name)
+	return nil
+}
+
+// name notes what an ARN names.
+func (rec *record) name(arn string) {
+	kind, name := partsOf(arn)
+	switch kind {
+	case "loadbalancer":
+		rec.Balancers = withName(rec.Balancers, name)
+		find(rec.Balancers, name).ID = arn
+	case "classic":
+		rec.Classic = withName(rec.Classic, name)
+		find(rec.Classic, name).ID = name
+	case "targetgroup":
+		rec.Groups = withName(rec.Groups, name)
 	}
 }
 
