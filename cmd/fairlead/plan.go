@@ -46,7 +46,7 @@ func newPlanCommand() *cobra.Command {
 		},
 	}
 	f.registerShared(cmd)
-	cmd.Flags().StringVarP(&file, "filename", "f", "", "manifest of one Service; - is standard input (required)")
+	cmd.Flags().StringVarP(&file, "filename", "f", "", "manifest with one Service, other kinds beside it are left alone; - is standard input (required)")
 	cmd.Flags().StringVarP(&output, "output", "o", "text", "text or json")
 	return cmd
 }

@@ -1,14 +1,21 @@
 package controller
 
 import (
+	"bufio"
+	"bytes"
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"log/slog"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
+	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
@@ -80,17 +87,18 @@ func reader(cfg Config) (*Reconciler, error) {
 
 // dryRun is the Service as it would be after an apply.
 func (r *Reconciler) dryRun(ctx context.Context, manifest []byte) (*corev1.Service, error) {
-	svc := &corev1.Service{}
-	if err := yaml.UnmarshalStrict(manifest, svc); err != nil {
+	document, err := serviceIn(manifest)
+	if err != nil {
 		return nil, fmt.Errorf("read the manifest: %w", err)
 	}
-	if svc.Kind != "Service" || svc.APIVersion != "v1" {
-		return nil, fmt.Errorf("read the manifest: it is %s %s, want one Service of v1", svc.APIVersion, svc.Kind)
+	svc := &corev1.Service{}
+	if err := yaml.UnmarshalStrict(document, svc); err != nil {
+		return nil, fmt.Errorf("read the manifest: %w", err)
 	}
 	if svc.Namespace == "" {
 		svc.Namespace = corev1.NamespaceDefault
 	}
-	body, err := yaml.YAMLToJSON(manifest)
+	body, err := yaml.YAMLToJSON(document)
 	if err != nil {
 		return nil, fmt.Errorf("read the manifest: %w", err)
 	}
@@ -99,4 +107,38 @@ func (r *Reconciler) dryRun(ctx context.Context, manifest []byte) (*corev1.Servi
 		return nil, fmt.Errorf("apply the manifest in a dry run: %w", err)
 	}
 	return svc, nil
+}
+
+// serviceIn is the one Service among the documents of a manifest, which may hold
+// the Deployment behind it as well.
+func serviceIn(manifest []byte) ([]byte, error) {
+	var services [][]byte
+	var others []string
+	for reader := utilyaml.NewYAMLReader(bufio.NewReader(bytes.NewReader(manifest))); ; {
+		document, err := reader.Read()
+		if err == io.EOF {
+			break
+		} else if err != nil {
+			return nil, err
+		}
+		var of metav1.TypeMeta
+		if err := yaml.Unmarshal(document, &of); err != nil {
+			return nil, err
+		}
+		switch {
+		case of.Kind == "Service" && of.APIVersion == "v1":
+			services = append(services, document)
+		case of != metav1.TypeMeta{}:
+			others = append(others, fmt.Sprintf("kind %q of apiVersion %q", of.Kind, of.APIVersion))
+		}
+	}
+	switch {
+	case len(services) == 1:
+		return services[0], nil
+	case len(services) > 1:
+		return nil, fmt.Errorf("it holds %d Services, want one", len(services))
+	case len(others) > 0:
+		return nil, fmt.Errorf(`it holds %s, want a document of kind "Service" and apiVersion "v1"`, strings.Join(others, ", "))
+	}
+	return nil, errors.New(`it holds nothing, want a document of kind "Service" and apiVersion "v1"`)
 }

@@ -58,3 +58,29 @@ func TestAPreviewIsWhatTheControllerThenDoes(t *testing.T) {
 		}
 	}
 }
+
+func TestAPreviewIsOfTheOneServiceInAManifest(t *testing.T) {
+	const deployment = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: nginx}\n"
+	tests := map[string]struct{ manifest, problem string }{
+		"a Service":                   {manifest, ""},
+		"with a Deployment before it": {deployment + "---\n" + manifest, ""},
+		"with an empty document":      {"# nginx\n---\n" + manifest + "---\n", ""},
+		"as JSON":                     {`{"apiVersion": "v1", "kind": "Service"}`, ""},
+		"two Services":                {manifest + "---\n" + manifest, "it holds 2 Services, want one"},
+		"no Service":                  {deployment, `it holds kind "Deployment" of apiVersion "apps/v1", want a document of kind "Service" and apiVersion "v1"`},
+		"a Service without a version": {"kind: Service\n", `it holds kind "Service" of apiVersion "", want a document of kind "Service" and apiVersion "v1"`},
+		"nothing":                     {"", `it holds nothing, want a document of kind "Service" and apiVersion "v1"`},
+		"what is not YAML":            {"kind: [", "error converting YAML to JSON: yaml: line 1: did not find expected node content"},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			document, err := serviceIn([]byte(tt.manifest))
+			switch {
+			case tt.problem == "" && (err != nil || !strings.Contains(string(document), "Service")):
+				t.Errorf("%q, %v", document, err)
+			case tt.problem != "" && (err == nil || err.Error() != tt.problem):
+				t.Errorf("error %v, want %s", err, tt.problem)
+			}
+		})
+	}
+}
