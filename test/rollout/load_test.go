@@ -12,6 +12,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -46,6 +47,7 @@ type load struct {
 // tally is what became of it.
 type tally struct {
 	Requests int
+	Refused  int // connections; each was made anew, once
 	Failed   int
 	Failures []string       // the first of them
 	Pods     map[string]int // answers by pod
@@ -146,6 +148,10 @@ func (n *names) address(ctx context.Context) (string, error) {
 func (t *tally) ask(ctx context.Context, c *http.Client, host string) {
 	start := time.Now()
 	pod, err := get(ctx, c, host)
+	if errors.Is(err, syscall.ECONNREFUSED) {
+		t.Refused++ // see maxRefused
+		pod, err = get(ctx, c, host)
+	}
 	t.Requests++
 	t.Waited = max(t.Waited, time.Since(start))
 	if err != nil {
@@ -191,6 +197,7 @@ func sum(all []tally) tally {
 	out := tally{Pods: map[string]int{}}
 	for _, t := range all {
 		out.Requests += t.Requests
+		out.Refused += t.Refused
 		out.Failed += t.Failed
 		out.Failures = append(out.Failures, t.Failures...)
 		out.Waited = max(out.Waited, t.Waited)

@@ -32,15 +32,16 @@ type app struct {
 	annotations string // more of them, as YAML
 	policy      string // externalTrafficPolicy
 	preStop     int    // seconds that a pod goes on after it left the endpoints
+	podTargets  bool
 }
 
 // apps: what leads traffic away from a pod that ends takes longer where it is
 // the health check of its node.
 func apps() []app {
 	return []app{
-		{"pods", `service.beta.kubernetes.io/aws-load-balancer-nlb-target-type: ip`, "Cluster", 5},
-		{"nodes", "", "Cluster", 5},
-		{"nodes-local", "", "Local", 12},
+		{name: "pods", annotations: `service.beta.kubernetes.io/aws-load-balancer-nlb-target-type: ip`, policy: "Cluster", preStop: 5, podTargets: true},
+		{name: "nodes", policy: "Cluster", preStop: 5},
+		{name: "nodes-local", policy: "Local", preStop: 12},
 	}
 }
 
@@ -93,6 +94,7 @@ func TestNoRequestIsLostInARollingUpdate(t *testing.T) {
 	for _, a := range apps() {
 		updates = append(updates, a.serve(t, l))
 	}
+	before := resets(t, l)
 	for _, u := range updates {
 		u.begin(t, l)
 	}
@@ -102,6 +104,7 @@ func TestNoRequestIsLostInARollingUpdate(t *testing.T) {
 	for _, u := range updates {
 		t.Run(u.name, u.check)
 	}
+	checkRefused(t, updates, resets(t, l)-before)
 	if t.Failed() {
 		counters(t, l)
 	}
@@ -173,7 +176,7 @@ func (u *update) end(t *testing.T, l *labtest.Lab) {
 }
 
 func (u *update) check(t *testing.T) {
-	t.Logf("%d requests, %d failed, the slowest took %v; answers by pod: %v", u.got.Requests, u.got.Failed, u.got.Waited, u.got.Pods)
+	t.Logf("%d requests, %d failed, %d refused, the slowest took %v; answers by pod: %v", u.got.Requests, u.got.Failed, u.got.Refused, u.got.Waited, u.got.Pods)
 	if u.got.Failed > 0 {
 		t.Errorf("%d of %d requests failed, the first:\n%s", u.got.Failed, u.got.Requests, strings.Join(u.got.Failures, "\n"))
 	}
