@@ -136,7 +136,7 @@ func TestAnUplinkThatIsNotThereIsNamed(t *testing.T) {
 		t.Errorf("error %v, want one that names the interface and --interface", err)
 	}
 	other := errors.New("something else")
-	if got := atUplink("lo", other); got != other {
+	if got := atUplink("lo", other); !errors.Is(got, other) {
 		t.Errorf("with an interface that is there the error is %v", got)
 	}
 }

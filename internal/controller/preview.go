@@ -116,9 +116,10 @@ func serviceIn(manifest []byte) ([]byte, error) {
 	var others []string
 	for reader := utilyaml.NewYAMLReader(bufio.NewReader(bytes.NewReader(manifest))); ; {
 		document, err := reader.Read()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			break
-		} else if err != nil {
+		}
+		if err != nil {
 			return nil, err
 		}
 		var of metav1.TypeMeta

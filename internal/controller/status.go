@@ -238,7 +238,7 @@ func (r *Reconciler) failed(ctx context.Context, svc *corev1.Service, st *servic
 		return reconcile.Result{RequeueAfter: r.opts.RetryBase}, nil // the cache is behind; no news for anyone
 	}
 	if ctx.Err() != nil {
-		return reconcile.Result{}, nil // the process ends, and that is nobody's failure
+		return reconcile.Result{}, nil //nolint:nilerr // the process ends, and that is nobody's failure
 	}
 	class := classOf(err)
 	p := policyOf(class)
