@@ -13,10 +13,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
-	mathrand "math/rand/v2"
-	"net"
 	"net/http"
-	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -27,6 +24,8 @@ import (
 	"time"
 
 	"k8s.io/client-go/rest"
+
+	"github.com/fairlead-lb/fairlead/internal/netlab"
 )
 
 const token = "kubetest"
@@ -91,7 +90,7 @@ func build(ctx context.Context) (string, error) {
 }
 
 func (c *Cluster) start(ctx context.Context, binary string, flags []string) error {
-	addresses, err := freeAddresses(3)
+	addresses, err := netlab.FreeAddresses(3)
 	if err != nil {
 		return err
 	}
@@ -204,20 +203,4 @@ func (c *Cluster) Stop() error {
 		_ = p.Wait()         // killed: always an error
 	}
 	return os.RemoveAll(c.dir)
-}
-
-// freeAddresses finds addresses that stay free until the components listen there:
-// the kernel gives ports to connections of 127.0.0.1, and other tests listen there.
-func freeAddresses(n int) ([]netip.AddrPort, error) {
-	host := netip.AddrFrom4([4]byte{127, byte(1 + mathrand.N(254)), byte(mathrand.N(256)), byte(1 + mathrand.N(254))})
-	addresses := make([]netip.AddrPort, n)
-	for i := range addresses {
-		l, err := net.Listen("tcp", netip.AddrPortFrom(host, 0).String())
-		if err != nil {
-			return nil, err
-		}
-		defer l.Close() // all at once: no port twice
-		addresses[i] = l.Addr().(*net.TCPAddr).AddrPort()
-	}
-	return addresses, nil
 }
