@@ -280,11 +280,6 @@ func (r *Reconciler) known(ctx context.Context, svc *corev1.Service, st *service
 	if known := st.have != nil; known && (!st.believed || st.rec.Stack == w.stack) {
 		return st.have, nil // the record's word is good enough for targets only
 	}
-	if st.lost {
-		if err := r.recover(ctx, svc, st); err != nil {
-			return nil, err
-		}
-	}
 	if !st.lost && !intent.HasFinalizer(svc) && st.rec.empty() {
 		st.have = &plan.Observed{}
 		return st.have, nil

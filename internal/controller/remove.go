@@ -47,10 +47,8 @@ func (r *Reconciler) remove(ctx context.Context, svc *corev1.Service, st *servic
 
 func (r *Reconciler) dismantle(ctx context.Context, svc *corev1.Service, st *service) error {
 	if st.have == nil || st.believed {
-		if st.lost {
-			if err := r.recover(ctx, svc, st); err != nil {
-				return err
-			}
+		if err := r.recover(ctx, svc, st); err != nil {
+			return err
 		}
 		groups, err := r.shared.Survey(ctx, svc.UID)
 		if err != nil {
@@ -131,24 +129,25 @@ func (o *observer) describeTags(ctx context.Context, arns []string) (map[string]
 // have to do: a Service that can never be deleted is worse.
 const recoverTries = 6
 
-// recover rebuilds a lost record from what the Service says now, and from tags.
+// recover rebuilds a record, if it is lost, from what the Service says now, and
+// from tags.
 func (r *Reconciler) recover(ctx context.Context, svc *corev1.Service, st *service) error {
-	if st.found {
+	if !st.lost || st.found {
 		return nil
 	}
 	own := intent.OwnerOf(r.opts.Cluster, svc)
 	st.rec = record{Version: recordVersion, Frontends: []recorded{{Name: own.FrontendName()}}}
-	if err := r.without(svc, st, r.recoverNames(ctx, svc, st)); err != nil {
+	if err := r.insist(svc, st, r.recoverNames(ctx, svc, st)); err != nil {
 		return err
 	}
 	rules, err := r.recoverRules(ctx, svc)
-	if err := r.without(svc, st, err); err != nil {
+	if err := r.insist(svc, st, err); err != nil {
 		return err
 	}
 	st.rec.NodeRules = withRules(st.rec.NodeRules, rules)
 	arns, err := r.api.FindByTags(ctx, map[string]string{owner.TagCluster: own.Cluster, owner.TagUID: own.UID})
 	if err != nil {
-		return r.without(svc, st, err)
+		return r.insist(svc, st, err)
 	}
 	st.found = true
 	for _, arn := range slices.Sorted(maps.Keys(arns)) {
@@ -157,9 +156,9 @@ func (r *Reconciler) recover(ctx context.Context, svc *corev1.Service, st *servi
 	return nil
 }
 
-// without is the error for which recovery is tried again. Of one that will not
+// insist is the error for which recovery is tried again. Of one that will not
 // pass it says that recovery goes on without, and is nil.
-func (r *Reconciler) without(svc *corev1.Service, st *service, err error) error {
+func (r *Reconciler) insist(svc *corev1.Service, st *service, err error) error {
 	if err == nil {
 		return nil
 	}

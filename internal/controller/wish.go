@@ -25,10 +25,8 @@ type wish struct {
 
 // wish is what the Service wants, as far as the user agrees to it.
 func (r *Reconciler) wish(ctx context.Context, svc *corev1.Service, st *service) (wish, error) {
-	if st.lost {
-		if err := r.recover(ctx, svc, st); err != nil {
-			return wish{}, err
-		}
+	if err := r.recover(ctx, svc, st); err != nil {
+		return wish{}, err
 	}
 	in, err := r.input(ctx, svc, st)
 	if err != nil {
