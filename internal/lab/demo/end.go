@@ -62,14 +62,15 @@ func (w *walk) otherNode(ctx context.Context, node string) (string, error) {
 // awaitOneTarget waits until the departed node serves no more: one target is
 // healthy and the other is draining or gone.
 func (w *walk) awaitOneTarget(ctx context.Context) ([]target, error) {
-	if err := w.sayTargets(ctx); err != nil {
+	argv, err := w.sayTargets(ctx)
+	if err != nil {
 		return nil, err
 	}
 	var all []target
 	f := Failure{Expected: "one healthy target, the other draining or gone", Look: "fairlead-lab logs controller"}
-	err := w.await(ctx, 30*time.Second, f, func(ctx context.Context) (string, bool) {
+	err = w.await(ctx, 30*time.Second, f, func(ctx context.Context) (string, bool) {
 		var err error
-		if all, err = w.targets(ctx); err != nil {
+		if all, err = w.targets(ctx, argv); err != nil {
 			return err.Error(), false
 		}
 		s := states(all)

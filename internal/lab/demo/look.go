@@ -21,28 +21,21 @@ func (t target) String() string {
 	return fmt.Sprintf("%s %s (%s: %s)", t.id, t.state, t.reason, t.description)
 }
 
-// healthArgs ask for the health of the only target group's targets.
-func (w *walk) healthArgs(ctx context.Context) ([]string, error) {
+// sayTargets finds the only target group, and prints the command that targets
+// runs for it.
+func (w *walk) sayTargets(ctx context.Context) ([]string, error) {
 	out, err := w.quiet(ctx, "", "aws", "elbv2", "describe-target-groups", "--query", "TargetGroups[0].TargetGroupArn", "--output", "text")
-	return []string{"aws", "elbv2", "describe-target-health", "--target-group-arn", strings.TrimSpace(out)}, err
-}
-
-// sayTargets prints the command that targets runs.
-func (w *walk) sayTargets(ctx context.Context) error {
-	argv, err := w.healthArgs(ctx)
-	if err == nil {
-		w.say(argv)
-	}
-	return err
-}
-
-// targets asks the API for the health of the only target group's targets.
-func (w *walk) targets(ctx context.Context) ([]target, error) {
-	argv, err := w.healthArgs(ctx)
 	if err != nil {
 		return nil, err
 	}
-	out, err := w.quiet(ctx, "", append(argv, "--output", "json")...)
+	argv := []string{"aws", "elbv2", "describe-target-health", "--target-group-arn", strings.TrimSpace(out)}
+	w.say(argv)
+	return argv, nil
+}
+
+// targets asks the API for the health of a target group's targets.
+func (w *walk) targets(ctx context.Context, argv []string) ([]target, error) {
+	out, err := w.quiet(ctx, "", slices.Concat(argv, []string{"--output", "json"})...)
 	if err != nil {
 		return nil, err
 	}

@@ -108,14 +108,15 @@ func oneHealthy(ctx context.Context, w *walk) (string, error) {
 
 // awaitStates waits until the targets have exactly these states, and shows them.
 func (w *walk) awaitStates(ctx context.Context, want ...string) ([]target, error) {
-	if err := w.sayTargets(ctx); err != nil {
+	argv, err := w.sayTargets(ctx)
+	if err != nil {
 		return nil, err
 	}
 	var all []target
 	f := Failure{Expected: "targets " + strings.Join(want, ", "), Look: "kubectl describe service nginx; fairlead-lab logs edge-us-west-2a"}
-	err := w.await(ctx, 60*time.Second, f, func(ctx context.Context) (string, bool) {
+	err = w.await(ctx, 60*time.Second, f, func(ctx context.Context) (string, bool) {
 		var err error
-		if all, err = w.targets(ctx); err != nil {
+		if all, err = w.targets(ctx, argv); err != nil {
 			return err.Error(), false
 		}
 		return fmt.Sprint(all), slices.Equal(states(all), want)
