@@ -2,6 +2,7 @@ package apitest
 
 import (
 	"context"
+	"maps"
 	"path"
 	"sync"
 
@@ -48,4 +49,13 @@ func (j *Judge) Authorize(_ context.Context, action, resource string, keys map[s
 		return wire.AccessDeniedf("no %s on %s", action, resource)
 	}
 	return nil
+}
+
+// Keys are all of these condition keys, as a Question has them.
+func Keys(sets ...map[string][]string) map[string][]string {
+	all := map[string][]string{}
+	for _, keys := range sets {
+		maps.Copy(all, keys)
+	}
+	return all
 }

@@ -2,7 +2,6 @@ package ec2
 
 import (
 	"context"
-	"maps"
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -20,20 +19,13 @@ func TestWhatIAMIsAsked(t *testing.T) {
 	vpc := map[string][]string{"ec2:Vpc": {"arn:aws:ec2:us-west-2:000000000000:vpc/" + vpcID}}
 	request := map[string][]string{"aws:RequestTag/k": {"v"}, "aws:TagKeys": {"k"}}
 	own := map[string][]string{"aws:ResourceTag/k": {"v"}, "ec2:ResourceTag/k": {"v"}}
-	with := func(sets ...map[string][]string) map[string][]string {
-		all := map[string][]string{}
-		for _, m := range sets {
-			maps.Copy(all, m)
-		}
-		return all
-	}
 	want := []apitest.Question{
-		{Action: "ec2:CreateSecurityGroup", Resource: group + "*", Keys: with(request, vpc)},
+		{Action: "ec2:CreateSecurityGroup", Resource: group + "*", Keys: apitest.Keys(request, vpc)},
 		{Action: "ec2:CreateSecurityGroup", Resource: "arn:aws:ec2:us-west-2:000000000000:vpc/" + vpcID, Keys: map[string][]string{"aws:ResourceTag/Name": {"lab"}, "ec2:ResourceTag/Name": {"lab"}}},
-		{Action: "ec2:CreateTags", Resource: group + "*", Keys: with(request, map[string][]string{"ec2:CreateAction": {"CreateSecurityGroup"}})},
-		{Action: "ec2:AuthorizeSecurityGroupIngress", Resource: group + id, Keys: with(own, vpc)},
-		{Action: "ec2:CreateTags", Resource: group + id, Keys: with(own, map[string][]string{"aws:RequestTag/x": {"y"}, "aws:TagKeys": {"x"}})},
-		{Action: "ec2:DeleteSecurityGroup", Resource: group + id, Keys: with(own, vpc, map[string][]string{"aws:ResourceTag/x": {"y"}, "ec2:ResourceTag/x": {"y"}})},
+		{Action: "ec2:CreateTags", Resource: group + "*", Keys: apitest.Keys(request, map[string][]string{"ec2:CreateAction": {"CreateSecurityGroup"}})},
+		{Action: "ec2:AuthorizeSecurityGroupIngress", Resource: group + id, Keys: apitest.Keys(own, vpc)},
+		{Action: "ec2:CreateTags", Resource: group + id, Keys: apitest.Keys(own, map[string][]string{"aws:RequestTag/x": {"y"}, "aws:TagKeys": {"x"}})},
+		{Action: "ec2:DeleteSecurityGroup", Resource: group + id, Keys: apitest.Keys(own, vpc, map[string][]string{"aws:ResourceTag/x": {"y"}, "ec2:ResourceTag/x": {"y"}})},
 		{Action: "ec2:DescribeVpcs", Resource: "*", Keys: map[string][]string{}},
 	}
 	if err := ingress(t, b, id, tcp(1, 1, "0.0.0.0/0")); err != nil {

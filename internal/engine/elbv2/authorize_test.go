@@ -1,7 +1,6 @@
 package elbv2
 
 import (
-	"maps"
 	"reflect"
 	"regexp"
 	"testing"
@@ -29,13 +28,6 @@ func TestWhatIAMIsAsked(t *testing.T) {
 	const balancer, group = "arn:aws:elasticloadbalancing:us-west-2:000000000000:loadbalancer/net/", "arn:aws:elasticloadbalancing:us-west-2:000000000000:targetgroup/"
 	requested := map[string][]string{"aws:RequestTag/owner": {"me"}, "aws:TagKeys": {"owner"}}
 	existing := map[string][]string{"aws:ResourceTag/owner": {"me"}, "elasticloadbalancing:ResourceTag/owner": {"me"}}
-	with := func(sets ...map[string][]string) map[string][]string {
-		all := map[string][]string{}
-		for _, m := range sets {
-			maps.Copy(all, m)
-		}
-		return all
-	}
 	tests := map[string]struct {
 		call func() error
 		want []apitest.Question
@@ -44,9 +36,9 @@ func TestWhatIAMIsAsked(t *testing.T) {
 			_, err := h.CreateLoadBalancer(h.ctx(), &elb.CreateLoadBalancerInput{Name: aws.String("other"), Type: types.LoadBalancerTypeEnumNetwork, Subnets: []string{"subnet-a"}, SecurityGroups: []string{"sg-nodes"}, Tags: tags})
 			return err
 		}, []apitest.Question{
-			{Action: "elasticloadbalancing:CreateLoadBalancer", Resource: balancer + "other/*", Keys: with(requested, map[string][]string{
+			{Action: "elasticloadbalancing:CreateLoadBalancer", Resource: balancer + "other/*", Keys: apitest.Keys(requested, map[string][]string{
 				"elasticloadbalancing:Scheme": {"internet-facing"}, "elasticloadbalancing:Subnet": {"subnet-a"}, "elasticloadbalancing:SecurityGroup": {"sg-nodes"}})},
-			{Action: "elasticloadbalancing:AddTags", Resource: balancer + "other/*", Keys: with(requested, map[string][]string{"elasticloadbalancing:CreateAction": {"CreateLoadBalancer"}})},
+			{Action: "elasticloadbalancing:AddTags", Resource: balancer + "other/*", Keys: apitest.Keys(requested, map[string][]string{"elasticloadbalancing:CreateAction": {"CreateLoadBalancer"}})},
 		}},
 		"CreateTargetGroup without tags": {func() error {
 			_, err := h.CreateTargetGroup(h.ctx(), &elb.CreateTargetGroupInput{Name: aws.String("pods"), Protocol: types.ProtocolEnumTcp, Port: aws.Int32(30080), VpcId: aws.String("vpc-1")})
@@ -58,13 +50,13 @@ func TestWhatIAMIsAsked(t *testing.T) {
 			_, err := h.CreateListener(h.ctx(), in)
 			return err
 		}, []apitest.Question{
-			{Action: "elasticloadbalancing:CreateListener", Resource: balancer + "web/ID", Keys: with(requested, existing, map[string][]string{"elasticloadbalancing:ListenerProtocol": {"TCP"}})},
-			{Action: "elasticloadbalancing:AddTags", Resource: "arn:aws:elasticloadbalancing:us-west-2:000000000000:listener/net/web/ID/*", Keys: with(requested, map[string][]string{"elasticloadbalancing:CreateAction": {"CreateListener"}})},
+			{Action: "elasticloadbalancing:CreateListener", Resource: balancer + "web/ID", Keys: apitest.Keys(requested, existing, map[string][]string{"elasticloadbalancing:ListenerProtocol": {"TCP"}})},
+			{Action: "elasticloadbalancing:AddTags", Resource: "arn:aws:elasticloadbalancing:us-west-2:000000000000:listener/net/web/ID/*", Keys: apitest.Keys(requested, map[string][]string{"elasticloadbalancing:CreateAction": {"CreateListener"}})},
 		}},
 		"AddTags": {func() error {
 			_, err := h.AddTags(h.ctx(), &elb.AddTagsInput{ResourceArns: []string{*b.LoadBalancerArn}, Tags: tags})
 			return err
-		}, []apitest.Question{{Action: "elasticloadbalancing:AddTags", Resource: balancer + "web/ID", Keys: with(requested, existing)}}},
+		}, []apitest.Question{{Action: "elasticloadbalancing:AddTags", Resource: balancer + "web/ID", Keys: apitest.Keys(requested, existing)}}},
 		"RegisterTargets": {func() error {
 			_, err := h.RegisterTargets(h.ctx(), &elb.RegisterTargetsInput{TargetGroupArn: g.TargetGroupArn, Targets: instances("i-a")})
 			return err
@@ -72,7 +64,7 @@ func TestWhatIAMIsAsked(t *testing.T) {
 		"SetSubnets": {func() error {
 			_, err := h.SetSubnets(h.ctx(), &elb.SetSubnetsInput{LoadBalancerArn: b.LoadBalancerArn, Subnets: []string{"subnet-a"}})
 			return err
-		}, []apitest.Question{{Action: "elasticloadbalancing:SetSubnets", Resource: balancer + "web/ID", Keys: with(existing, map[string][]string{"elasticloadbalancing:Subnet": {"subnet-a"}})}}},
+		}, []apitest.Question{{Action: "elasticloadbalancing:SetSubnets", Resource: balancer + "web/ID", Keys: apitest.Keys(existing, map[string][]string{"elasticloadbalancing:Subnet": {"subnet-a"}})}}},
 		"DescribeLoadBalancers": {func() error {
 			_, err := h.DescribeLoadBalancers(h.ctx(), &elb.DescribeLoadBalancersInput{Names: []string{"web"}})
 			return err
