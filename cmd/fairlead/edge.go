@@ -95,9 +95,7 @@ func (f edgeFlags) validate() error {
 	if f.engine != "" {
 		p.HostPort("engine", f.engine)
 	}
-	if f.metricsListen != "" {
-		p.HostPort("metrics-listen", f.metricsListen)
-	}
+	p.Listen("metrics-listen", f.metricsListen)
 	_, ok := xdpModes[f.xdpMode]
 	p.Unless(ok, "--xdp-mode %q: must be native, generic or auto", f.xdpMode)
 	p.Unless(f.dataPath.Flows >= 1, "--flows %d: must be at least 1", f.dataPath.Flows)

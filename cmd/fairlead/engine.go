@@ -139,12 +139,8 @@ func (f *engineFlags) check() error {
 func (f *engineFlags) checkListeners(p *cli.Problems) {
 	p.HostPort("listen", f.listeners.API)
 	p.HostPort("edge-listen", f.listeners.Edges)
-	if f.listeners.DNS != "" {
-		p.HostPort("dns-listen", f.listeners.DNS)
-	}
-	if f.listeners.Metrics != "" {
-		p.HostPort("metrics-listen", f.listeners.Metrics)
-	}
+	p.Listen("dns-listen", f.listeners.DNS)
+	p.Listen("metrics-listen", f.listeners.Metrics)
 	p.Unless((f.certFile == "") == (f.keyFile == ""), "--tls-cert and --tls-key belong together")
 	p.Unless(f.certFile == "" || !f.plain(), "--tls-cert has no use with --http or --insecure-http")
 	host, _, _ := net.SplitHostPort(f.listeners.API)

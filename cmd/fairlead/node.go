@@ -64,9 +64,7 @@ stay attached and traffic goes on; 'fairlead node detach' removes them.`,
 func checkNode(cfg node.Config, metricsListen string) error {
 	var p cli.Problems
 	p.Unless(cfg.MaxFlows >= 1, "--max-flows 0: must be at least 1")
-	if metricsListen != "" {
-		p.HostPort("metrics-listen", metricsListen)
-	}
+	p.Listen("metrics-listen", metricsListen)
 	return p.Err()
 }
 

@@ -35,6 +35,13 @@ func (p *Problems) HostPort(flag, value string) {
 	p.Unless(err == nil && port != "", "--%s %q: must be host:port, such as 127.0.0.1:7440, with a port from 0 to 65535", flag, value)
 }
 
+// Listen notes a value that is neither empty, for none, nor host:port.
+func (p *Problems) Listen(flag, value string) {
+	if value != "" {
+		p.HostPort(flag, value)
+	}
+}
+
 // Add notes the problems that err is, if it is any.
 func (p *Problems) Add(err error) { p.Unless(err == nil, "%w", err) }
 
